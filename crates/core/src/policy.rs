@@ -1,0 +1,1 @@
+//! The policy: who may do what, under which obligations. Being written.

@@ -1,0 +1,140 @@
+//! What a protocol crate implements, and all that the pipeline knows of protocols.
+//!
+//! A request is *classified*: the protocol reads as much of it as it needs (a head for a fetch or a
+//! `GET`, the whole spooled body for a push, a manifest or an object), and says what is asked for
+//! ([`Access`]), what would go upstream (the decoded form that was understood, never a form that
+//! somebody else could read differently), and in which [`Dialect`] the client is answered. The
+//! pipeline does the rest: it decides, holds, records, masks and forwards.
+//!
+//! Thought through for what is to come: an OCI push is many requests, tied together by state that the
+//! protocol's value keeps; an endless watch is a response body that is masked and recorded as it
+//! streams; an upgraded stream is a `101` whose two halves the forwarder joins through the dialect.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+
+use crate::{
+    access::{Access, Schema},
+    approval::Ticket,
+    body::Body,
+    refusal::Refusal,
+    spool::Spools,
+    upstream::Upstream,
+};
+
+/// One protocol: git, OCI distribution, the Kubernetes API.
+pub trait Protocol: Send + Sync + 'static {
+    /// The names that policies may use; its `protocol` is the `kind` of upstreams.
+    fn schema(&self) -> &'static Schema;
+
+    /// Understands a request. The path is relative to the upstream. Its `Authorization` is gone.
+    ///
+    /// # Errors
+    /// A refusal for what is malformed, ambiguous, too large or not of this protocol.
+    fn classify<'a>(
+        &'a self,
+        context: Context<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Classified, Refusal>>;
+
+    /// Renders a refusal of a request that could not be classified. `head` is the request's.
+    fn refuse(&self, head: &http::request::Parts, refusal: &Refusal) -> Response<Body>;
+}
+
+/// What a protocol may use while it classifies.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The target.
+    pub upstream: &'a Arc<Upstream>,
+    /// Where bodies that must be seen whole are kept: bounded memory, then disk.
+    pub spools: &'a Spools,
+    /// Asks the upstream what classifying needs to know (is the new tip a descendant of the old?).
+    /// Such questions carry lockgate's own credential and only read.
+    pub probe: &'a dyn Probe,
+}
+
+/// Reads from the upstream on the gateway's own account, while a request is classified.
+pub trait Probe: Send + Sync {
+    /// Sends one request, its path relative to the upstream's base URL.
+    fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>>;
+}
+
+/// What a protocol understood.
+pub enum Classified {
+    /// Answered here, without the upstream and so without a verdict: it asks for nothing.
+    Answer(Response<Body>),
+    /// To be decided.
+    Asks {
+        /// Everything that is asked for; never empty.
+        accesses: Vec<Access>,
+        /// What goes upstream once it is permitted.
+        request: Request<Body>,
+        /// How the client is answered.
+        dialect: Arc<dyn Dialect>,
+    },
+}
+
+/// How the client of one request is answered.
+pub trait Dialect: Send + Sync {
+    /// Renders a refusal so that the unmodified client shows its reason.
+    fn refuse(&self, refusal: &Refusal) -> Response<Body>;
+
+    /// How the client is kept while people decide.
+    fn hold(&self) -> HoldStyle;
+
+    /// Rewrites the upstream's answer: locations, capabilities. As it is, by default.
+    fn respond(&self, response: Response<Body>) -> Response<Body> {
+        response
+    }
+
+    /// Whether the response is text in which secrets are looked for, or content that must not change.
+    fn content(&self, head: &http::response::Parts) -> Content;
+}
+
+/// What a response's body is to the mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Text: secrets are replaced.
+    Text,
+    /// Verified by hash or otherwise not to be touched.
+    Opaque,
+}
+
+/// How a client is kept while people decide.
+pub enum HoldStyle {
+    /// The response is begun at once and kept alive by frames of the protocol.
+    Stream(Box<dyn HeldStream>),
+    /// Nothing is sent, for so long at most; then it is refused with the place to approve.
+    Wait(Duration),
+    /// It is refused at once with the place to approve, and comes back by itself.
+    Retry,
+}
+
+/// A response that is begun before the verdict: its head, its signs of life, its end.
+pub trait HeldStream: Send {
+    /// The head of the response, its body still empty.
+    fn head(&self) -> Response<()>;
+
+    /// What tells the person at the client that it waits, and for whom.
+    fn notice(&self, ticket: &Ticket, hold: Duration) -> Bytes;
+
+    /// A sign of life, sent each [`HeldStream::interval`].
+    fn keepalive(&self) -> Bytes;
+
+    /// How often.
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// What ends the stream with a refusal.
+    fn refuse(&self, refusal: &Refusal) -> Bytes;
+
+    /// Joins the upstream's response to the stream: its body where it answered as it should.
+    ///
+    /// # Errors
+    /// A refusal where the upstream's answer can't continue this stream (another status or type).
+    fn resume(&self, response: Response<Body>) -> Result<Body, Refusal>;
+}
