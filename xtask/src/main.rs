@@ -1,2 +1,76 @@
-//! TBD
-fn main() {}
+//! Developer commands of lockgate, the one entry point for people and CI: `cargo xtask --help`.
+//!
+//! Each command is a module with a `run` function; `cmd` runs programs, `step` times and names what is
+//! done. Nothing here depends on a crate of the workspace, so that it works while they do not compile.
+
+#![expect(clippy::print_stdout, reason = "a program for the terminal: its output is what it is for")]
+
+mod ci;
+mod cmd;
+mod codegen;
+mod setup;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of lockgate")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must pass before a change is merged: format, lints, licences, docs, tests
+    Ci,
+    /// Set up what the tests need, then run every test of the workspace, doc tests included
+    Test {
+        /// Passed on to `cargo test`, for example `-p lockgate-git` or `-- --nocapture`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Install what the tests run against: git, nginx, fcgiwrap, node, an OpenID provider, cargo-deny
+    Setup,
+    /// Check what a person would forget: crate arrows, lints, versions, file sizes, docs
+    Tidy,
+    /// Compile `proto/` to the Rust files that are committed
+    Codegen {
+        /// Change nothing; fail when the committed files differ
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure clone and push: direct, through nginx, through lockgate; writes benches/RESULTS.md
+    Bench {
+        /// Passed on to the bench, for example `--rounds 3`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run the demo in release mode
+    Demo {
+        /// Passed on to `lockgate demo`, for example `--yes --exit`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Ci => ci::run(),
+        Command::Test { args } => test::run(&args),
+        Command::Setup => setup::run(),
+        Command::Tidy => tidy::run(),
+        Command::Codegen { check } => codegen::run(check),
+        Command::Bench { args } => {
+            setup::run()?;
+            cmd::run(&mut cmd::cargo(&["build", "--release", "--package", "lockgate"]))?;
+            cmd::run(
+                cmd::cargo(&["run", "--release", "--package", "lockgate-testkit", "--bin", "bench", "--"])
+                    .args(args),
+            )
+        }
+        Command::Demo { args } => cmd::run(cmd::cargo(&["run", "--release", "--", "demo"]).args(args)),
+    }
+}

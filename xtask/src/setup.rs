@@ -1,0 +1,99 @@
+//! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, cargo-deny.
+//!
+//! Each is installed only when it is missing, so a second run does nothing and takes no time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cmd;
+
+/// Programs of the tests and the Debian package that brings each.
+const PROGRAMS: [(&str, &str); 5] =
+    [("git", "git"), ("nginx", "nginx-light"), ("fcgiwrap", "fcgiwrap"), ("node", "nodejs"), ("npm", "npm")];
+
+/// Built from source, for want of a package: one version, so that every machine judges alike.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Sets up everything.
+pub(crate) fn run() -> Result<()> {
+    for_tests()?;
+    cargo_deny().map(drop)
+}
+
+/// Sets up what the tests need.
+pub(crate) fn for_tests() -> Result<()> {
+    system_packages()?;
+    openid_provider()
+}
+
+/// The path of cargo-deny, which is built once and kept in the target directory.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    let tools = cmd::target().join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = tools.join("bin/cargo-deny");
+    if !program.is_file() {
+        println!("building cargo-deny {CARGO_DENY} (once)");
+        let mut install = cmd::cargo(&["install", "--quiet", "--locked", "--debug", "cargo-deny"]);
+        // It runs for a second and is built for minutes: the build is what to make fast.
+        install.env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("CARGO_TARGET_DIR");
+        cmd::run(install.arg("--version").arg(CARGO_DENY).arg("--root").arg(&tools))?;
+    }
+    Ok(program)
+}
+
+fn system_packages() -> Result<()> {
+    let missing: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
+    if !cmd::on_path("apt-get") || !is_root()? {
+        bail!("the tests need programs that are missing here; install them as root: {install}");
+    }
+    println!("installing {}", missing.join(" "));
+    let words: Vec<_> = install.split(' ').collect();
+    if cmd::run(&mut apt(&words)).is_err() {
+        // The lists of packages are absent on a fresh machine, or older than the archive.
+        cmd::run(&mut apt(&["apt-get", "update"]))?;
+        cmd::run(&mut apt(&words))?;
+    }
+    Ok(())
+}
+
+/// Debian keeps nginx and fcgiwrap in sbin, which is not on everyone's PATH.
+fn is_installed(program: &str) -> bool {
+    cmd::on_path(program) || Path::new("/usr/sbin").join(program).is_file()
+}
+
+fn apt(words: &[&str]) -> std::process::Command {
+    let mut command = cmd::command(words[0], &words[1..]);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_root() -> Result<bool> {
+    Ok(cmd::output(&mut cmd::command("id", &["-u"]))?.trim() == "0")
+}
+
+/// Installs the provider's npm packages below the target directory, where the test kit finds them.
+fn openid_provider() -> Result<()> {
+    let source = cmd::root().join("crates/testkit/js");
+    let place = cmd::target().join("oidc-provider");
+    let lock =
+        fs::read(source.join("package-lock.json")).context("cannot read the lock of the OpenID provider")?;
+    let stamp = place.join("installed.json");
+    if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    println!("installing the OpenID provider");
+    fs::create_dir_all(&place)?;
+    fs::copy(source.join("package.json"), place.join("package.json"))?;
+    fs::write(place.join("package-lock.json"), &lock)?;
+    let mut npm =
+        cmd::command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+    cmd::run(npm.current_dir(&place))?;
+    fs::write(stamp, lock)?;
+    Ok(())
+}
