@@ -40,6 +40,16 @@ pub trait Protocol: Send + Sync + 'static {
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Classified, Refusal>>;
 
+    /// Answers what needs no caller: a probe by which a client finds out whether it may send a body.
+    /// Asked before anybody is authenticated, so the answer must tell nothing and go nowhere. Gives
+    /// every other request back whole.
+    fn unauthenticated<'a>(
+        &'a self,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Response<Body>, Request<Body>>> {
+        Box::pin(async move { Err(request) })
+    }
+
     /// Renders a refusal of a request that could not be classified. `head` is the request's.
     fn refuse(&self, head: &http::request::Parts, refusal: &Refusal) -> Response<Body>;
 }
