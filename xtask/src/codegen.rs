@@ -16,7 +16,7 @@ use crate::cmd;
 struct Target {
     protos: &'static str,
     out: &'static str,
-    /// gRPC services and a descriptor set for reflection, besides the messages.
+    /// gRPC services besides the messages.
     services: bool,
 }
 
@@ -25,7 +25,7 @@ const TARGETS: [Target; 2] = [
     Target { protos: "proto/lockgate/record/v1", out: "crates/recording/src/generated", services: false },
 ];
 
-/// The name of the descriptor set beside the generated code.
+/// The name of the descriptor set beside the generated code: for reflection, and for bundles, which carry it.
 const DESCRIPTOR: &str = "descriptor.bin";
 
 /// Files by name, as generated or as committed.
@@ -70,10 +70,8 @@ fn generate(root: &Path, target: &Target) -> Result<Files> {
     config.compile_fds(compiler.file_descriptor_set())?;
 
     let mut files = read_dir(dir.path())?;
-    if target.services {
-        compiler.include_source_info(false);
-        files.insert(DESCRIPTOR.into(), compiler.file_descriptor_set().encode_to_vec());
-    }
+    compiler.include_source_info(false);
+    files.insert(DESCRIPTOR.into(), compiler.file_descriptor_set().encode_to_vec());
     Ok(files)
 }
 
@@ -169,7 +167,7 @@ mod tests {
         assert!(code.contains("pub mod notes_server") && code.contains("pub mod notes_client"));
 
         let generated = generate(root.path(), messages).unwrap();
-        assert_eq!(generated.keys().collect::<Vec<_>>(), ["lockgate.record.v1.rs"]);
+        assert_eq!(generated.keys().collect::<Vec<_>>(), ["descriptor.bin", "lockgate.record.v1.rs"]);
         assert!(!text(&generated, "lockgate.record.v1.rs").contains("tonic"));
     }
 
