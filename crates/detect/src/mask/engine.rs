@@ -1,0 +1,420 @@
+//! The walk over a stream: the prefilter skips to the next place where something may begin; while any
+//! candidate lives, all of them are stepped together, byte by byte. Every decision depends on positions in
+//! the stream alone, never on how it was cut.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::MaskOptions;
+use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Step, Swallowed};
+use super::settle::{Escape, Found, Region};
+use super::view::{Kept, View};
+use crate::filter::{Filter, KNOWN};
+use crate::finding::Finding;
+use crate::known::Snapshot;
+use crate::rules::{Class, RuleSet, entropy};
+use crate::sink::{Input, Sink};
+use crate::tag::TagKey;
+
+/// More candidates than this at once come from input made to be slow; the oldest is then masked as far as
+/// it has come.
+const MAX_LIVE: usize = 32;
+
+/// Equal candidates are merged at every position that this divides.
+const MERGE_EVERY: u64 = 8;
+
+/// Names the place where a known value was only begun.
+const PART_OF_KNOWN: &str = "part-of-known-value";
+
+/// What the engine works with and does not change.
+pub(super) struct Context<'a> {
+    pub rules: &'a RuleSet,
+    pub known: Option<&'a Snapshot>,
+    pub filter: &'a Filter,
+    pub key: &'a TagKey,
+    pub options: MaskOptions,
+}
+
+#[derive(Default)]
+pub(super) struct Engine {
+    pub(super) live: Vec<Candidate>,
+    pub(super) pending: Vec<Found>,
+    pub(super) region: Option<Region>,
+    pub(super) kept: Kept,
+    /// The end of what was taken in.
+    now: u64,
+    /// The end of what was written, or masked.
+    pub(super) cursor: u64,
+    /// A pause released everything before this.
+    released: u64,
+    /// Newlines before `counted`.
+    pub(super) lines: u64,
+    pub(super) counted: u64,
+    pub(super) escapes: VecDeque<Escape>,
+    /// How many bytes longer the raw stream is than the positions tell.
+    pub(super) skew: u64,
+    pub(super) findings: Vec<Finding>,
+    pub(super) found: u64,
+}
+
+impl Engine {
+    pub(super) fn scan(&mut self, context: &Context<'_>, input: Input<'_>, out: &mut impl Sink) {
+        let mut live = std::mem::take(&mut self.live);
+        let kept = std::mem::take(&mut self.kept);
+        let view = View { kept: kept.as_slice(), base: kept.base(), input: input.as_slice() };
+        self.walk(context, &view, &mut live);
+        self.live = live;
+        self.now = view.end();
+        self.grow();
+        self.settle(context, &view, input, self.limit(context, &view), out);
+        self.kept = kept;
+        self.let_go(input.as_slice());
+    }
+
+    /// A pause: what is not confirmed is shown.
+    pub(super) fn release(&mut self, context: &Context<'_>, out: &mut impl Sink) {
+        self.released = self.now;
+        self.scan(context, Input::Slice(&[]), out);
+    }
+
+    pub(super) fn finish(&mut self, context: &Context<'_>, out: &mut impl Sink) {
+        let live = std::mem::take(&mut self.live);
+        let kept = std::mem::take(&mut self.kept);
+        let view = View { kept: kept.as_slice(), base: kept.base(), input: &[] };
+        for mut candidate in live {
+            candidate.end_of_input(context, self.now);
+            if candidate.end == NONE && self.is_truncated(context, &candidate) {
+                self.mask_so_far(context, &view, candidate);
+            } else {
+                self.conclude(context, &view, candidate);
+            }
+        }
+        self.settle(context, &view, Input::Slice(&[]), self.now, out);
+        let (findings, found) = (std::mem::take(&mut self.findings), self.found);
+        *self = Self { findings, found, ..Self::default() };
+    }
+
+    pub(super) fn is_holding(&self) -> bool {
+        self.cursor < self.now
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.kept.capacity()
+            + self.live.capacity() * size_of::<Candidate>()
+            + self.live.iter().filter(|candidate| candidate.swallowed.is_some()).count()
+                * size_of::<Swallowed>()
+            + self.pending.capacity() * size_of::<Found>()
+            + self.escapes.capacity() * size_of::<Escape>()
+            + self.findings.capacity() * size_of::<Finding>()
+    }
+
+    /// The byte `ahead` places from here will stand for `raw`.
+    pub(super) fn expect_escape(&mut self, ahead: usize, raw: &[u8]) {
+        self.escapes.push_back(Escape::new(self.now + ahead as u64, raw));
+    }
+
+    /// The set of known values has changed: candidates for the old one begin again in the new one.
+    pub(super) fn restart_known(&mut self, context: &Context<'_>) {
+        let mut live = std::mem::take(&mut self.live);
+        let view = View { kept: self.kept.as_slice(), base: self.kept.base(), input: &[] };
+        live.retain_mut(|candidate| match candidate.phase {
+            Phase::Lead(_) | Phase::Body(_) => true,
+            Phase::Known(_) => {
+                let Some(state) = context.known.and_then(Snapshot::start) else { return false };
+                let start = candidate.start;
+                *candidate = Candidate::of_known(state, start);
+                (start..self.now).all(|at| {
+                    view.byte(at).is_some_and(|byte| candidate.step(context, &view, at, byte) == Step::On)
+                })
+            }
+        });
+        self.live = live;
+    }
+
+    fn walk(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>) {
+        let (input, seam) = (view.input, view.seam());
+        let mut at = 0;
+        while at < input.len() {
+            if live.is_empty() && at >= 3 {
+                let Some(place) = context.filter.find(input, at - 3) else { return };
+                at = place + 4;
+            } else {
+                self.step_all(context, view, live, seam + at as u64, input[at]);
+                at += 1;
+            }
+            let quad = match input.get(at.wrapping_sub(4)..at).and_then(<[u8]>::first_chunk) {
+                Some(quad) => u32::from_le_bytes(*quad),
+                None => match quad_before(view, seam + at as u64) {
+                    Some(quad) => quad,
+                    None => continue,
+                },
+            };
+            if !context.filter.targets(quad).is_empty() {
+                self.begin(context, view, live, seam + at as u64 - 4, quad);
+            }
+        }
+    }
+
+    #[inline]
+    fn step_all(
+        &mut self,
+        context: &Context<'_>,
+        view: &View<'_>,
+        live: &mut Vec<Candidate>,
+        at: u64,
+        byte: u8,
+    ) {
+        let mut index = 0;
+        while index < live.len() {
+            match live[index].step(context, view, at, byte) {
+                Step::On => index += 1,
+                Step::Full if self.swallow(context, view, &mut live[index]) => index += 1,
+                Step::Over | Step::Full => {
+                    let candidate = live.swap_remove(index);
+                    self.conclude(context, view, candidate);
+                }
+            }
+        }
+        if live.len() > 1 && at % MERGE_EVERY == 0 {
+            merge(live);
+        }
+    }
+
+    /// Tries everything that begins with `quad`, which stands at `start`.
+    #[inline(never)]
+    fn begin(
+        &mut self,
+        context: &Context<'_>,
+        view: &View<'_>,
+        live: &mut Vec<Candidate>,
+        start: u64,
+        quad: u32,
+    ) {
+        for &target in context.filter.targets(quad) {
+            let candidate = if target == KNOWN {
+                context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
+            } else {
+                Candidate::of_rule(context.rules.rule(target), target, start, view)
+            };
+            let Some(mut candidate) = candidate else { continue };
+            let bytes = quad.to_le_bytes();
+            let mut steps = (start..).zip(bytes);
+            if steps.all(|(at, byte)| candidate.step(context, view, at, byte) == Step::On) {
+                if live.len() >= MAX_LIVE {
+                    self.make_room(context, view, live, start + 4);
+                }
+                live.push(candidate);
+            }
+        }
+    }
+
+    fn make_room(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
+        merge(live);
+        if live.len() < MAX_LIVE {
+            return;
+        }
+        let oldest = (0..live.len()).min_by_key(|&index| live[index].start).unwrap_or(0);
+        let mut candidate = live.swap_remove(oldest);
+        if candidate.secret != NONE {
+            candidate.end = now;
+            self.record(context, view, candidate);
+        }
+    }
+
+    /// A candidate is over: if it has matched and passes its rule's checks, it is a secret.
+    fn conclude(&mut self, context: &Context<'_>, view: &View<'_>, mut candidate: Candidate) {
+        if candidate.end == NONE {
+            return;
+        }
+        if candidate.target != KNOWN && candidate.swallowed.is_none() {
+            let rule = context.rules.rule(candidate.target);
+            let matched = view.slice(candidate.secret, candidate.end);
+            let secret: &[u8] = match &rule.program().end {
+                None => &matched,
+                Some(end) => match end_of_secret(end, &matched) {
+                    Some(length) => &matched[..length],
+                    None => return,
+                },
+            };
+            candidate.end = candidate.secret + secret.len() as u64;
+            if !rule.accepts(secret) {
+                return;
+            }
+        }
+        self.record(context, view, candidate);
+    }
+
+    fn record(&mut self, context: &Context<'_>, view: &View<'_>, candidate: Candidate) {
+        let (start, end) = (candidate.secret, candidate.end);
+        let found = match (candidate.needle, candidate.swallowed) {
+            (Some(needle), _) => Found {
+                start,
+                end,
+                rank: 0,
+                tag: Some(context.key.tag(&needle.name, &needle.value)),
+                entropy: entropy(&needle.value),
+                rule: needle.name,
+            },
+            (None, Some(mut swallowed)) => {
+                swallowed.take(view, end);
+                let rule = context.rules.rule(candidate.target);
+                Found {
+                    start,
+                    end,
+                    rank: rank(rule.class),
+                    tag: Some(swallowed.tagger.finish()),
+                    entropy: swallowed.entropy,
+                    rule: Arc::clone(&rule.id),
+                }
+            }
+            (None, None) if candidate.target == KNOWN => {
+                let part = view.slice(start, end);
+                let rule = Arc::from(PART_OF_KNOWN);
+                Found {
+                    start,
+                    end,
+                    rank: 0,
+                    tag: Some(context.key.tag(&rule, &part)),
+                    entropy: entropy(&part),
+                    rule,
+                }
+            }
+            (None, None) => {
+                let rule = context.rules.rule(candidate.target);
+                let secret = view.slice(start, end);
+                let tag = (rule.class != Class::Personal).then(|| context.key.tag(&rule.id, &secret));
+                Found {
+                    start,
+                    end,
+                    rank: rank(rule.class),
+                    tag,
+                    entropy: entropy(&secret),
+                    rule: Arc::clone(&rule.id),
+                }
+            }
+        };
+        self.add(found);
+    }
+
+    /// A long secret is certain: from here on it is read and not kept. False if it is none after all.
+    fn swallow(&mut self, context: &Context<'_>, view: &View<'_>, candidate: &mut Candidate) -> bool {
+        let rule = context.rules.rule(candidate.target);
+        if candidate.end == NONE || candidate.swallowed.is_some() || rule.program().end.is_some() {
+            return false;
+        }
+        let secret = view.slice(candidate.secret, candidate.end);
+        if !rule.accepts(&secret) {
+            candidate.end = NONE;
+            return false;
+        }
+        let mut tagger = context.key.tagger(&rule.id);
+        tagger.update(&secret);
+        candidate.swallowed =
+            Some(Box::new(Swallowed { tagger, upto: candidate.end, entropy: entropy(&secret) }));
+        self.open(candidate.secret, candidate.end);
+        true
+    }
+
+    fn mask_so_far(&mut self, context: &Context<'_>, view: &View<'_>, mut candidate: Candidate) {
+        candidate.end = self.now;
+        self.record(context, view, candidate);
+    }
+
+    /// The stream ends within what has the look of a token.
+    fn is_truncated(&self, context: &Context<'_>, candidate: &Candidate) -> bool {
+        if !context.options.truncated {
+            return false;
+        }
+        match candidate.phase {
+            Phase::Lead(_) => false,
+            Phase::Known(_) => self.now - candidate.start >= 2 * crate::known::MIN_VALUE as u64,
+            Phase::Body(_) => {
+                let rule = context.rules.rule(candidate.target);
+                rule.is_distinctive() && (self.now - candidate.secret) * 4 >= rule.min_len as u64 * 3
+            }
+        }
+    }
+
+    /// Everything before this is decided.
+    fn limit(&self, context: &Context<'_>, view: &View<'_>) -> u64 {
+        let last = view.slice(self.now.saturating_sub(3), self.now);
+        let tail = self.now - context.filter.tail(&last) as u64;
+        let holds = self.live.iter().map(|candidate| {
+            let hold = candidate.hold();
+            if candidate.is_confirmed(context, self.now) { hold } else { hold.max(self.released) }
+        });
+        holds.fold(tail.max(self.released), u64::min).max(self.cursor)
+    }
+
+    /// Drops what nobody needs any more.
+    fn let_go(&mut self, input: &[u8]) {
+        let mut kept = std::mem::take(&mut self.kept);
+        let view = View { kept: kept.as_slice(), base: kept.base(), input };
+        let written = self.region.as_ref().map_or(self.cursor, |region| region.end);
+        let mut from = self.now.saturating_sub(LOOK_BEHIND).min(written);
+        for candidate in &mut self.live {
+            if let Some(swallowed) = &mut candidate.swallowed {
+                swallowed.take(&view, candidate.end);
+            }
+            from = from.min(candidate.needs());
+        }
+        let from = from.max(view.base);
+        self.count_lines(&view, from.max(self.counted));
+        kept.keep(from, input);
+        self.kept = kept;
+    }
+}
+
+impl Swallowed {
+    fn take(&mut self, view: &View<'_>, end: u64) {
+        let (kept, input) = view.parts(self.upto, end);
+        self.tagger.update(kept);
+        self.tagger.update(input);
+        self.upto = self.upto.max(end);
+    }
+}
+
+fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
+    let slice: Cow<'_, [u8]> = view.slice(end.checked_sub(4)?, end);
+    slice.first_chunk().map(|quad| u32::from_le_bytes(*quad))
+}
+
+fn merge(live: &mut Vec<Candidate>) {
+    let mut index = 0;
+    while index < live.len() {
+        let (before, rest) = live.split_at_mut(index);
+        let this = &mut rest[0];
+        let absorbed = before.iter_mut().any(|other| {
+            if this.absorbs(other) {
+                std::mem::swap(this, other);
+                return true;
+            }
+            other.absorbs(this)
+        });
+        if absorbed {
+            live.swap_remove(index);
+        } else {
+            index += 1;
+        }
+    }
+}
+
+fn end_of_secret(end: &regex_automata::meta::Regex, matched: &[u8]) -> Option<usize> {
+    let mut captures = end.create_captures();
+    end.search_captures(
+        &regex_automata::Input::new(matched).anchored(regex_automata::Anchored::Yes),
+        &mut captures,
+    );
+    captures.get_group(1).map(|span| span.end)
+}
+
+/// Which rule names a place that several found: the lowest.
+fn rank(class: Class) -> u8 {
+    match class {
+        Class::Token | Class::Key => 1,
+        Class::Credential => 2,
+        Class::Personal => 3,
+        Class::Generic => 4,
+    }
+}

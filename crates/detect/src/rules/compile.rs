@@ -1,0 +1,322 @@
+//! From a pattern to what the engine runs: the quads a match begins with, an automaton for what leads to
+//! the secret, and one for the secret itself.
+//!
+//! The pattern `(?i)password\s*[:=]\s*(?P<secret>\S{8,64})` is cut at its secret group. What stands before
+//! it (the lead) is matched to its longest end, then the secret (the body) from there, also to its longest
+//! end. Because the secret's beginning is known before any of it is seen, nothing before it is held back.
+
+use std::sync::{Arc, OnceLock};
+
+use regex_automata::dfa::{StartKind, dense};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::syntax;
+use regex_automata::{MatchKind, meta};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_syntax::hir::{Capture, Hir, HirKind};
+
+use super::Class;
+use super::check::Check;
+
+/// An automaton that is only ever entered at the place where a match must begin.
+pub(crate) type Dfa = dense::DFA<Vec<u32>>;
+
+/// A body that has not matched after this many bytes is not a secret; one that has is masked from then on
+/// without being kept.
+pub(crate) const MAX_HOLD: usize = 8 * 1024;
+
+/// How many different four bytes a match may begin with.
+const MAX_QUADS: usize = 20_000;
+
+/// Limits for one automaton: its tables, and the work of building it.
+const DFA_BYTES: usize = 1 << 20;
+const BUILD_BYTES: usize = 4 << 20;
+
+/// What the TOML file says of a rule, in plain types.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spec {
+    pub id: String,
+    pub description: String,
+    pub source: Option<String>,
+    pub class: Class,
+    pub pattern: String,
+    pub before: Option<String>,
+    pub entropy: Option<f32>,
+    pub allow: Vec<String>,
+    pub check: Option<Check>,
+    pub true_samples: Vec<String>,
+    pub false_samples: Vec<String>,
+}
+
+/// One rule, ready to run.
+pub(crate) struct Rule {
+    pub id: Arc<str>,
+    pub description: String,
+    pub source: Option<String>,
+    pub class: Class,
+    pub pattern: String,
+    pub entropy: Option<f32>,
+    pub check: Option<Check>,
+    pub true_samples: Vec<String>,
+    pub false_samples: Vec<String>,
+    pub quads: Vec<u32>,
+    /// The least length of a secret.
+    pub min_len: usize,
+    before: Option<String>,
+    allow: Vec<String>,
+    cut: Cut,
+    program: OnceLock<Program>,
+}
+
+/// The compiled parts of a rule.
+pub(crate) struct Program {
+    /// Matches what stands before the secret; none if the secret begins the match.
+    pub lead: Option<Dfa>,
+    /// Matches the secret, and after it whatever the pattern still asks for.
+    pub body: Dfa,
+    /// Finds the end of the secret where the pattern takes bytes after it.
+    pub end: Option<meta::Regex>,
+    /// What must stand before the match.
+    pub before: Option<meta::Regex>,
+    /// Secrets that are none.
+    pub allow: Option<meta::Regex>,
+}
+
+/// Which key of a rule is wrong, and why.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub field: Field,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Pattern,
+    Before,
+    Allow(usize),
+}
+
+impl Rule {
+    pub(crate) fn new(spec: Spec) -> Result<Self, Fault> {
+        let in_pattern = |reason| Fault { field: Field::Pattern, reason };
+        let hir = parse(&spec.pattern).map_err(in_pattern)?;
+        let quads = quads(&hir).map_err(in_pattern)?;
+        let cut = Cut::new(&hir).map_err(in_pattern)?;
+        let min_len = cut.secret.properties().minimum_len().unwrap_or(0);
+        if min_len == 0 {
+            return Err(in_pattern("the secret can be empty".into()));
+        }
+        if min_len > MAX_HOLD / 2 {
+            return Err(in_pattern(format!(
+                "the secret has at least {min_len} bytes; {} are held at most",
+                MAX_HOLD / 2
+            )));
+        }
+        Ok(Self {
+            id: spec.id.into(),
+            description: spec.description,
+            source: spec.source,
+            class: spec.class,
+            pattern: spec.pattern,
+            entropy: spec.entropy,
+            check: spec.check,
+            true_samples: spec.true_samples,
+            false_samples: spec.false_samples,
+            quads,
+            min_len,
+            before: spec.before,
+            allow: spec.allow,
+            cut,
+            program: OnceLock::new(),
+        })
+    }
+
+    /// The automata, built when first asked for.
+    #[inline]
+    pub(crate) fn program(&self) -> &Program {
+        self.program.get_or_init(|| {
+            self.compile()
+                .expect("a rule's program was built once when it was loaded, or is built by the tests")
+        })
+    }
+
+    /// Builds the program and keeps it; what explodes is found here.
+    pub(crate) fn try_program(&self) -> Result<&Program, Fault> {
+        if self.program.get().is_none() {
+            let program = self.compile()?;
+            return Ok(self.program.get_or_init(|| program));
+        }
+        Ok(self.program())
+    }
+
+    /// Whether the match begins with the secret.
+    pub(crate) fn holds_from_start(&self) -> bool {
+        self.cut.lead.is_none()
+    }
+
+    /// Whether the first bytes alone tell that a secret has begun, so that no pause releases them.
+    pub(crate) fn is_distinctive(&self) -> bool {
+        matches!(self.class, Class::Token | Class::Key)
+    }
+
+    fn compile(&self) -> Result<Program, Fault> {
+        let in_pattern = |reason| Fault { field: Field::Pattern, reason };
+        Ok(Program {
+            lead: self.cut.lead.as_ref().map(automaton).transpose().map_err(in_pattern)?,
+            body: automaton(&self.cut.body).map_err(in_pattern)?,
+            end: self.cut.end.as_ref().map(search_hir).transpose().map_err(in_pattern)?,
+            before: self
+                .before
+                .as_ref()
+                .map(|pattern| search(&format!("(?:{pattern})\\z")))
+                .transpose()
+                .map_err(|reason| Fault { field: Field::Before, reason })?,
+            allow: search_any(&self.allow)?,
+        })
+    }
+}
+
+/// A pattern cut at its secret group.
+struct Cut {
+    lead: Option<Hir>,
+    secret: Hir,
+    body: Hir,
+    /// The body with the secret as a group, where bytes follow it.
+    end: Option<Hir>,
+}
+
+impl Cut {
+    fn new(hir: &Hir) -> Result<Self, String> {
+        let parts = match hir.kind() {
+            HirKind::Concat(parts) => parts.clone(),
+            HirKind::Empty
+            | HirKind::Literal(_)
+            | HirKind::Class(_)
+            | HirKind::Look(_)
+            | HirKind::Repetition(_)
+            | HirKind::Capture(_)
+            | HirKind::Alternation(_) => vec![hir.clone()],
+        };
+        let Some((at, group)) = secret_group(&parts) else {
+            if hir.properties().explicit_captures_len() > 0 {
+                return Err(
+                    "the secret group must not stand inside of another group or an alternation".into()
+                );
+            }
+            return Ok(Self { lead: None, secret: hir.clone(), body: hir.clone(), end: None });
+        };
+        let secret = (*group.sub).clone();
+        let (before, after) = (Hir::concat(parts[..at].to_vec()), Hir::concat(parts[at + 1..].to_vec()));
+        let takes = |part: &Hir| part.properties().maximum_len() != Some(0);
+        let lead = takes(&before).then(|| before.clone());
+        let look = if takes(&before) { Hir::empty() } else { before };
+        let body = Hir::concat(vec![look, secret.clone(), after.clone()]);
+        let end = takes(&after).then(|| {
+            Hir::concat(vec![
+                Hir::capture(Capture { index: 1, name: None, sub: Box::new(secret.clone()) }),
+                after,
+            ])
+        });
+        Ok(Self { lead, secret, body, end })
+    }
+}
+
+/// The group named `secret`, or else the first group.
+fn secret_group(parts: &[Hir]) -> Option<(usize, &Capture)> {
+    let mut groups = parts.iter().enumerate().filter_map(|(at, part)| match part.kind() {
+        HirKind::Capture(group) => Some((at, group)),
+        HirKind::Empty
+        | HirKind::Literal(_)
+        | HirKind::Class(_)
+        | HirKind::Look(_)
+        | HirKind::Repetition(_)
+        | HirKind::Concat(_)
+        | HirKind::Alternation(_) => None,
+    });
+    let first = groups.next()?;
+    let named = |group: &Capture| group.name.as_deref() == Some("secret");
+    if named(first.1) { Some(first) } else { groups.find(|(_, group)| named(group)).or(Some(first)) }
+}
+
+/// ASCII semantics: `\w`, `\d`, `\s`, `\b` and `(?i)` know nothing of Unicode.
+fn parse(pattern: &str) -> Result<Hir, String> {
+    let parsed = ParserBuilder::new().unicode(false).utf8(false).nest_limit(50).build().parse(pattern);
+    parsed.map_err(|error| match error {
+        regex_syntax::Error::Parse(error) => {
+            format!("{} at byte {}", error.kind(), error.span().start.offset)
+        }
+        regex_syntax::Error::Translate(error) => {
+            format!("{} at byte {}", error.kind(), error.span().start.offset)
+        }
+        other => other.to_string(),
+    })
+}
+
+fn quads(hir: &Hir) -> Result<Vec<u32>, String> {
+    let mut extractor = Extractor::new();
+    extractor.kind(ExtractKind::Prefix).limit_class(256).limit_literal_len(4).limit_total(MAX_QUADS);
+    let prefixes = extractor.extract(hir);
+    let literals = prefixes.literals().unwrap_or_default();
+    let mut quads: Vec<u32> = literals
+        .iter()
+        .map(|literal| literal.as_bytes().first_chunk().copied().map(u32::from_le_bytes))
+        .collect::<Option<_>>()
+        .unwrap_or_default();
+    if quads.is_empty() {
+        return Err(format!(
+            "a match must begin with four bytes, of which there are at most {MAX_QUADS} variants"
+        ));
+    }
+    quads.sort_unstable();
+    quads.dedup();
+    Ok(quads)
+}
+
+fn automaton(hir: &Hir) -> Result<Dfa, String> {
+    let nfa = thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(BUILD_BYTES)),
+        )
+        .build_from_hir(hir)
+        .map_err(|error| format!("the pattern is too large: {error}"))?;
+    let config = dense::Config::new()
+        .start_kind(StartKind::Anchored)
+        .match_kind(MatchKind::All)
+        .accelerate(false)
+        .dfa_size_limit(Some(DFA_BYTES))
+        .determinize_size_limit(Some(BUILD_BYTES));
+    dense::Builder::new()
+        .configure(config)
+        .build_from_nfa(&nfa)
+        .map_err(|_| format!("the pattern needs an automaton of more than {} KiB", DFA_BYTES >> 10))
+}
+
+fn search_config() -> meta::Config {
+    meta::Config::new().utf8_empty(false).nfa_size_limit(Some(BUILD_BYTES)).hybrid_cache_capacity(1 << 18)
+}
+
+fn search_hir(hir: &Hir) -> Result<meta::Regex, String> {
+    meta::Builder::new().configure(search_config()).build_from_hir(hir).map_err(|error| error.to_string())
+}
+
+fn search(pattern: &str) -> Result<meta::Regex, String> {
+    search_hir(&parse(pattern)?)
+}
+
+fn search_any(patterns: &[String]) -> Result<Option<meta::Regex>, Fault> {
+    for (index, pattern) in patterns.iter().enumerate() {
+        parse(pattern).map_err(|reason| Fault { field: Field::Allow(index), reason })?;
+    }
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    meta::Builder::new()
+        .configure(search_config())
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .build_many(patterns)
+        .map(Some)
+        .map_err(|error| Fault { field: Field::Allow(0), reason: error.to_string() })
+}
