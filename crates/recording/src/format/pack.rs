@@ -1,0 +1,66 @@
+//! Compression of frames: zstd where it helps, a faster level under pressure, nothing where it does not pay.
+
+use zstd::bulk::{Compressor, Decompressor};
+
+/// The usual level.
+const LEVEL: i32 = 1;
+/// The level when the writer falls behind.
+const HURRIED_LEVEL: i32 = -5;
+/// Payloads larger than this are sampled first.
+const SAMPLE_ABOVE: usize = 64 << 10;
+/// How many bytes a sample takes in each of four places.
+const SAMPLE_LEN: usize = 4 << 10;
+
+/// Compresses payloads. Holds the working memory of zstd.
+pub(crate) struct Packer {
+    zstd: Option<Compressor<'static>>,
+    level: i32,
+}
+
+impl Packer {
+    pub(crate) fn new() -> Self {
+        Self { zstd: Compressor::new(LEVEL).ok(), level: LEVEL }
+    }
+
+    /// The compressed form of `raw`, if it is worth it: packs and image layers do not compress.
+    pub(crate) fn pack(&mut self, raw: &[u8], hurried: bool) -> Option<Vec<u8>> {
+        self.set_level(if hurried { HURRIED_LEVEL } else { LEVEL });
+        if raw.len() > SAMPLE_ABOVE {
+            let sample = sample(raw);
+            let packed = self.zstd.as_mut()?.compress(&sample).ok()?;
+            if !pays(sample.len(), packed.len()) {
+                return None;
+            }
+        }
+        let packed = self.zstd.as_mut()?.compress(raw).ok()?;
+        pays(raw.len(), packed.len()).then_some(packed)
+    }
+
+    fn set_level(&mut self, level: i32) {
+        if self.level != level {
+            self.level = level;
+            if let Some(zstd) = &mut self.zstd
+                && zstd.set_compression_level(level).is_err()
+            {
+                self.zstd = None;
+            }
+        }
+    }
+}
+
+/// Undoes [`Packer::pack`]. The caller has bounded `raw_len`; anything that does not have just that length is
+/// refused.
+pub(crate) fn unpack(stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    let raw = Decompressor::new().ok()?.decompress(stored, raw_len).ok()?;
+    (raw.len() == raw_len).then_some(raw)
+}
+
+/// Saving less than a sixteenth is not worth the time of the one who reads.
+fn pays(before: usize, after: usize) -> bool {
+    after < before - before / 16
+}
+
+fn sample(raw: &[u8]) -> Vec<u8> {
+    let stride = raw.len() / 4;
+    (0..4).flat_map(|i| &raw[i * stride..i * stride + SAMPLE_LEN]).copied().collect()
+}

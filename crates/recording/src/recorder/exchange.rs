@@ -1,0 +1,191 @@
+//! The recorder of one exchange.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{
+    board::Board,
+    writer::{Command, End, Work},
+};
+use crate::{
+    convert::Payload,
+    error::RecordError,
+    event::{Event, Outcome},
+};
+
+/// The longest reason of a failed exchange, in bytes.
+const REASON_MAX: usize = 4 << 10;
+
+/// Where an exchange lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The ids of the bundles, in order. See [`crate::bundle_path`].
+    pub bundles: Vec<Uuid>,
+}
+
+/// Records the events of one exchange; its clones record the same one. When the last of them is dropped and none
+/// was closed, the exchange is ended as [`Outcome::Abandoned`].
+#[derive(Clone)]
+pub struct ExchangeRecorder {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    exchange: Uuid,
+    started: Instant,
+    queue: Sender<Command>,
+    board: Arc<Board>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    closed: bool,
+    interrupted: bool,
+    appended: u64,
+    durable: u64,
+}
+
+impl ExchangeRecorder {
+    pub(crate) fn new(exchange: Uuid, started: Instant, queue: Sender<Command>, board: Arc<Board>) -> Self {
+        let state = State { appended: 1, ..State::default() };
+        Self { inner: Arc::new(Inner { exchange, started, queue, board, state: Mutex::new(state) }) }
+    }
+
+    /// The id of the exchange.
+    pub fn id(&self) -> Uuid {
+        self.inner.exchange
+    }
+
+    /// Records an event. Octets are not copied here. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// When nothing can be recorded, and from then on for every event of this exchange, so that what is recorded
+    /// of it has no hole in the middle; when the exchange is closed; when the event is too large.
+    pub async fn append(&self, event: Event) -> Result<(), RecordError> {
+        let at_micros = self.at_micros();
+        let payload = Payload::try_from(event)?;
+        let cost = match self.inner.board.acquire(payload.size()).await {
+            Ok(cost) => cost,
+            Err(error) => {
+                self.lock().interrupted = true;
+                return Err(error);
+            }
+        };
+        let mut state = self.lock();
+        let sent = state
+            .check()
+            .and_then(|()| self.inner.send(Work::Event { exchange: self.id(), at_micros, payload, cost }));
+        match sent {
+            Ok(()) => state.appended += 1,
+            Err(_) => self.inner.board.release(cost),
+        }
+        sent
+    }
+
+    /// Resolves when every event appended so far is on the disk. Many who wait share one `fdatasync`.
+    ///
+    /// # Errors
+    /// When nothing can be recorded. Events accepted before will still be written when that has passed.
+    pub async fn durable(&self) -> Result<(), RecordError> {
+        let (asked, answer) = {
+            let state = self.lock();
+            if state.durable >= state.appended {
+                return Ok(());
+            }
+            let (reply, answer) = oneshot::channel();
+            self.inner.send(Work::Sync(reply))?;
+            (state.appended, answer)
+        };
+        answer.await.unwrap_or(Err(RecordError::Closed))?;
+        let mut state = self.lock();
+        state.durable = state.durable.max(asked);
+        Ok(())
+    }
+
+    /// Ends the exchange, and resolves when all of it is on the disk.
+    ///
+    /// # Errors
+    /// When it was closed before; when nothing can be recorded. In the latter case the end is written when that
+    /// has passed.
+    pub async fn close(&self, outcome: Outcome) -> Result<Location, RecordError> {
+        let answer = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(RecordError::ExchangeClosed);
+            }
+            state.closed = true;
+            let (reply, answer) = oneshot::channel();
+            let end = End { outcome: bounded(outcome), interrupted: state.interrupted };
+            let at_micros = self.at_micros();
+            self.inner.send(Work::Close { exchange: self.id(), at_micros, end, reply: Some(reply) })?;
+            answer
+        };
+        answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+
+    fn at_micros(&self) -> u64 {
+        self.inner.at_micros()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for ExchangeRecorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ExchangeRecorder").field(&self.inner.exchange).finish()
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<(), RecordError> {
+        match (self.closed, self.interrupted) {
+            (true, _) => Err(RecordError::ExchangeClosed),
+            (false, true) => Err(RecordError::Interrupted),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    fn at_micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn send(&self, work: Work) -> Result<(), RecordError> {
+        self.queue.send(Command::Work(work)).map_err(|_| RecordError::Closed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let at_micros = self.at_micros();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !state.closed {
+            let end = End { outcome: Outcome::Abandoned, interrupted: state.interrupted };
+            // A recorder that is closed has ended all exchanges itself.
+            let _ = self.send(Work::Close { exchange: self.exchange, at_micros, end, reply: None });
+        }
+    }
+}
+
+fn bounded(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(mut reason) => {
+            reason.truncate(reason.floor_char_boundary(REASON_MAX));
+            Outcome::Failed(reason)
+        }
+        Outcome::Complete
+        | Outcome::Refused
+        | Outcome::ClientGone
+        | Outcome::UpstreamFailed
+        | Outcome::Abandoned => outcome,
+    }
+}

@@ -1,0 +1,64 @@
+//! The file of the bundle that is being written: appended to in commits, each durable or to be repeated whole.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// A bundle file in the spool.
+pub(crate) struct Wal {
+    path: PathBuf,
+    file: Option<File>,
+    durable: u64,
+    torn: bool,
+}
+
+impl Wal {
+    /// A file that is created with its first commit.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, durable: 0, torn: false }
+    }
+
+    /// A file that is there already and good up to `length`; the rest is cut off with the next commit.
+    pub(crate) fn resume(path: PathBuf, length: u64) -> Self {
+        Self { path, file: None, durable: length, torn: true }
+    }
+
+    /// Appends `bytes` and returns when they are on the disk. After an error nothing of them counts, and the same
+    /// bytes are to be committed again: pages that a failed `fdatasync` may have dropped are then written anew.
+    pub(crate) fn commit(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(open(&self.path)?),
+        };
+        if self.torn {
+            file.set_len(self.durable)?;
+        }
+        self.torn = true;
+        file.write_all_at(bytes, self.durable)?;
+        file.sync_data()?;
+        self.torn = false;
+        self.durable += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The length of what is durable.
+    pub(crate) fn length(&self) -> u64 {
+        self.durable
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Opens or creates a file that only we may read, its name durable.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(file)
+}
