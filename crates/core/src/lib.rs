@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod approval;
+pub mod authn;
 pub mod body;
 pub mod index;
 pub mod policy;

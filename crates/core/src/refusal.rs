@@ -52,6 +52,8 @@ pub enum RefusalKind {
     NotFound,
     /// The client: it was too slow, or stopped.
     Timeout,
+    /// The token's issuer: its keys can't be had, so nobody can be verified.
+    IssuerUnavailable,
     /// The upstream: it can't be reached, or closed midway.
     UpstreamUnavailable,
     /// The upstream: it was too slow.
@@ -78,7 +80,9 @@ impl RefusalKind {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamUnavailable | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::RecordingUnavailable | Self::PolicyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::IssuerUnavailable | Self::RecordingUnavailable | Self::PolicyUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -94,6 +98,7 @@ impl RefusalKind {
             Self::TooLarge => "too_large",
             Self::NotFound => "not_found",
             Self::Timeout => "timeout",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamInvalid => "upstream_invalid",

@@ -1,0 +1,161 @@
+//! What is configured of an issuer, and what can't be used of that.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{Algorithm, JwksError, SessionFrom};
+
+/// An issuer whose tokens are accepted. [`IssuerConfig::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct IssuerConfig {
+    /// Its name here: in principals, policies and logs. Unique.
+    pub name: String,
+    /// The exact `iss` of its tokens. Unique.
+    pub issuer: String,
+    /// The audiences that we are: a token must be for one of them.
+    pub audiences: Vec<String>,
+    /// Where its keys are. Default: [`KeySource::Discover`].
+    pub keys: KeySource,
+    /// The algorithms that are accepted. Default: all of [`Algorithm::ALL`].
+    pub algorithms: Vec<Algorithm>,
+    /// The claim whose strings become the principal's groups: a name, or a JSON pointer (RFC 6901) such as
+    /// `/realm_access/roles`. Default: none.
+    pub groups_claim: Option<String>,
+    /// Claims that a token must have, by name or JSON pointer, with the values that are accepted. Only
+    /// strings, numbers and booleans are compared, by their text. Default: none.
+    pub required: BTreeMap<String, BTreeSet<String>>,
+    /// Whether its documents may be read over plain HTTP from another host than this one, so that anyone
+    /// on the way can make tokens. Default: no.
+    pub allow_http: bool,
+    /// PEM certificates that vouch for it besides the system's.
+    pub ca: Option<Vec<u8>>,
+    /// Tokens that live longer, from `iat` to `exp`, are refused. Default: 24 hours.
+    pub max_lifetime: Duration,
+    /// Whether a token, known by its `jti`, is accepted once only by this process. Of no use with clients
+    /// that send the same token twice, as git does for every push. Default: no.
+    pub single_use: bool,
+    /// What tells one run of a principal from another. Default: [`SessionFrom::Auto`].
+    pub session: SessionFrom,
+    /// The age at which keys are fetched again. Default: 10 minutes.
+    pub refresh: Duration,
+    /// The age until which keys serve while the issuer is down. Default: 24 hours.
+    pub max_stale: Duration,
+    /// The least time between two fetches, whatever tokens ask for. Default: 10 seconds.
+    pub retry: Duration,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// Named by the discovery document below the issuer's URL (OpenID Connect Discovery 1.0, section 4).
+    Discover,
+    /// Named by the discovery document at this URL.
+    DiscoverAt(String),
+    /// In the key set (RFC 7517) at this URL; there is no discovery.
+    JwksAt(String),
+    /// In this key set; nothing is fetched, and nothing expires.
+    Fixed(Vec<u8>),
+}
+
+impl IssuerConfig {
+    /// An issuer with the defaults.
+    pub fn new(
+        name: impl Into<String>,
+        issuer: impl Into<String>,
+        audiences: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            issuer: issuer.into(),
+            audiences: audiences.into_iter().map(Into::into).collect(),
+            keys: KeySource::Discover,
+            algorithms: Algorithm::ALL.to_vec(),
+            groups_claim: None,
+            required: BTreeMap::new(),
+            allow_http: false,
+            ca: None,
+            max_lifetime: Duration::from_hours(24),
+            single_use: false,
+            session: SessionFrom::Auto,
+            refresh: Duration::from_mins(10),
+            max_stale: Duration::from_hours(24),
+            retry: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the configured issuers can't be used. The operator is at fault, except for [`Self::Tls`] and
+/// [`Self::Http`].
+#[derive(Debug, thiserror::Error)]
+pub enum AuthnConfigError {
+    /// A field of an issuer makes no sense.
+    #[error("issuer {issuer}: {problem}")]
+    Issuer {
+        /// The issuer's name.
+        issuer: String,
+        /// What and why.
+        problem: &'static str,
+    },
+    /// A URL can't be used.
+    #[error("issuer {issuer}: the URL {url} {problem}")]
+    Url {
+        /// The issuer's name.
+        issuer: String,
+        /// The URL.
+        url: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// A key set given in the configuration can't be used.
+    #[error("issuer {issuer}: the key set can't be used")]
+    Keys {
+        /// The issuer's name.
+        issuer: String,
+        /// Why not.
+        #[source]
+        source: JwksError,
+    },
+    /// rustls refused the settings.
+    #[error("TLS can't be set up")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client can't be built.
+    #[error("the HTTP client can't be set up")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Refuses what would accept nothing, or more than was meant.
+pub(super) fn check(issuers: &[IssuerConfig]) -> Result<(), AuthnConfigError> {
+    let (mut names, mut urls) = (BTreeSet::new(), BTreeSet::new());
+    for config in issuers {
+        let problem = problem(config)
+            .or((!names.insert(&config.name)).then_some("there is another issuer of this name"))
+            .or((!urls.insert(&config.issuer)).then_some("there is another issuer with this `iss`"));
+        if let Some(problem) = problem {
+            return Err(AuthnConfigError::Issuer { issuer: config.name.clone(), problem });
+        }
+    }
+    Ok(())
+}
+
+fn problem(config: &IssuerConfig) -> Option<&'static str> {
+    let no_claims = |claims: &[String]| claims.is_empty() || claims.iter().any(String::is_empty);
+    let session = match &config.session {
+        SessionFrom::Auto => false,
+        SessionFrom::Claims(claims) => no_claims(claims),
+    };
+    let problems = [
+        (config.name.is_empty(), "it needs a name"),
+        (config.name == "passthrough", "the name is taken by upstreams with `auth: passthrough`"),
+        (config.issuer.is_empty(), "it needs the `iss` of its tokens"),
+        (no_claims(&config.audiences), "it needs an audience, which is never empty"),
+        (config.algorithms.is_empty(), "it needs an algorithm"),
+        (config.groups_claim.as_deref() == Some(""), "the groups' claim is empty"),
+        (config.required.values().any(BTreeSet::is_empty), "a required claim accepts no value at all"),
+        (session, "the session's claims are empty"),
+        (config.max_lifetime.is_zero(), "the longest lifetime is zero"),
+        (config.max_stale < config.refresh, "keys would be too old before they are fetched again"),
+    ];
+    problems.into_iter().find_map(|(wrong, problem)| wrong.then_some(problem))
+}

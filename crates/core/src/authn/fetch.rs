@@ -1,0 +1,192 @@
+//! Fetches what an issuer publishes: over TLS, from where the configuration says, without redirects, in
+//! bounded size and time.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Client, StatusCode, Url, header::ACCEPT, redirect::Policy};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use serde_json::Value;
+
+use super::{AuthnConfigError, IssuerConfig, JwksError, json};
+
+/// The largest document that is read.
+const MAX_DOCUMENT: usize = 1 << 20;
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long one document may take.
+const WHOLE: Duration = Duration::from_secs(10);
+
+/// Why an issuer's keys can't be had. The issuer is at fault, or the way to it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// It can't be reached, or broke off.
+    #[error("{0} can't be fetched")]
+    Request(Url, #[source] reqwest::Error),
+    /// It answered, but not with a document. A redirect is such an answer.
+    #[error("{0} answered {1}")]
+    Status(Url, StatusCode),
+    /// The document is too large.
+    #[error("{0} is larger than {MAX_DOCUMENT} bytes")]
+    TooLarge(Url),
+    /// The discovery document is not JSON that can be read in one way only.
+    #[error("the discovery document is not valid JSON")]
+    Discovery(#[source] serde_json::Error),
+    /// The discovery document is another issuer's.
+    #[error("the discovery document is not of this issuer")]
+    OtherIssuer,
+    /// The discovery document names no place for keys, or one that must not be used.
+    #[error("the discovery document's jwks_uri {0}")]
+    Place(&'static str),
+    /// The key set makes no sense.
+    #[error("the key set can't be used")]
+    Jwks(#[from] JwksError),
+    /// The process is ending.
+    #[error("the fetch was stopped")]
+    Stopped,
+}
+
+/// Where the keys are.
+pub(super) enum Place {
+    Discovery(Url),
+    Jwks(Url),
+}
+
+/// Fetches one issuer's key set.
+pub(super) struct Fetcher {
+    client: Client,
+    place: Place,
+    issuer: String,
+    plain: Plain,
+}
+
+/// From where plain HTTP is accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Nowhere,
+    Loopback,
+    Anywhere,
+}
+
+impl Fetcher {
+    /// Checks the URL, that of the discovery document or that of the key set.
+    pub(super) fn new(
+        config: &IssuerConfig,
+        url: &str,
+        place: impl FnOnce(Url) -> Place,
+    ) -> Result<Self, AuthnConfigError> {
+        let plain = if config.allow_http { Plain::Anywhere } else { Plain::Loopback };
+        let url = parse(url, plain).map_err(|problem| AuthnConfigError::Url {
+            issuer: config.name.clone(),
+            url: url.to_owned(),
+            problem,
+        })?;
+        // A document that came over TLS does not send us to what is not protected by it.
+        let plain = if plain == Plain::Loopback && url.scheme() == "https" { Plain::Nowhere } else { plain };
+        Ok(Self { client: client(config)?, place: place(url), issuer: config.issuer.clone(), plain })
+    }
+
+    /// The key set as it is published now.
+    pub(super) async fn key_set(&self) -> Result<Vec<u8>, KeysError> {
+        match &self.place {
+            Place::Jwks(url) => self.get(url).await,
+            Place::Discovery(url) => {
+                let document = self.get(url).await?;
+                self.get(&self.jwks_uri(&document)?).await
+            }
+        }
+    }
+
+    fn jwks_uri(&self, document: &[u8]) -> Result<Url, KeysError> {
+        let document = json::object(document).map_err(KeysError::Discovery)?;
+        if document.get("issuer").and_then(Value::as_str) != Some(&self.issuer) {
+            return Err(KeysError::OtherIssuer);
+        }
+        let uri = document.get("jwks_uri").and_then(Value::as_str).ok_or(KeysError::Place("is missing"))?;
+        parse(uri, self.plain).map_err(KeysError::Place)
+    }
+
+    async fn get(&self, url: &Url) -> Result<Vec<u8>, KeysError> {
+        let failed = |error: reqwest::Error| KeysError::Request(url.clone(), error.without_url());
+        let request =
+            self.client.get(url.clone()).header(ACCEPT, "application/json, application/jwk-set+json");
+        let mut response = request.send().await.map_err(failed)?;
+        if response.status() != StatusCode::OK {
+            return Err(KeysError::Status(url.clone(), response.status()));
+        }
+        let mut document = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if document.len() + chunk.len() > MAX_DOCUMENT {
+                return Err(KeysError::TooLarge(url.clone()));
+            }
+            document.extend_from_slice(&chunk);
+        }
+        Ok(document)
+    }
+}
+
+fn parse(text: &str, plain: Plain) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "is not a URL")?;
+    let plain = match plain {
+        Plain::Nowhere => false,
+        Plain::Loopback => is_loopback(&url),
+        Plain::Anywhere => true,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if plain => {}
+        "http" => return Err("is not https, without which anyone on the way can make tokens"),
+        _ => return Err("is not https"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user or a password in it");
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment");
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn client(config: &IssuerConfig) -> Result<Client, AuthnConfigError> {
+    Client::builder()
+        .tls_backend_preconfigured(tls(config)?)
+        .redirect(Policy::none())
+        // The environment is the binary's to read, not ours.
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .user_agent("lockgate")
+        .build()
+        .map_err(AuthnConfigError::Http)
+}
+
+/// With the provider named, so that nothing has to be installed for the whole process.
+fn tls(config: &IssuerConfig) -> Result<ClientConfig, AuthnConfigError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(pem) = &config.ca {
+        let unusable = || AuthnConfigError::Issuer {
+            issuer: config.name.clone(),
+            problem: "the CA file holds no usable certificate",
+        };
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            roots.add(certificate.map_err(|_| unusable())?).map_err(|_| unusable())?;
+        }
+        if roots.is_empty() {
+            return Err(unusable());
+        }
+    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(AuthnConfigError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
