@@ -1,0 +1,177 @@
+//! What a request to git asks for, as accesses that a policy decides. Pure: no I/O, no state.
+//!
+//! Reading (clone, fetch, and the list of refs that precedes a push) is one access, `fetch`, on the
+//! repository. A push is one access per ref update. An update counts as `force` unless it was shown to
+//! be a fast-forward; moving a tag is always `force`, as it is for git.
+
+use lockgate_core::access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value};
+
+use crate::parse::{Command, PushRequest};
+
+/// The names that policies may use for git.
+pub static SCHEMA: Schema = Schema {
+    protocol: "git",
+    actions: &[
+        // Objects are verified by their hash: nothing of an answer can be masked.
+        Action { name: FETCH, mutates: false, maskable: false },
+        Action { name: PUSH, mutates: true, maskable: false },
+    ],
+    attributes: &[
+        Attribute {
+            name: "repository",
+            plural: "repositories",
+            matcher: Matcher::Glob,
+            doc: "the repository's path on the upstream, without .git",
+        },
+        Attribute {
+            name: "ref",
+            plural: "refs",
+            matcher: Matcher::Glob,
+            doc: "the full name of the ref that a push updates, e.g. refs/heads/main",
+        },
+        Attribute {
+            name: "change",
+            plural: "changes",
+            matcher: Matcher::Choice(&["create", "update", "force", "delete"]),
+            doc: "what a push does to the ref; an update that is not shown to be a fast-forward is force",
+        },
+        Attribute {
+            name: "kind",
+            plural: "kinds",
+            matcher: Matcher::Choice(&["branch", "tag", "other"]),
+            doc: "refs/heads/ is a branch, refs/tags/ a tag",
+        },
+        Attribute {
+            name: "ancestry",
+            plural: "ancestries",
+            matcher: Matcher::Choice(&["fast-forward", "diverged", "unknown"]),
+            doc: "of the new tip of an existing branch to its old one; unknown where it could not be shown",
+        },
+        Attribute {
+            name: "option",
+            plural: "options",
+            matcher: Matcher::Glob,
+            doc: "the options of a push (git push -o)",
+        },
+        Attribute {
+            name: "atomic",
+            plural: "atomic",
+            matcher: Matcher::Flag,
+            doc: "whether all refs of a push are to be updated or none",
+        },
+        Attribute {
+            name: "signed",
+            plural: "signed",
+            matcher: Matcher::Flag,
+            doc: "whether a push carries a certificate, which only the upstream verifies",
+        },
+    ],
+};
+
+const FETCH: &str = "fetch";
+const PUSH: &str = "push";
+
+/// How the new tip of a ref relates to the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ancestry {
+    /// The old tip was seen among the ancestors of the new one.
+    FastForward,
+    /// It is not among them.
+    Diverged,
+    /// It could not be found out.
+    Unknown,
+}
+
+impl Ancestry {
+    fn word(self) -> &'static str {
+        match self {
+            Self::FastForward => "fast-forward",
+            Self::Diverged => "diverged",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Whether how an update changes its ref depends on the history: neither creations nor deletions do,
+/// and moving a tag is forced in any case.
+pub fn needs_ancestry(command: &Command) -> bool {
+    !command.old.is_null() && !command.new.is_null() && Kind::of(&command.name) != Kind::Tag
+}
+
+/// The access of a clone or fetch, and of every list of refs.
+pub fn fetch(repository: &str) -> Access {
+    Access {
+        protocol: SCHEMA.protocol,
+        action: FETCH,
+        resource: repository.to_owned(),
+        attributes: Attributes::new().with("repository", repository),
+        binding: repository.to_owned(),
+    }
+}
+
+/// The accesses of a push, one per ref update in its order. `ancestry` says of each what was found
+/// out; only those that need it are looked at.
+pub fn push(repository: &str, request: &PushRequest, ancestry: &[Ancestry]) -> Vec<Access> {
+    let options: String = request.options.iter().map(|option| format!(" -o {option:?}")).collect();
+    let known = ancestry.iter().copied().chain(std::iter::repeat(Ancestry::Unknown));
+    let accesses = request.commands.iter().zip(known).map(|(command, ancestry)| {
+        let mut attributes = Attributes::new()
+            .with("repository", repository)
+            .with("ref", &*command.name)
+            .with("change", change(command, ancestry))
+            .with("kind", Kind::of(&command.name).word());
+        if needs_ancestry(command) {
+            attributes = attributes.with("ancestry", ancestry.word());
+        }
+        if !request.options.is_empty() {
+            attributes = attributes.with("option", Value::List(request.options.clone()));
+        }
+        Access {
+            protocol: SCHEMA.protocol,
+            action: PUSH,
+            resource: repository.to_owned(),
+            attributes: attributes
+                .with("atomic", request.capabilities.has("atomic"))
+                .with("signed", request.certificate),
+            // The names of objects are digests of all they reach, so the pack needs none of its own.
+            binding: format!("{} {}..{}{options}", command.name, command.old, command.new),
+        }
+    });
+    accesses.collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Branch,
+    Tag,
+    Other,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        if name.starts_with("refs/heads/") {
+            Self::Branch
+        } else if name.starts_with("refs/tags/") {
+            Self::Tag
+        } else {
+            Self::Other
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+            Self::Other => "other",
+        }
+    }
+}
+
+fn change(command: &Command, ancestry: Ancestry) -> &'static str {
+    match (command.old.is_null(), command.new.is_null()) {
+        (true, _) => "create",
+        (false, true) => "delete",
+        (false, false) if needs_ancestry(command) && ancestry == Ancestry::FastForward => "update",
+        (false, false) => "force",
+    }
+}

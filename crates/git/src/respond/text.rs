@@ -1,0 +1,59 @@
+//! The words of a refusal: one form in every dialect, for people and for programs that read `remote:`.
+//!
+//! The first line is `lockgate: <kind>: <reason>`; then, indented, a line per ref, the rule and where
+//! to approve.
+
+use lockgate_core::refusal::{AccessRefusal, Refusal};
+
+use crate::refname::is_hidden;
+
+/// Refs that are listed; a push of thousands is told of the first.
+const LISTED: usize = 20;
+/// A line of prose is broken before this column.
+const WIDTH: usize = 100;
+
+/// The lines of a refusal, without control characters. `refs` are those of the accesses, in order.
+pub(super) fn lines(refusal: &Refusal, refs: &[String]) -> Vec<String> {
+    let mut lines = wrapped(&format!("lockgate: {}: {}", refusal.kind.word(), refusal.reason));
+    let single = refs.len() < 2;
+    for (place, access) in refusal.accesses.iter().enumerate().take(LISTED) {
+        match refs.get(place) {
+            Some(name) if !single => lines.push(format!("  {name}: {}", about(access))),
+            // The reason stands above already.
+            Some(_) | None => lines.extend(access.rule.as_ref().map(|rule| format!("  rule: {rule}"))),
+        }
+    }
+    if refusal.accesses.len() > LISTED {
+        lines.push(format!("  and {} more", refusal.accesses.len() - LISTED));
+    }
+    lines.extend(refusal.url.as_ref().map(|url| format!("  approve: {url}")));
+    lines.into_iter().map(|line| printable(&line)).collect()
+}
+
+fn about(access: &AccessRefusal) -> String {
+    match &access.rule {
+        Some(rule) => format!("{} (rule {rule})", access.reason),
+        None => access.reason.clone(),
+    }
+}
+
+/// Text that is one line and shows all that it holds.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last().map_or(0, String::len);
+        if line > 0 && line + 1 + word.len() > WIDTH {
+            lines.push(format!("  {word}"));
+        } else if let Some(last) = lines.last_mut() {
+            if line > 0 {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}

@@ -1,0 +1,196 @@
+//! The protocol: a request comes in, what it asks for and how it is answered goes out.
+//!
+//! The only place of this crate where bodies are read. A push is read to its end before anything is
+//! decided, and drained where it is refused before that, for git does not listen while it sends.
+
+mod push;
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::{FutureExt as _, future::BoxFuture, stream};
+use http::{HeaderMap, Method, Request, Response, header, request};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use lockgate_core::{
+    access::Schema,
+    body::{self, Body},
+    protocol::{Classified, Context, Protocol},
+    refusal::{Refusal, RefusalKind},
+};
+
+use crate::{
+    Config, SCHEMA, classify, gzip, pkt,
+    respond::{self, AdvertisementDialect, FetchDialect},
+    route::{Endpoint, Route, Service},
+};
+
+/// Git over smart HTTP.
+#[derive(Debug)]
+pub struct Git {
+    config: Config,
+}
+
+impl Git {
+    /// With these limits.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    async fn read(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let route = Route::parse(&head.method, &head.uri)?;
+        let uri = route.uri();
+        head.uri = uri.ok_or_else(|| Refusal::new(RefusalKind::Invalid, "the path is too long"))?;
+        match route.endpoint {
+            Endpoint::Advertisement(service) => Ok(self.advertisement(&route, service, head)),
+            Endpoint::Rpc(service) => {
+                check_type(&head.headers, service)?;
+                let gzipped = is_gzipped(&head.headers)?;
+                // The framing is that of the decoded body from here on.
+                for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::EXPECT] {
+                    if gzipped || service == Service::ReceivePack || name == header::EXPECT {
+                        head.headers.remove(name);
+                    }
+                }
+                match service {
+                    Service::UploadPack if gzipped => {
+                        Ok(self.fetch(&route, head, gzip::decode(body, self.config.inflated)))
+                    }
+                    Service::UploadPack => Ok(self.fetch(&route, head, body)),
+                    // The spool has its own limit.
+                    Service::ReceivePack if gzipped => {
+                        self.push(context, &route, head, gzip::decode(body, u64::MAX)).await
+                    }
+                    Service::ReceivePack => self.push(context, &route, head, body).await,
+                }
+            }
+        }
+    }
+
+    fn advertisement(&self, route: &Route, service: Service, mut head: request::Parts) -> Classified {
+        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
+            head.headers.remove(name);
+        }
+        if service == Service::ReceivePack {
+            // It is rewritten, so it must not come compressed.
+            head.headers.remove(header::ACCEPT_ENCODING);
+        }
+        Classified::Asks {
+            accesses: vec![classify::fetch(&route.repository)],
+            request: Request::from_parts(head, body::empty()),
+            dialect: Arc::new(AdvertisementDialect { service, wait: self.config.wait }),
+        }
+    }
+
+    fn fetch(&self, route: &Route, head: request::Parts, body: Body) -> Classified {
+        Classified::Asks {
+            accesses: vec![classify::fetch(&route.repository)],
+            request: Request::from_parts(head, body),
+            dialect: Arc::new(FetchDialect { wait: self.config.wait }),
+        }
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl Protocol for Git {
+    fn schema(&self) -> &'static Schema {
+        &SCHEMA
+    }
+
+    fn classify<'a>(
+        &'a self,
+        context: Context<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Classified, Refusal>> {
+        self.read(context, request).boxed()
+    }
+
+    /// Before it sends more than a megabyte, git asks with a body of `0000` alone whether it may, and
+    /// leaves its credential out in several versions: refusing that would refuse every large push.
+    fn unauthenticated<'a>(
+        &'a self,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Response<Body>, Request<Body>>> {
+        probe(request).boxed()
+    }
+
+    fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {
+        let route = Route::parse(&head.method, &head.uri).ok();
+        respond::refuse(route.map(|route| route.endpoint), refusal)
+    }
+}
+
+/// Answers the probe; gives everything else back.
+async fn probe(request: Request<Body>) -> Result<Response<Body>, Request<Body>> {
+    let service = match Route::parse(request.method(), request.uri()).map(|route| route.endpoint) {
+        Ok(Endpoint::Rpc(service)) => service,
+        Ok(Endpoint::Advertisement(_)) | Err(_) => return Err(request),
+    };
+    let mut lengths = request.headers().get_all(header::CONTENT_LENGTH).iter();
+    let four = lengths.next().is_some_and(|length| length == "4") && lengths.next().is_none();
+    if request.method() != Method::POST || !four || request.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(request);
+    }
+    let (head, mut body) = request.into_parts();
+    let (mut read, mut last) = (BytesMut::new(), None);
+    while read.len() <= pkt::FLUSH.len() {
+        match body.frame().await {
+            Some(Ok(frame)) => read.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Some(Err(error)) => {
+                last = Some(Err(error));
+                break;
+            }
+            None if read == pkt::FLUSH => return Ok(respond::nothing(service)),
+            None => break,
+        }
+    }
+    let read = Ok(Frame::data(read.freeze()));
+    let front = stream::iter([Some(read), last].into_iter().flatten());
+    let body = StreamBody::new(futures::StreamExt::chain(front, http_body_util::BodyStream::new(body)));
+    Err(Request::from_parts(head, body.boxed_unsync()))
+}
+
+fn check_type(headers: &HeaderMap, service: Service) -> Result<(), Refusal> {
+    let expected = service.media_type("request");
+    let mut given = headers.get_all(header::CONTENT_TYPE).iter();
+    if given.next().is_some_and(|value| *value == *expected) && given.next().is_none() {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalKind::Invalid, format!("the content type is not {expected}")))
+}
+
+/// Whether the body is gzip. `x-gzip` is its older name (RFC 9110, section 8.4.1.3).
+fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match (encodings.next().map(|value| value.as_bytes()), encodings.next()) {
+        (None, _) => Ok(false),
+        (Some(b"identity"), None) => Ok(false),
+        (Some(b"gzip" | b"x-gzip"), None) => Ok(true),
+        (Some(_), _) => Err(Refusal::new(RefusalKind::Invalid, "the body is encoded otherwise than by gzip")),
+    }
+}
+
+/// Reads and drops what is left, so that the client comes to listen; within limits.
+async fn drain(body: &mut Body, config: &Config) {
+    let reading = async {
+        let mut left = config.drain;
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len) as u64;
+            match left.checked_sub(read) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whoever is slower gets a broken connection instead of an answer.
+    let _ = tokio::time::timeout(config.drain_time, reading).await;
+}
+
+#[cfg(test)]
+mod tests;
