@@ -1,1 +1,39 @@
-//! TBD
+//! What lockgate is tested against: real upstreams, real clients, identity providers, and faults.
+//!
+//! Everything is real where it can be: a `git http-backend` behind nginx, a certified OpenID provider, the
+//! unmodified `git`, the built binary. Each value owns its temporary folder and its processes, and both are
+//! gone when it is dropped, or when the test's process dies. The API is synchronous, so that it serves plain
+//! tests and async ones alike; what runs inside the test's process has a thread of its own. Only to be used
+//! as a dev-dependency.
+
+mod chaos;
+pub mod generate;
+mod git;
+mod git_server;
+mod http_server;
+mod idp;
+mod leash;
+mod lockgate;
+mod nginx;
+mod port;
+pub mod process;
+mod real_idp;
+mod repo;
+mod running;
+mod tls;
+mod token;
+pub mod wait;
+
+pub use chaos::{Chaos, Fault};
+pub use git::{Git, Output, with_user};
+pub use git_server::{Auth, GitServer, GitServerOptions, ServedRequest};
+pub use http_server::{Body, HttpServer, body};
+pub use idp::{Fetches, Idp, Mood};
+pub use lockgate::Lockgate;
+pub use nginx::Nginx;
+pub use port::Port;
+pub use real_idp::RealIdp;
+pub use repo::{ObjectFormat, Repo};
+pub use running::Running;
+pub use tls::{Ca, Identity};
+pub use token::{Alg, SigningKey, Token};

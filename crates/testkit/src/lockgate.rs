@@ -1,0 +1,150 @@
+//! The real binary, in a folder of its own.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::{Output, Port, Running, process, wait};
+
+/// A command that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A gateway: its folder with the configuration and all state, its port, and its process while it runs.
+#[derive(Debug)]
+pub struct Lockgate {
+    running: Option<Running>,
+    program: PathBuf,
+    port: Port,
+    folder: TempDir,
+}
+
+impl Lockgate {
+    /// Prepares a folder and a port; nothing runs yet. `program` is the binary, which tests of its own crate
+    /// find as `env!("CARGO_BIN_EXE_lockgate")`.
+    ///
+    /// # Errors
+    /// When no folder or port can be had.
+    pub fn prepare(program: impl Into<PathBuf>) -> Result<Self> {
+        Ok(Self {
+            running: None,
+            program: program.into(),
+            port: Port::reserve()?,
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    /// The folder, for state and whatever the configuration names.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The configuration file, `lockgate.yaml` in the folder.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder().join("lockgate.yaml")
+    }
+
+    /// The port that the configuration must make it listen on.
+    #[must_use]
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.port.addr())
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, config: &str) -> Result<()> {
+        std::fs::write(self.config(), config).context("cannot write the configuration")
+    }
+
+    /// Runs `lockgate up` and waits until it takes connections.
+    ///
+    /// # Errors
+    /// When it ends or does not listen; the error holds its stderr.
+    pub fn start(&mut self) -> Result<()> {
+        let mut command = self.command();
+        let mut running = Running::start(command.arg("up").arg("--config").arg(self.config()))?;
+        let addr = self.port.addr();
+        let listening = wait::until("lockgate to listen or to end", || {
+            let ended = running.has_ended().ok()?;
+            (ended || TcpStream::connect(addr).is_ok()).then_some(!ended)
+        });
+        if !listening.with_context(|| running.stderr())? {
+            bail!("lockgate ended: {}", running.finish(LIMIT)?.stderr);
+        }
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// The process.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn running(&self) -> Result<&Running> {
+        self.running.as_ref().context("lockgate does not run")
+    }
+
+    /// What it wrote to stderr since it was started: its log.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn log(&self) -> Result<String> {
+        Ok(self.running()?.stderr())
+    }
+
+    /// `kill -9`; gives its log.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self) -> Result<String> {
+        let mut running = self.running.take().context("lockgate does not run")?;
+        running.kill()?;
+        Ok(running.finish(LIMIT)?.stderr)
+    }
+
+    /// Asks it to end by SIGTERM and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn stop(&mut self) -> Result<Output> {
+        let running = self.running.take().context("lockgate does not run")?;
+        running.terminate()?;
+        running.finish(LIMIT)
+    }
+
+    /// The most memory that it ever had resident, in bytes.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn peak_memory(&self) -> Result<u64> {
+        process::peak_memory(self.running()?.pid())
+    }
+
+    /// Runs another command of the binary, in its folder.
+    ///
+    /// # Errors
+    /// When it cannot be run or hangs.
+    pub fn run(&self, args: &[&str]) -> Result<Output> {
+        Running::start(self.command().args(args))?.finish(LIMIT)
+    }
+
+    /// The binary, without arguments, in its folder, with a home of its own.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(self.folder()).env("HOME", self.folder()).env_remove("RUST_LOG");
+        command
+    }
+}

@@ -1,0 +1,45 @@
+//! What Linux says of a process.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// The most memory that a process ever had resident, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak_memory(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024)
+}
+
+/// The processor time of a process, its living children, and the children that it has waited for.
+///
+/// # Errors
+/// When there is no such process.
+pub fn processor_time(pid: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in parentheses, may hold anything; after it come state, and as 12th to 15th the times.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let times = fields.split_whitespace().skip(11).take(4).map(str::parse::<u64>);
+    let ticks = times.sum::<Result<u64, _>>()?;
+    let mut time = Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+    for child in children(pid)? {
+        time += processor_time(child).unwrap_or_default();
+    }
+    Ok(time)
+}
+
+/// The kernel's unit of time in /proc, the same on every architecture that Linux still builds for.
+const TICKS_PER_SECOND: u64 = 100;
+
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let list = std::fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        children.extend(list.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    Ok(children)
+}
