@@ -1,0 +1,217 @@
+//! A rule's `match`, compiled, and its evaluation.
+//!
+//! What a request does not have must never widen what is allowed. So where an attribute is absent, and
+//! where it is a list of which only some match, it is the side that allows less which is taken:
+//!
+//! | rule | attribute absent | a list of which some match |
+//! |---|---|---|
+//! | allow | does not match | does not match: all must |
+//! | allow, under `not` | the `not` does not match | the `not` does not match |
+//! | deny, require_approval | does not match: it bans what is not there | matches |
+//! | deny, require_approval, under `not` | the `not` matches | the `not` matches |
+
+use std::fmt;
+
+use super::{
+    glob::Globs,
+    group::{Group, GroupRef},
+};
+use crate::{
+    access::{Access, Value},
+    principal::Principal,
+};
+
+/// What is asked of a rule.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) upstream: &'a str,
+    pub(super) access: &'a Access,
+    /// The document's groups.
+    pub(super) groups: &'a [Group],
+}
+
+/// A condition on what is asked.
+#[derive(Debug)]
+pub(super) enum Condition {
+    /// All must hold.
+    All(Vec<Condition>),
+    /// One must hold. With where it stands, e.g. `any[1].any`.
+    Any(String, Vec<Condition>),
+    /// It must not hold. With where it stands.
+    Not(String, Box<Condition>),
+    /// A matcher. With where it stands, e.g. `not.git.refs`.
+    Is(String, Matcher),
+}
+
+/// One thing to compare.
+#[derive(Debug)]
+pub(super) enum Matcher {
+    Everything,
+    Who { groups: Vec<GroupRef>, people: Vec<People> },
+    Upstreams(Globs),
+    Protocol(&'static str),
+    Actions(Vec<&'static str>),
+    Attribute { name: &'static str, expected: Expected, doubt: Doubt },
+}
+
+/// Principals by issuer and a glob on their subject.
+#[derive(Debug)]
+pub(super) struct People {
+    pub(super) issuer: String,
+    pub(super) subjects: Globs,
+}
+
+/// What an attribute is compared with.
+#[derive(Debug)]
+pub(super) enum Expected {
+    Globs(Globs),
+    Words(Vec<&'static str>),
+    Flag(bool),
+    Range { min: u64, max: u64 },
+}
+
+/// What is taken where an attribute does not say yes or no.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doubt {
+    /// Where it is absent.
+    pub(super) absent: bool,
+    /// Whether every item of a list must match, or one.
+    pub(super) all: bool,
+}
+
+impl Condition {
+    /// Whether it holds; else the first part that does not.
+    pub(super) fn check(&self, asked: &Asked<'_>) -> Result<(), &Self> {
+        let holds = match self {
+            Self::All(of) => return of.iter().try_for_each(|condition| condition.check(asked)),
+            Self::Any(_, of) => of.iter().any(|condition| condition.check(asked).is_ok()),
+            Self::Not(_, of) => of.check(asked).is_err(),
+            Self::Is(_, matcher) => matcher.matches(asked),
+        };
+        if holds { Ok(()) } else { Err(self) }
+    }
+
+    /// Where it stands in the rule's `match`.
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::All(_) => "",
+            Self::Any(path, _) | Self::Not(path, _) | Self::Is(path, _) => path,
+        }
+    }
+
+    /// What it expects, for people.
+    pub(super) fn expected(&self) -> String {
+        match self {
+            Self::All(of) => format!("all of {}", of.len()),
+            Self::Any(_, of) => format!("one of {} to match", of.len()),
+            Self::Not(..) => "no match".to_owned(),
+            Self::Is(_, matcher) => matcher.to_string(),
+        }
+    }
+
+    /// What there is instead, for people.
+    pub(super) fn actual(&self, asked: &Asked<'_>) -> String {
+        match self {
+            Self::All(_) | Self::Not(..) => "it matches".to_owned(),
+            Self::Any(_, of) => {
+                let failed = of.iter().filter_map(|condition| condition.check(asked).err());
+                let failed: Vec<&str> = failed.map(Self::path).collect();
+                format!("none does: see {}", failed.join(", "))
+            }
+            Self::Is(_, matcher) => matcher.actual(asked),
+        }
+    }
+}
+
+impl Matcher {
+    fn matches(&self, asked: &Asked<'_>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Who { groups, people } => {
+                groups.iter().any(|group| group.holds(asked.principal, asked.groups))
+                    || people.iter().any(|people| people.hold(asked.principal))
+            }
+            Self::Upstreams(globs) => globs.matches(asked.upstream),
+            Self::Protocol(protocol) => asked.access.protocol == *protocol,
+            Self::Actions(actions) => actions.contains(&asked.access.action),
+            Self::Attribute { name, expected, doubt } => match asked.access.attributes.get(name) {
+                None => doubt.absent,
+                Some(value) => expected.matches(value, *doubt),
+            },
+        }
+    }
+
+    fn actual(&self, asked: &Asked<'_>) -> String {
+        match self {
+            Self::Everything => String::new(),
+            Self::Who { .. } => asked.principal.to_string(),
+            Self::Upstreams(_) => asked.upstream.to_owned(),
+            Self::Protocol(_) => asked.access.protocol.to_owned(),
+            Self::Actions(_) => asked.access.action.to_owned(),
+            Self::Attribute { name, .. } => match asked.access.attributes.get(name) {
+                None => format!("no {name}"),
+                Some(value) => value.to_string(),
+            },
+        }
+    }
+}
+
+impl People {
+    fn hold(&self, principal: &Principal) -> bool {
+        self.issuer == principal.issuer && self.subjects.matches(&principal.subject)
+    }
+}
+
+impl Expected {
+    fn matches(&self, value: &Value, doubt: Doubt) -> bool {
+        match (self, value) {
+            (Self::Globs(globs), value) => texts(value, doubt, |text| globs.matches(text)),
+            (Self::Words(words), value) => texts(value, doubt, |text| words.contains(&text)),
+            (Self::Flag(expected), Value::Flag(flag)) => expected == flag,
+            (Self::Range { min, max }, Value::Number(number)) => (min..=max).contains(&number),
+            // Cannot be: the access was checked against the schema before.
+            (Self::Flag(_) | Self::Range { .. }, _) => doubt.absent,
+        }
+    }
+}
+
+fn texts(value: &Value, doubt: Doubt, matches: impl Fn(&str) -> bool) -> bool {
+    match value {
+        Value::Text(text) => matches(text),
+        Value::List(list) if list.is_empty() => doubt.absent,
+        Value::List(list) if doubt.all => list.iter().all(|text| matches(text)),
+        Value::List(list) => list.iter().any(|text| matches(text)),
+        Value::Flag(_) | Value::Number(_) => doubt.absent,
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything"),
+            Self::Who { groups, people } => {
+                let groups = groups.iter().map(|group| format!("group:{}", group.name()));
+                let people = people.iter().map(|people| format!("{}:{}", people.issuer, people.subjects));
+                f.write_str(&groups.chain(people).collect::<Vec<_>>().join(" or "))
+            }
+            Self::Upstreams(globs) => write!(f, "{globs}"),
+            Self::Protocol(protocol) => f.write_str(protocol),
+            Self::Actions(words) => f.write_str(&words.join(" or ")),
+            Self::Attribute { expected, .. } => write!(f, "{expected}"),
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Globs(globs) => write!(f, "{globs}"),
+            Self::Words(words) => f.write_str(&words.join(" or ")),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Range { min: 0, max } => write!(f, "at most {max}"),
+            Self::Range { min, max: u64::MAX } => write!(f, "at least {min}"),
+            Self::Range { min, max } => write!(f, "{min} to {max}"),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Evaluation: the only place that makes a permit, a hold or a denial.
+//!
+//! Deny goes before require_approval, that before allow, and that before the default; the order of the
+//! rules does not matter to the effect. Over several accesses of one request the strictest wins.
+
+use tracing::{error, info};
+
+use super::{
+    Policy,
+    condition::Asked,
+    describe, reason,
+    rule::Rule,
+    terms::{Demand, Oblige, add},
+};
+use crate::{
+    access::Access,
+    principal::Principal,
+    verdict::{Denial, Effect, Ground, Grounds, Hold, Permit, Verdict},
+};
+
+/// What the policy says to one access.
+pub(super) struct Decision {
+    pub(super) ground: Ground,
+    pub(super) oblige: Oblige,
+    pub(super) demand: Option<Demand>,
+}
+
+impl Policy {
+    /// Judges everything that one request asks for. Who asks for nothing is refused.
+    pub fn judge(&self, principal: &Principal, upstream: &str, accesses: &[Access]) -> Verdict {
+        let mut oblige = Oblige::default();
+        let mut demand: Option<Demand> = None;
+        let mut grounds =
+            Grounds { policy: self.version.clone(), accesses: Vec::with_capacity(accesses.len()) };
+        for access in accesses {
+            let asked = Asked { principal, upstream, access, groups: &self.groups };
+            self.report_shadows(&asked);
+            let decision = self.decide(&asked);
+            // Each was taken for what can be masked in it.
+            oblige.unite(&decision.oblige, true);
+            if let Some(other) = decision.demand {
+                add(&mut demand, other);
+            }
+            grounds.accesses.push(decision.ground);
+        }
+        let obligations = |oblige: Oblige| oblige.with_defaults(self.record);
+        match grounds.accesses.iter().map(|ground| ground.effect).max() {
+            None | Some(Effect::Deny) => Verdict::Denial(Denial::new(grounds)),
+            Some(Effect::Allow) => Verdict::Permit(Permit::new(grounds, obligations(oblige))),
+            Some(Effect::RequireApproval) => match demand.and_then(|demand| demand.terms()) {
+                Some(terms) => Verdict::Hold(Hold::new(grounds, obligations(oblige), terms)),
+                None => Verdict::Denial(Denial::new(apart(grounds))),
+            },
+        }
+    }
+
+    /// Judges one access.
+    pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision {
+        if let Some(fault) = describe::fault(&self.schemas, asked.access) {
+            error!(fault, "an access that the policy cannot judge is refused");
+            let reason = "the gateway cannot judge this request".to_owned();
+            let ground = Ground { effect: Effect::Deny, rules: Vec::new(), reason };
+            return Decision { ground, oblige: Oblige::default(), demand: None };
+        }
+        let maskable = self.maskable(asked.access);
+        let mut oblige = Oblige::default();
+        let mut demand = None;
+        let mut deciding: Option<&Rule> = None;
+        let mut rules = Vec::new();
+        for rule in self.rules.iter().filter(|rule| !rule.shadow && rule.when.check(asked).is_ok()) {
+            oblige.unite(&rule.oblige, maskable);
+            if let Some(terms) = &rule.approval {
+                add(&mut demand, Demand::new(terms));
+            }
+            let effect = deciding.map(|rule| rule.effect);
+            if effect < Some(rule.effect) {
+                deciding = Some(rule);
+                rules.clear();
+            }
+            if deciding.is_some_and(|deciding| deciding.effect == rule.effect) {
+                rules.push(rule.id.clone());
+            }
+        }
+        let ground = match deciding {
+            None => Ground { effect: self.default, rules, reason: self.default_reason(asked.access) },
+            Some(rule) => ground(rule, rules, demand.as_ref(), asked),
+        };
+        Decision { ground, oblige, demand }
+    }
+
+    fn maskable(&self, access: &Access) -> bool {
+        let schema = self.schemas.iter().find(|schema| schema.protocol == access.protocol);
+        schema.and_then(|schema| schema.action(access.action)).is_some_and(|action| action.maskable)
+    }
+
+    fn default_reason(&self, access: &Access) -> String {
+        match self.default {
+            Effect::Allow => String::new(),
+            Effect::RequireApproval | Effect::Deny => reason::no_rule(access),
+        }
+    }
+
+    /// Says what the rules would do that only watch.
+    fn report_shadows(&self, asked: &Asked<'_>) {
+        for rule in self.rules.iter().filter(|rule| rule.shadow && rule.when.check(asked).is_ok()) {
+            info!(
+                rule = rule.id,
+                would = rule.effect.word(),
+                principal = %asked.principal,
+                upstream = asked.upstream,
+                action = asked.access.action,
+                resource = asked.access.resource,
+                "a shadow rule matches"
+            );
+        }
+    }
+}
+
+/// The ground of the first of the rules that decide.
+fn ground(rule: &Rule, rules: Vec<String>, demand: Option<&Demand>, asked: &Asked<'_>) -> Ground {
+    let reason = || match &rule.reason {
+        Some(template) => template.render(asked),
+        None => reason::by_default(rule.effect, &rule.id, asked.access),
+    };
+    match rule.effect {
+        Effect::Allow => Ground { effect: Effect::Allow, rules, reason: String::new() },
+        Effect::Deny => Ground { effect: Effect::Deny, rules, reason: reason() },
+        Effect::RequireApproval => match demand.and_then(Demand::terms) {
+            Some(terms) => {
+                let reason = format!("{} (by {})", reason(), reason::approvers(&terms));
+                Ground { effect: Effect::RequireApproval, rules, reason }
+            }
+            None => {
+                let all = rules.join(" and ");
+                let reason = format!("{all} demand approval by groups that have nobody in common by name");
+                Ground { effect: Effect::Deny, rules, reason }
+            }
+        },
+    }
+}
+
+/// Each access could be approved, but no one approval is good for all: none is asked for.
+fn apart(mut grounds: Grounds) -> Grounds {
+    for ground in &mut grounds.accesses {
+        if ground.effect == Effect::RequireApproval {
+            ground.effect = Effect::Deny;
+            ground
+                .reason
+                .push_str("; the request's other parts need the approval of others: send them apart");
+        }
+    }
+    grounds
+}
