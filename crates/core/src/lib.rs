@@ -11,12 +11,20 @@ pub mod access;
 pub mod approval;
 pub mod authn;
 pub mod body;
+pub mod client;
+pub mod exchange;
 pub mod index;
+pub mod layers;
+pub mod pipeline;
 pub mod policy;
 pub mod principal;
 pub mod protocol;
 pub mod refusal;
 pub mod secret;
 pub mod spool;
+pub mod step;
 pub mod upstream;
 pub mod verdict;
+
+#[cfg(test)]
+mod testing;

@@ -124,7 +124,7 @@ pub enum HoldStyle {
 }
 
 /// A response that is begun before the verdict: its head, its signs of life, its end.
-pub trait HeldStream: Send {
+pub trait HeldStream: Send + Sync {
     /// The head of the response, its body still empty.
     fn head(&self) -> Response<()>;
 

@@ -94,3 +94,59 @@ impl Entry {
         now < self.until && self.key.strong_count() > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::{Principal, SessionId};
+
+    fn caller(name: &str) -> Caller {
+        let principal = Principal::passthrough(Some(name));
+        let session = SessionId::derive(&principal, &[]);
+        Caller { principal: Arc::new(principal), session }
+    }
+
+    fn found(verified: &Verified, token: &str, now: i64) -> Option<String> {
+        verified.get(&TokenId::of(token), now).map(|caller| caller.principal.subject.clone())
+    }
+
+    #[test]
+    fn a_token_is_believed_until_then() {
+        let (verified, key) = (Verified::default(), Arc::new(Key::for_tests()));
+        verified.insert(TokenId::of("t"), caller("ada"), &key, 100, 50);
+        assert_eq!(found(&verified, "t", 99).as_deref(), Some("ada"));
+        assert_eq!(found(&verified, "u", 99), None);
+        assert_eq!(found(&verified, "t", 100), None);
+        // Gone, not hidden: clocks may go back.
+        assert_eq!(found(&verified, "t", 50), None);
+        verified.insert(TokenId::of("t"), caller("ada"), &key, 100, 100);
+        assert_eq!(found(&verified, "t", 50), None);
+    }
+
+    #[test]
+    fn a_token_is_believed_as_long_as_its_key_is_published() {
+        let (verified, key) = (Verified::default(), Arc::new(Key::for_tests()));
+        verified.insert(TokenId::of("t"), caller("ada"), &key, 100, 50);
+        drop(key);
+        assert_eq!(found(&verified, "t", 50), None);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_used() {
+        let (verified, key) = (Verified::default(), Arc::new(Key::for_tests()));
+        verified.insert(TokenId::of("used"), caller("ada"), &key, 100, 50);
+        for n in 0..10 * SHARDS * GENERATION {
+            verified.insert(TokenId::of(&n.to_string()), caller("eve"), &key, 100, 50);
+            assert_eq!(found(&verified, "used", 50).as_deref(), Some("ada"), "{n}");
+        }
+        let kept: usize = verified.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert!(kept <= 2 * SHARDS * GENERATION, "{kept}");
+        assert_eq!(found(&verified, "0", 50), None);
+    }
+
+    impl Shard {
+        fn len(&self) -> usize {
+            self.young.len() + self.old.len()
+        }
+    }
+}

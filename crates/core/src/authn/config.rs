@@ -159,3 +159,91 @@ fn problem(config: &IssuerConfig) -> Option<&'static str> {
     ];
     problems.into_iter().find_map(|(wrong, problem)| wrong.then_some(problem))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authn::Authenticator;
+
+    fn good() -> IssuerConfig {
+        IssuerConfig::new("github", "https://token.example", ["lockgate"])
+    }
+
+    fn check(change: impl FnOnce(&mut IssuerConfig)) -> String {
+        let mut config = good();
+        change(&mut config);
+        Authenticator::new(vec![config]).err().map_or_else(|| "fine".into(), |error| error.to_string())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_at_start() {
+        assert_eq!(check(|_| {}), "fine");
+        let rows: [(&str, fn(&mut IssuerConfig)); 12] = [
+            (": it needs a name", |c| c.name.clear()),
+            ("passthrough: the name is taken by upstreams with `auth: passthrough`", |c| {
+                c.name = "passthrough".into();
+            }),
+            ("github: it needs the `iss` of its tokens", |c| c.issuer.clear()),
+            ("github: it needs an audience, which is never empty", |c| c.audiences.clear()),
+            ("github: it needs an audience, which is never empty", |c| c.audiences.push(String::new())),
+            ("github: it needs an algorithm", |c| c.algorithms.clear()),
+            ("github: the groups' claim is empty", |c| c.groups_claim = Some(String::new())),
+            ("github: a required claim accepts no value at all", |c| {
+                c.required.insert("ref".into(), BTreeSet::new());
+            }),
+            ("github: the session's claims are empty", |c| c.session = SessionFrom::Claims(Vec::new())),
+            ("github: the longest lifetime is zero", |c| c.max_lifetime = Duration::ZERO),
+            ("github: keys would be too old before they are fetched again", |c| c.max_stale = Duration::ZERO),
+            ("github: the CA file holds no usable certificate", |c| c.ca = Some(b"no PEM".to_vec())),
+        ];
+        for (expected, change) in rows {
+            assert_eq!(check(change), format!("issuer {expected}"));
+        }
+        let twice = Authenticator::new(vec![good(), good()]).err().unwrap();
+        assert_eq!(twice.to_string(), "issuer github: there is another issuer of this name");
+        let mut other = good();
+        other.name = "other".into();
+        let twice = Authenticator::new(vec![good(), other]).err().unwrap();
+        assert_eq!(twice.to_string(), "issuer other: there is another issuer with this `iss`");
+        assert!(Authenticator::new(Vec::new()).is_ok());
+    }
+
+    #[test]
+    fn urls_are_safe_or_refused() {
+        let url = |url: &str| check(|config| config.keys = KeySource::JwksAt(url.to_owned()));
+        for fine in
+            ["https://a.example/k?x=1", "http://127.0.0.1:8080/k", "http://[::1]/k", "http://localhost/k"]
+        {
+            assert_eq!(url(fine), "fine", "{fine}");
+        }
+        let plain = "is not https, without which anyone on the way can make tokens";
+        let rows = [
+            ("http://a.example/k", plain),
+            ("http://127.0.0.1.nip.example/k", plain),
+            ("http://localhost.example/k", plain),
+            ("ftp://a.example/k", "is not https"),
+            ("file:///etc/passwd", "is not https"),
+            ("keys.json", "is not a URL"),
+            ("https://user@a.example/k", "has a user or a password in it"),
+            ("https://:pass@a.example/k", "has a user or a password in it"),
+            ("https://a.example/k#x", "has a fragment"),
+        ];
+        for (wrong, problem) in rows {
+            assert_eq!(url(wrong), format!("issuer github: the URL {wrong} {problem}"));
+        }
+        let allowed = check(|config| {
+            config.issuer = "http://a.example".into();
+            config.allow_http = true;
+        });
+        assert_eq!(allowed, "fine");
+        // The issuer itself is a URL only where keys are discovered by it.
+        assert!(check(|config| config.issuer = "kubernetes/serviceaccount".into()).contains("is not a URL"));
+    }
+
+    #[test]
+    fn fixed_keys_are_read_at_start() {
+        let fixed = |keys: &str| check(|config| config.keys = KeySource::Fixed(keys.as_bytes().to_vec()));
+        assert_eq!(fixed(r#"{"keys":[]}"#), "fine");
+        assert_eq!(fixed("{"), "issuer github: the key set can't be used");
+    }
+}

@@ -290,3 +290,6 @@ fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, 
     let not_text = JwksError::Key("has a member that is not a string");
     jwk.get(name).map(|value| value.as_str().ok_or(not_text)).transpose()
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,3 +41,37 @@ impl Replay {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn jti(name: &str) -> Claims {
+        Claims::from_iter([("jti".to_owned(), json!(name))])
+    }
+
+    #[test]
+    fn a_token_passes_once() {
+        let replay = Replay::default();
+        replay.first_use(&jti("a"), 100, 50).unwrap();
+        assert!(matches!(replay.first_use(&jti("a"), 100, 50), Err(AuthnError::Replayed)));
+        replay.first_use(&jti("b"), 100, 50).unwrap();
+        let without = replay.first_use(&Claims::new(), 100, 50).unwrap_err();
+        assert_eq!(without.to_string(), "the token is malformed: it lacks the claim jti");
+    }
+
+    #[test]
+    fn without_room_tokens_are_refused_until_others_expire() {
+        let replay = Replay::default();
+        for n in 0..MOST {
+            replay.first_use(&jti(&n.to_string()), 100, 50).unwrap();
+        }
+        assert!(matches!(replay.first_use(&jti("more"), 100, 50), Err(AuthnError::ReplayFull)));
+        // At the moment of expiry, with the clock's leeway, they are still accepted, so still known.
+        assert!(matches!(replay.first_use(&jti("7"), 100, 130), Err(AuthnError::Replayed)));
+        replay.first_use(&jti("more"), 500, 100 + MARGIN).unwrap();
+        assert_eq!(replay.used.lock().unwrap().len(), 1);
+    }
+}

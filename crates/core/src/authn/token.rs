@@ -90,3 +90,99 @@ fn decode(part: &str, what: &str) -> Result<Vec<u8>, AuthnError> {
 fn malformed(problem: &str) -> AuthnError {
     AuthnError::Malformed(problem.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER: &str = r#"{"alg":"ES256"}"#;
+
+    fn compact(header: &str, claims: &str) -> String {
+        [header, claims, "signature"].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+    }
+
+    fn refused(token: &str) -> String {
+        Token::parse(token).err().map_or_else(|| "accepted".into(), |error| error.to_string())
+    }
+
+    #[test]
+    fn takes_a_token_apart() {
+        let text = compact(r#"{"kid":"k1","alg":"EdDSA","typ":"at+JWT","jku":"https://evil"}"#, r#"{"a":1}"#);
+        let token = Token::parse(&text).unwrap();
+        assert_eq!(token.signed, text.rsplit_once('.').unwrap().0.as_bytes());
+        assert_eq!(token.signature, b"signature");
+        assert_eq!((token.header.algorithm, token.header.key_id.as_deref()), (Algorithm::EdDsa, Some("k1")));
+        assert_eq!(token.claims["a"], 1);
+    }
+
+    #[test]
+    fn types_of_other_tokens_are_refused() {
+        let check = |typ: &str| Token::parse(&compact(&format!(r#"{{"alg":"ES256","typ":"{typ}"}}"#), "{}"));
+        for typ in ["JWT", "jwt", "at+jwt", "application/jwt", "APPLICATION/AT+JWT"] {
+            assert!(check(typ).is_ok(), "{typ}");
+        }
+        for typ in ["", "logout+jwt", "secevent+jwt", "dpop+jwt", "application/", "JOSE", "applicatioñ/jwt"]
+        {
+            assert!(check(typ).is_err(), "{typ}");
+        }
+    }
+
+    #[test]
+    fn the_header_is_held_to_the_standard() {
+        let rows = [
+            ("{}", "the token is malformed: its header has no alg"),
+            (r#"{"alg":1}"#, "the token is malformed: the alg of its header is not a string"),
+            (r#"{"alg":"none"}"#, "the token's algorithm, none, is not accepted"),
+            (r#"{"alg":"HS256"}"#, "the token's algorithm, HS256, is not accepted"),
+            (r#"{"alg":"es256"}"#, "the token's algorithm, es256, is not accepted"),
+            (r#"{"alg":"\n\u0007"}"#, r"the token's algorithm, \n\u{7}, is not accepted"),
+            (r#"{"alg":"ES256","kid":7}"#, "the token is malformed: the kid of its header is not a string"),
+            (
+                r#"{"alg":"ES256","crit":[]}"#,
+                "the token is malformed: it has critical extensions, and none is known here",
+            ),
+            (
+                r#"{"alg":"ES256","alg":"ES256"}"#,
+                "the token is malformed: its header: a name appears twice in an object at line 1 column 20",
+            ),
+            ("[]", "the token is malformed: its header: not a JSON object"),
+        ];
+        for (header, expected) in rows {
+            assert_eq!(refused(&compact(header, "{}")), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn the_form_is_held_to_the_standard() {
+        let good = compact(HEADER, "{}");
+        assert_eq!(refused(&good), "accepted");
+        let three = "the token is malformed: it does not have three parts";
+        for wrong in ["", "a", "a.b", &format!("{good}.x"), &format!("{good}.x.y")] {
+            assert_eq!(refused(wrong), three, "{wrong}");
+        }
+        let base64 = |part: &str| format!("the token is malformed: its {part} is not base64url");
+        let (header, claims) = (URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode("{}"));
+        assert_eq!(refused(&format!("{good}=")), base64("signature"));
+        assert_eq!(refused(&format!("{good} ")), base64("signature"));
+        // The last digit of the signature's nine bytes can't be followed by one more.
+        assert_eq!(refused(&format!("{good}A")), base64("signature"));
+        assert_eq!(refused(&format!("{header}\n.{claims}.AA")), base64("header"));
+        assert_eq!(refused(&format!("{header}.+/+/.AA")), base64("payload"));
+        // Bits that do not count must be zero, or one token would have several texts.
+        assert_eq!(refused(&format!("{header}.{claims}.AB")), base64("signature"));
+        assert!(refused(&compact(HEADER, "[1]")).contains("payload: not a JSON object"));
+        assert!(refused(&compact(HEADER, r#"{"aud":"a","aud":"b"}"#)).contains("appears twice"));
+        assert!(refused(&compact(HEADER, &format!("{{\"a\":{}", "[".repeat(5000)))).contains("recursion"));
+        assert_eq!(refused(&"a".repeat(MAX_TOKEN + 1)), "the token is larger than 16384 bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_answered(text in "[A-Za-z0-9_.-]{0,200}", header in ".*", claims in ".*") {
+            let _ = Token::parse(&text);
+            let _ = Token::parse(&compact(&header, &claims));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The HTTP client towards one upstream: a pool of HTTP/1.1 and HTTP/2 connections.
+//!
+//! Which version is spoken is the upstream's choice (ALPN); it does not depend on the client's. HTTP/2
+//! requests are spread over connections of at most [`STREAMS`] each, so that long-running streams never
+//! starve a short call by the peer's stream limit.
+
+mod connect;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::sync::oneshot;
+
+use crate::{
+    body::{Body, BodyError},
+    refusal::{Refusal, RefusalKind},
+    upstream::Upstream,
+};
+
+use connect::Connector;
+pub use connect::TlsError;
+use pool::{Lease, Pool, SendError};
+
+/// Streams that one HTTP/2 connection carries at once: below the 100 that most servers allow.
+pub const STREAMS: usize = 64;
+
+/// How long the client waits for an upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a connection, with its TLS handshake.
+    pub connect: Duration,
+    /// From the end of the request to the head of the response. Long: a Git server may index a large
+    /// pack before it says anything.
+    pub response: Duration,
+    /// An idle connection is kept this long.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            response: Duration::from_mins(15),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A client of one upstream. Cheap to clone; clones share the pool.
+#[derive(Clone)]
+pub struct Client {
+    pool: Arc<Pool>,
+    timeouts: Timeouts,
+}
+
+/// Why an exchange with the upstream failed: its fault, or the network's between us.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection.
+    #[error("no connection to the upstream")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection broke, or what came over it was not HTTP.
+    #[error("the exchange with the upstream broke off")]
+    Exchange(#[source] hyper::Error),
+    /// It took too long.
+    #[error("the upstream did not {what} within {limit:?}")]
+    Timeout {
+        /// What it did not do.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        let refusal = match &error {
+            ClientError::Connect(_) => {
+                Refusal::new(RefusalKind::UpstreamUnavailable, "the upstream can't be reached")
+            }
+            ClientError::Exchange(cause) if body_fault(cause).is_some() => return body_refusal(cause),
+            ClientError::Exchange(cause) if cause.is_parse() => {
+                Refusal::new(RefusalKind::UpstreamInvalid, "the upstream's answer makes no sense")
+            }
+            ClientError::Exchange(_) => {
+                Refusal::new(RefusalKind::UpstreamUnavailable, "the upstream broke the exchange off")
+            }
+            ClientError::Timeout { .. } => {
+                Refusal::new(RefusalKind::UpstreamTimeout, "the upstream took too long")
+            }
+        };
+        refusal.because(&error)
+    }
+}
+
+/// The request's own body may be what broke the exchange: then it is not the upstream's fault.
+fn body_fault(error: &hyper::Error) -> Option<&BodyError> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(fault) = cause.downcast_ref::<BodyError>() {
+            return Some(fault);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn body_refusal(error: &hyper::Error) -> Refusal {
+    let refusal = match body_fault(error) {
+        Some(BodyError::Ours(_)) => {
+            Refusal::new(RefusalKind::RecordingUnavailable, "the request can't be recorded")
+        }
+        Some(BodyError::Client(_) | BodyError::Upstream(_)) | None => {
+            Refusal::new(RefusalKind::Invalid, "the request's body broke off")
+        }
+    };
+    refusal.because(error)
+}
+
+impl Client {
+    /// A client of that upstream. Connects on first use.
+    ///
+    /// # Errors
+    /// [`TlsError`] where the upstream's certificates can't be used.
+    pub fn new(upstream: &Upstream, timeouts: Timeouts) -> Result<Self, TlsError> {
+        let connector = Connector::new(upstream)?;
+        Ok(Self { pool: Arc::new(Pool::new(connector, timeouts.idle)), timeouts })
+    }
+
+    /// Sends a request, whose URI's path is the upstream's, and whose headers are final.
+    ///
+    /// # Errors
+    /// [`ClientError`]. A request that may have reached the upstream is never sent twice.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ClientError> {
+        loop {
+            let mut lease = self.lease().await?;
+            self.pool.connector().address(request.uri_mut(), lease.is_h2());
+            let (timed, sent) = on_end(request);
+            match self.within_response_limit(sent, lease.send(timed)).await {
+                Ok(Ok(response)) => {
+                    return Ok(response.map(|body| {
+                        let body = body.map_err(|error| BodyError::Upstream(error.into()));
+                        lease.hold_until_end(body.boxed_unsync())
+                    }));
+                }
+                // A pooled connection that the upstream had closed: nothing was sent.
+                Ok(Err(SendError::Unsent(unsent))) if lease.is_reused() => request = unsent,
+                Ok(Err(SendError::Unsent(_))) => {
+                    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                    return Err(ClientError::Connect(error.into()));
+                }
+                Ok(Err(SendError::Failed(error))) => return Err(ClientError::Exchange(error)),
+                Err(limit) => return Err(ClientError::Timeout { what: "answer", limit }),
+            }
+        }
+    }
+
+    /// The limit runs from when the request's body was sent: an upload may take as long as it takes.
+    async fn within_response_limit<T>(
+        &self,
+        sent: oneshot::Receiver<()>,
+        response: impl Future<Output = T>,
+    ) -> Result<T, Duration> {
+        let limit = self.timeouts.response;
+        let late = async {
+            // An error means that the body was dropped, which ends the sending too.
+            let _ = sent.await;
+            tokio::time::sleep(limit).await;
+        };
+        tokio::select! {
+            response = response => Ok(response),
+            () = late => Err(limit),
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease, ClientError> {
+        if let Some(lease) = self.pool.reuse() {
+            return Ok(lease);
+        }
+        let limit = self.timeouts.connect;
+        match tokio::time::timeout(limit, self.pool.open()).await {
+            Ok(opened) => opened.map_err(ClientError::Connect),
+            Err(_) => Err(ClientError::Timeout { what: "accept a connection", limit }),
+        }
+    }
+}
+
+/// Makes a request tell when its body was sent or dropped.
+fn on_end(request: Request<Body>) -> (Request<Body>, oneshot::Receiver<()>) {
+    let (sender, receiver) = oneshot::channel();
+    (request.map(|body| OnEnd { body, _sender: sender }.boxed_unsync()), receiver)
+}
+
+/// A body whose end, or drop, drops the sender.
+struct OnEnd {
+    body: Body,
+    _sender: oneshot::Sender<()>,
+}
+
+impl HttpBody for OnEnd {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Appends a relative path and query to an upstream's base URL.
+pub fn join(base: &Uri, relative: &Uri) -> Option<Uri> {
+    let path = format!("{}{}", base.path().trim_end_matches('/'), relative.path_and_query()?);
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(path.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}

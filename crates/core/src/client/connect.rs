@@ -1,0 +1,134 @@
+//! Connects to an upstream: TCP, TLS with ALPN, and the first bytes of HTTP.
+
+use std::sync::Arc;
+
+use http::{
+    Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{body::Body, upstream::Upstream};
+
+/// The upstream's URL or certificates can't be used: an error of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The URL is not `http://host[:port]/...` or `https://...`.
+    #[error("the URL {0} has no scheme http or https, or no host")]
+    Url(Uri),
+    /// The PEM does not hold certificates.
+    #[error("the upstream's CA file holds no usable certificate")]
+    Ca,
+    /// rustls refused the settings.
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A connection on which requests can be sent.
+pub(super) enum Sender {
+    H1(http1::SendRequest<Body>),
+    H2(http2::SendRequest<Body>),
+}
+
+/// Opens connections to one upstream.
+pub(super) struct Connector {
+    scheme: Scheme,
+    authority: Authority,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Connector {
+    pub(super) fn new(upstream: &Upstream) -> Result<Self, TlsError> {
+        let url = || TlsError::Url(upstream.url.clone());
+        let scheme = upstream.url.scheme().ok_or_else(url)?.clone();
+        let authority = upstream.url.authority().ok_or_else(url)?.clone();
+        let (tls, default_port) = match scheme.as_str() {
+            "http" => (None, 80),
+            "https" => {
+                let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+                let name = ServerName::try_from(host).map_err(|_| url())?;
+                (Some((TlsConnector::from(Arc::new(tls_config(upstream)?)), name)), 443)
+            }
+            _ => return Err(url()),
+        };
+        let port = authority.port_u16().unwrap_or(default_port);
+        Ok(Self { scheme, authority, port, tls })
+    }
+
+    /// Puts the URI in the form that the version wants: absolute for HTTP/2, a path for HTTP/1.1.
+    pub(super) fn address(&self, uri: &mut Uri, h2: bool) {
+        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(path);
+        if h2 {
+            parts.scheme = Some(self.scheme.clone());
+            parts.authority = Some(self.authority.clone());
+        }
+        // The parts are those of valid URIs, so this holds always.
+        if let Ok(addressed) = Uri::from_parts(parts) {
+            *uri = addressed;
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<Sender, BoxError> {
+        let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
+        let tcp = TcpStream::connect((host, self.port)).await?;
+        tcp.set_nodelay(true)?;
+        let Some((connector, name)) = &self.tls else {
+            return h1(tcp).await;
+        };
+        let tls = connector.connect(name.clone(), tcp).await?;
+        if tls.get_ref().1.alpn_protocol() == Some(b"h2") { h2(tls).await } else { h1(tls).await }
+    }
+}
+
+async fn h1(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, BoxError> {
+    let (sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(Sender::H1(sender))
+}
+
+async fn h2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, BoxError> {
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(std::time::Duration::from_secs(20))
+        .handshake(TokioIo::new(io))
+        .await?;
+    tokio::spawn(connection);
+    Ok(Sender::H2(sender))
+}
+
+fn tls_config(upstream: &Upstream) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(pem) = &upstream.ca {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            roots.add(certificate.map_err(|_| TlsError::Ca)?).map_err(|_| TlsError::Ca)?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::Ca);
+        }
+    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,238 @@
+//! The client against real servers on loopback: both versions, reuse, and upstreams that misbehave.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Method, Request, Response, Version};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Client, Timeouts};
+use crate::{
+    body,
+    refusal::{Refusal, RefusalKind},
+    testing,
+    upstream::{Auth, Upstream},
+};
+
+/// A server that counts its connections and holds requests for `/slow` until it is let go.
+#[derive(Clone)]
+struct Server {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+    ca: Option<Vec<u8>>,
+}
+
+impl Server {
+    async fn start(alpn: Option<&'static [u8]>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (acceptor, ca) = alpn.map(acceptor).unzip();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            connections: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+            ca,
+        };
+        let this = server.clone();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                this.connections.fetch_add(1, Ordering::Relaxed);
+                let (this, acceptor) = (this.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        Some(acceptor) => this.serve(acceptor.accept(tcp).await.unwrap()).await,
+                        None => this.serve(tcp).await,
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    async fn serve<T>(self, io: T)
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let gate = Arc::clone(&self.gate);
+            async move {
+                if request.uri().path().ends_with("/slow") {
+                    gate.acquire().await.unwrap().forget();
+                }
+                let version = match request.version() {
+                    Version::HTTP_2 => "2",
+                    _ => "1",
+                };
+                Ok::<_, Infallible>(Response::new(body::full(version)))
+            }
+        });
+        let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+        // A client that hangs up is no failure of the server's.
+        let _ = builder.serve_connection(TokioIo::new(io), answer).await;
+    }
+
+    fn client(&self) -> Client {
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        let port = self.address.port();
+        client(&format!("{scheme}://localhost:{port}/base"), self.ca.clone(), Timeouts::default())
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+fn acceptor(alpn: &'static [u8]) -> (TlsAcceptor, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem().into_bytes())
+}
+
+fn client(url: &str, ca: Option<Vec<u8>>, timeouts: Timeouts) -> Client {
+    let upstream = Upstream { url: url.parse().unwrap(), ca, ..testing::upstream(Auth::Oidc) };
+    Client::new(&upstream, timeouts).unwrap()
+}
+
+async fn text(client: &Client, path: &str) -> String {
+    let response = client.send(testing::get(path)).await.unwrap();
+    testing::read(response.into_body()).await
+}
+
+async fn refusal(client: &Client) -> RefusalKind {
+    let error = client.send(testing::post("/x", "body")).await.map(drop).unwrap_err();
+    Refusal::from(error).kind
+}
+
+#[tokio::test]
+async fn speaks_what_the_upstream_speaks() {
+    for (alpn, expected) in [(None, "1"), (Some(&b"http/1.1"[..]), "1"), (Some(b"h2"), "2")] {
+        let server = Server::start(alpn).await;
+        let client = server.client();
+        assert_eq!(text(&client, "/x").await, expected);
+        let put = Request::builder().method(Method::PUT).uri("/x").body(body::full("abc")).unwrap();
+        assert_eq!(testing::read(client.send(put).await.unwrap().into_body()).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn many_slow_streams_do_not_starve_a_short_call() {
+    let server = Server::start(Some(b"h2")).await;
+    let client = server.client();
+    text(&client, "/x").await;
+    let slow: Vec<_> = (0..150)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { text(&client, "/slow").await })
+        })
+        .collect();
+    assert_eq!(text(&client, "/quick").await, "2");
+    server.gate.add_permits(150);
+    for call in slow {
+        assert_eq!(call.await.unwrap(), "2");
+    }
+    assert!(server.connections() >= 3, "{}", server.connections());
+}
+
+#[tokio::test]
+async fn a_connection_read_to_its_end_is_used_again() {
+    let server = Server::start(None).await;
+    let client = server.client();
+    for _ in 0..20 {
+        assert_eq!(text(&client, "/x").await, "1");
+        // It comes back to the pool in a task of its own.
+        tokio::task::yield_now().await;
+    }
+    assert!(server.connections() < 20, "{}", server.connections());
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_unavailable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    assert_eq!(refusal(&client(&url, None, Timeouts::default())).await, RefusalKind::UpstreamUnavailable);
+}
+
+/// An upstream that reads the head of a request, answers these bytes and closes; without any, it is silent.
+async fn odd(answer: Option<&'static [u8]>) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let read = tcp.read(&mut [0; 4096]).await.unwrap();
+            assert!(read > 0);
+            match answer {
+                Some(bytes) => tcp.write_all(bytes).await.unwrap(),
+                None => kept.push(tcp),
+            }
+        }
+    });
+    client(&url, None, Timeouts { response: Duration::from_millis(50), ..Timeouts::default() })
+}
+
+#[tokio::test]
+async fn an_upstream_that_talks_nonsense_is_invalid() {
+    assert_eq!(refusal(&odd(Some(b"SSH-2.0-OpenSSH\r\n\r\n")).await).await, RefusalKind::UpstreamInvalid);
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_midway_is_unavailable() {
+    assert_eq!(refusal(&odd(Some(b"HTTP/1.1 200 OK\r\ncont")).await).await, RefusalKind::UpstreamUnavailable);
+    let client = odd(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n123")).await;
+    let mut body = client.send(testing::get("/x")).await.unwrap().into_body();
+    let broke = async {
+        use http_body_util::BodyExt as _;
+        while let Some(frame) = body.frame().await {
+            frame?;
+        }
+        Ok::<_, body::BodyError>(())
+    };
+    assert!(matches!(broke.await, Err(body::BodyError::Upstream(_))));
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_silent_times_out() {
+    assert_eq!(refusal(&odd(None).await).await, RefusalKind::UpstreamTimeout);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let server = Server::start(Some(b"h2")).await;
+    let stranger = client(&format!("https://localhost:{}", server.address.port()), None, Timeouts::default());
+    assert_eq!(refusal(&stranger).await, RefusalKind::UpstreamUnavailable);
+}
+
+#[test]
+fn joins_paths() {
+    let check = |base: &str, relative: &str, expected: &str| {
+        let joined = super::join(&base.parse().unwrap(), &relative.parse().unwrap()).unwrap();
+        assert_eq!(joined.to_string(), expected);
+    };
+    check("http://h", "/a?b=c", "http://h/a?b=c");
+    check("https://h:1/x/", "/a", "https://h:1/x/a");
+    check("https://h/x", "/", "https://h/x/");
+}

@@ -1,0 +1,409 @@
+//! One exchange while it is under way: its recording, its entry in the index, how it ends.
+//!
+//! Every layer that learns something says it here, and whatever is said is in the recording before it has
+//! an effect: [`Exchange::durable`] is the barrier. The exchange closes when its last handle is dropped,
+//! so an outcome is recorded however it comes about.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, request, response};
+use lockgate_recording::{
+    Event, ExchangeOpened, ExchangeRecorder, Outcome, Principal as RecordedPrincipal, RecordError, Recorder,
+    RequestHead, ResponseHead,
+};
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::{
+    access::{Access, Schema},
+    body::BodyError,
+    index::{Entry, EntryAccess, Index},
+    principal::{Caller, Peer},
+    refusal::{Refusal, RefusalKind},
+    upstream::Upstream,
+    verdict::{OnFailure, Payload, RecordTerms, Verdict},
+};
+
+/// Where exchanges are recorded and indexed.
+#[derive(Clone)]
+pub struct Evidence {
+    /// The recorder of this proxy.
+    pub recorder: Recorder,
+    /// The index.
+    pub index: Arc<dyn Index>,
+    /// Follows what still has to be written, so that a shutdown can wait for it.
+    pub closing: TaskTracker,
+}
+
+/// One exchange under way. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Exchange(Arc<Inner>);
+
+struct Inner {
+    id: Uuid,
+    evidence: Evidence,
+    recorder: Option<ExchangeRecorder>,
+    mutates: AtomicBool,
+    detached: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    entry: Entry,
+    outcome: Option<Outcome>,
+    terms: RecordTerms,
+    gap: bool,
+}
+
+/// An event could not be recorded, and the policy does not let the exchange go on without.
+#[derive(Debug, thiserror::Error)]
+#[error("the exchange can't be recorded")]
+pub struct Unrecorded(#[source] RecordError);
+
+impl From<Unrecorded> for Refusal {
+    fn from(error: Unrecorded) -> Self {
+        let reason = "there is no durable place to record this request; nothing was forwarded";
+        Self::new(RefusalKind::RecordingUnavailable, reason).because(&error)
+    }
+}
+
+impl From<Unrecorded> for BodyError {
+    fn from(error: Unrecorded) -> Self {
+        Self::Ours(error.into())
+    }
+}
+
+impl Exchange {
+    /// Opens the exchange in the recording.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] where there is no place to record and `terms` are strict.
+    pub async fn begin(
+        evidence: &Evidence,
+        terms: RecordTerms,
+        caller: &Caller,
+        upstream: &Upstream,
+        peer: Option<Peer>,
+    ) -> Result<Self, Unrecorded> {
+        let (id, started) = (Uuid::now_v7(), now());
+        let principal = &caller.principal;
+        let opened = ExchangeOpened {
+            exchange: id,
+            session: caller.session.to_string(),
+            principal: RecordedPrincipal {
+                issuer: principal.issuer.clone(),
+                subject: principal.subject.clone(),
+                groups: principal.groups.clone(),
+                name: principal.to_string(),
+            },
+            upstream: upstream.name.clone(),
+            protocol: upstream.kind.clone(),
+            peer: peer.map(|peer| peer.0.to_string()).unwrap_or_default(),
+            started_micros: started.cast_signed(),
+            action: None,
+        };
+        let recorder = match evidence.recorder.begin(opened).await {
+            Ok(recorder) => Some(recorder),
+            Err(error) if terms.on_failure == OnFailure::Strict => return Err(Unrecorded(error)),
+            Err(error) => {
+                tracing::warn!(exchange = %id, %error, "not recorded, as the policy allows");
+                None
+            }
+        };
+        let entry = Entry {
+            exchange: id.to_string(),
+            session: caller.session.to_string(),
+            issuer: principal.issuer.clone(),
+            subject: principal.subject.clone(),
+            upstream: upstream.name.clone(),
+            protocol: upstream.kind.clone(),
+            accesses: Vec::new(),
+            verdict: "none".into(),
+            rules: Vec::new(),
+            approval: None,
+            outcome: String::new(),
+            status: 0,
+            started,
+            ended: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            bundles: Vec::new(),
+        };
+        let state = Mutex::new(State { entry, outcome: None, terms, gap: recorder.is_none() });
+        let (mutates, detached) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self(Arc::new(Inner { id, evidence: evidence.clone(), recorder, mutates, detached, state })))
+    }
+
+    /// The exchange's id: a UUIDv7.
+    pub fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// Records the request's head; credentials are replaced by keyed tags.
+    pub async fn request_head(&self, head: &request::Parts) -> Result<(), Unrecorded> {
+        let event = RequestHead {
+            method: head.method.to_string(),
+            target: head.uri.to_string(),
+            version: format!("{:?}", head.version),
+            fields: self.fields(&head.headers),
+        };
+        self.append(Event::RequestHead(event)).await
+    }
+
+    /// Records body bytes from the client.
+    pub async fn request_data(&self, data: Bytes) -> Result<(), Unrecorded> {
+        self.state().entry.bytes_in += data.len() as u64;
+        self.append(Event::RequestData(data)).await
+    }
+
+    /// Records that the request's body is whole.
+    pub async fn request_end(&self) -> Result<(), Unrecorded> {
+        self.append(Event::RequestEnd).await
+    }
+
+    /// Records what was understood of the request.
+    pub async fn accesses(&self, schema: &Schema, accesses: &[Access]) -> Result<(), Unrecorded> {
+        let mutates = |access: &Access| schema.action(access.action).is_none_or(|action| action.mutates);
+        self.0.mutates.store(accesses.iter().any(mutates), Ordering::Release);
+        self.state().entry.accesses = accesses.iter().map(indexed).collect();
+        self.append(Event::Access(json!(accesses).to_string())).await
+    }
+
+    /// Records the verdict; its terms of recording hold from here on.
+    pub async fn verdict(&self, verdict: &Verdict) -> Result<(), Unrecorded> {
+        let (grounds, obligations) = match verdict {
+            Verdict::Permit(permit) => (permit.grounds(), Some(permit.obligations())),
+            Verdict::Hold(hold) => (hold.grounds(), Some(hold.obligations())),
+            Verdict::Denial(denial) => (denial.grounds(), None),
+        };
+        {
+            let mut state = self.state();
+            state.entry.verdict = verdict.word().into();
+            for (access, ground) in state.entry.accesses.iter_mut().zip(&grounds.accesses) {
+                access.effect = ground.effect.word().into();
+            }
+            let mut rules: Vec<_> = grounds.accesses.iter().flat_map(|ground| ground.rules.clone()).collect();
+            rules.sort_unstable();
+            rules.dedup();
+            state.entry.rules = rules;
+            if let Some(obligations) = obligations {
+                state.terms = obligations.record;
+            }
+        }
+        let text = json!({ "verdict": verdict.word(), "grounds": grounds, "obligations": obligations });
+        self.append(Event::Verdict(text.to_string())).await
+    }
+
+    /// Records how a request for approval stands.
+    pub async fn approval(&self, id: &str, state: &str, by: &[String]) -> Result<(), Unrecorded> {
+        self.state().entry.approval = Some(id.to_owned());
+        self.append(Event::Approval(json!({ "id": id, "state": state, "by": by }).to_string())).await
+    }
+
+    /// Records that the request goes upstream now, and waits until that is durable.
+    pub async fn forwarded(&self) -> Result<(), Unrecorded> {
+        self.append(Event::Forwarded).await?;
+        self.durable().await
+    }
+
+    /// Records the response's head.
+    pub async fn response_head(&self, head: &response::Parts) -> Result<(), Unrecorded> {
+        self.state().entry.status = head.status.as_u16();
+        let event = ResponseHead {
+            status: head.status.as_u16(),
+            version: format!("{:?}", head.version),
+            fields: self.fields(&head.headers),
+        };
+        self.append(Event::ResponseHead(event)).await
+    }
+
+    /// Records body bytes to the client; only counted where the policy asks for no more.
+    pub async fn response_data(&self, data: Bytes) -> Result<(), Unrecorded> {
+        let payload = {
+            let mut state = self.state();
+            state.entry.bytes_out += data.len() as u64;
+            state.terms.payload
+        };
+        match payload {
+            Payload::Full => self.append(Event::ResponseData(data)).await,
+            Payload::Digest => Ok(()),
+        }
+    }
+
+    /// Records that the response's body is whole, with the digest of what was not recorded itself.
+    pub async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
+        if let Some(text) = digest {
+            self.append(Event::Note { kind: "response-digest".into(), text }).await?;
+        }
+        self.append(Event::ResponseEnd).await
+    }
+
+    /// Whether response bodies are recorded by their digest only.
+    pub fn payload(&self) -> Payload {
+        self.state().terms.payload
+    }
+
+    /// Records a remark.
+    pub async fn note(&self, kind: &str, text: impl Into<String>) -> Result<(), Unrecorded> {
+        self.append(Event::Note { kind: kind.into(), text: text.into() }).await
+    }
+
+    /// Waits until everything recorded so far would survive a crash.
+    pub async fn durable(&self) -> Result<(), Unrecorded> {
+        let Some(recorder) = self.recorder() else { return Ok(()) };
+        let done = recorder.durable().await;
+        done.or_else(|error| self.tolerate(error))
+    }
+
+    /// Says how the exchange ends. The first to know is right.
+    pub fn conclude(&self, outcome: Outcome) {
+        self.state().outcome.get_or_insert(outcome);
+    }
+
+    /// Says that the exchange was refused.
+    pub fn refused(&self, refusal: &Refusal) {
+        tracing::info!(
+            exchange = %self.id(),
+            kind = refusal.kind.word(),
+            reason = refusal.reason,
+            detail = refusal.detail,
+            "refused"
+        );
+        self.conclude(match refusal.kind {
+            RefusalKind::UpstreamUnavailable
+            | RefusalKind::UpstreamTimeout
+            | RefusalKind::UpstreamInvalid => Outcome::UpstreamFailed,
+            RefusalKind::IssuerUnavailable
+            | RefusalKind::RecordingUnavailable
+            | RefusalKind::PolicyUnavailable
+            | RefusalKind::Internal => Outcome::Failed(refusal.kind.word().into()),
+            RefusalKind::Unauthenticated
+            | RefusalKind::Denied
+            | RefusalKind::ApprovalNeeded
+            | RefusalKind::ApprovalDenied
+            | RefusalKind::Invalid
+            | RefusalKind::TooLarge
+            | RefusalKind::NotFound
+            | RefusalKind::Timeout => Outcome::Refused,
+        });
+    }
+
+    /// From here on the exchange goes to its end also when the client is gone.
+    pub fn detach(&self) {
+        self.0.detached.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Exchange::detach`] was called.
+    pub fn is_detached(&self) -> bool {
+        self.0.detached.load(Ordering::Acquire)
+    }
+
+    /// Whether any of the accesses may change the upstream.
+    pub fn mutates(&self) -> bool {
+        self.0.mutates.load(Ordering::Acquire)
+    }
+
+    async fn append(&self, event: Event) -> Result<(), Unrecorded> {
+        let Some(recorder) = self.recorder() else { return Ok(()) };
+        let done = recorder.append(event).await;
+        done.or_else(|error| self.tolerate(error))
+    }
+
+    /// The recorder, unless the recording already has a gap: what follows one would only seem whole.
+    fn recorder(&self) -> Option<&ExchangeRecorder> {
+        if self.state().gap { None } else { self.0.recorder.as_ref() }
+    }
+
+    fn tolerate(&self, error: RecordError) -> Result<(), Unrecorded> {
+        let mut state = self.state();
+        match state.terms.on_failure {
+            OnFailure::Strict => Err(Unrecorded(error)),
+            OnFailure::BestEffort => {
+                tracing::warn!(exchange = %self.id(), %error, "recording stops, as the policy allows");
+                state.gap = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn fields(&self, headers: &HeaderMap) -> Vec<lockgate_recording::Field> {
+        const NONE: [HeaderName; 0] = [];
+        self.0.evidence.recorder.redactor().fields(headers, &NONE)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let (mut entry, outcome, gap) = {
+            let mut state = lock(&self.state);
+            (state.entry.clone(), state.outcome.take().unwrap_or(Outcome::ClientGone), state.gap)
+        };
+        entry.ended = now();
+        entry.outcome = if gap { format!("{outcome}, not recorded whole") } else { outcome.to_string() };
+        log(&entry);
+        let (recorder, index) = (self.recorder.take(), Arc::clone(&self.evidence.index));
+        let close = async move {
+            if let Some(recorder) = recorder {
+                match recorder.close(outcome).await {
+                    Ok(location) => entry.bundles = location.bundles.iter().map(Uuid::to_string).collect(),
+                    Err(error) => tracing::error!(exchange = entry.exchange, %error, "not closed"),
+                }
+            }
+            index.put(entry);
+        };
+        // Without a runtime the process is ending: recovery will find the exchange without its end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.evidence.closing.spawn_on(close, &runtime);
+        }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Every critical section leaves the state whole.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn log(entry: &Entry) {
+    tracing::info!(
+        exchange = entry.exchange,
+        session = entry.session,
+        principal = format!("{}:{}", entry.issuer, entry.subject),
+        upstream = entry.upstream,
+        action = entry.accesses.first().map(|access| &*access.action),
+        resource = entry.accesses.first().map(|access| &*access.resource),
+        verdict = entry.verdict,
+        outcome = entry.outcome,
+        status = entry.status,
+        bytes_in = entry.bytes_in,
+        bytes_out = entry.bytes_out,
+        ms = (entry.ended.saturating_sub(entry.started)) / 1000,
+        "exchange"
+    );
+}
+
+fn indexed(access: &Access) -> EntryAccess {
+    EntryAccess {
+        action: access.action.into(),
+        resource: access.resource.clone(),
+        binding: access.binding.clone(),
+        attributes: access.attributes.iter().map(|(name, value)| (name.into(), value.to_string())).collect(),
+        effect: String::new(),
+    }
+}
+
+fn now() -> u64 {
+    // Before 1970 there is no agreement on microseconds anyway.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -1,0 +1,117 @@
+//! Classify: the protocol reads what it needs of the request and says what is asked for.
+//!
+//! Below the recorder, so that also what nobody understands is evidence; above the decision, which is made
+//! on the decoded form that the upstream will see. Here refusals of all layers below become answers in the
+//! client's own dialect.
+
+use std::{convert::Infallible, sync::Arc};
+
+use super::{Recorded, Target, Understood, forward};
+use crate::{
+    body::Body,
+    protocol::{Classified, Context, Probe},
+    refusal::{Refusal, RefusalKind},
+    spool::Spools,
+    step::{Next, Rendered, Step},
+};
+use futures::future::BoxFuture;
+use http::{Request, Response};
+
+/// The layer.
+pub struct Classify {
+    /// Where protocols keep bodies that must be seen whole.
+    pub spools: Spools,
+}
+
+impl Step<Recorded> for Classify {
+    type Out = Understood;
+    type Error = Infallible;
+    type Below = Refusal;
+
+    async fn run(self: Arc<Self>, recorded: Recorded, next: Next<Understood, Refusal>) -> Rendered {
+        let Recorded { target, caller, passthrough, exchange, request } = recorded;
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head.clone(), body);
+        let probe = Prober { target: &target, passthrough: passthrough.clone() };
+        let context = Context { upstream: &target.upstream, spools: &self.spools, probe: &probe };
+        let (accesses, request, dialect) = match target.protocol.classify(context, request).await {
+            Ok(Classified::Asks { accesses, request, dialect }) => (accesses, request, dialect),
+            Ok(Classified::Answer(response)) => return Ok(response),
+            Err(refusal) => {
+                exchange.refused(&refusal);
+                return Ok(target.protocol.refuse(&head, &refusal));
+            }
+        };
+        let answer = async {
+            if accesses.is_empty() {
+                return Err(Refusal::new(RefusalKind::Internal, "the request was not understood"));
+            }
+            exchange.accesses(target.protocol.schema(), &accesses).await?;
+            let (dialect, exchange) = (Arc::clone(&dialect), exchange.clone());
+            let asked = Understood { target, caller, passthrough, exchange, accesses, dialect, request };
+            next.run(asked).await
+        };
+        Ok(answer.await.unwrap_or_else(|refusal| {
+            exchange.refused(&refusal);
+            dialect.refuse(&refusal)
+        }))
+    }
+}
+
+/// Asks the upstream with the credential that the request itself would go with.
+struct Prober<'a> {
+    target: &'a Target,
+    passthrough: Option<http::HeaderValue>,
+}
+
+impl Probe for Prober<'_> {
+    fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
+        Box::pin(async move {
+            let request = forward::prepare(self.target, self.passthrough.as_ref(), request)?;
+            Ok(self.target.client.send(request).await?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tower::{Layer as _, ServiceExt as _};
+
+    use super::*;
+    use crate::{step::StepLayer, testing, upstream::Auth};
+
+    async fn check(path: &str, below: Result<&'static str, RefusalKind>, expected: (StatusCode, &str)) {
+        let rig = testing::Rig::new().await;
+        let service = tower::service_fn(move |asked: Understood| async move {
+            assert_eq!(asked.accesses[0].resource, "open");
+            below.map(|text| testing::text(StatusCode::OK, text)).map_err(|kind| Refusal::new(kind, "why"))
+        });
+        let service = StepLayer::new(Classify { spools: testing::spools() }).layer(service);
+        let recorded = Recorded {
+            target: testing::target(Auth::Oidc),
+            caller: testing::caller(),
+            passthrough: None,
+            exchange: rig.exchange().await,
+            request: testing::get(path),
+        };
+        let response = service.oneshot(recorded).await.unwrap();
+        assert_eq!((response.status(), &*testing::read(response.into_body()).await), expected);
+    }
+
+    #[tokio::test]
+    async fn hands_on_what_was_understood() {
+        check("/open", Ok("below"), (StatusCode::OK, "below")).await;
+    }
+
+    #[tokio::test]
+    async fn answers_by_itself_what_asks_for_nothing() {
+        check("/answer", Ok("never"), (StatusCode::OK, "here")).await;
+    }
+
+    #[tokio::test]
+    async fn renders_refusals_in_the_dialect() {
+        check("/nonsense", Ok("never"), (StatusCode::BAD_REQUEST, "protocol: nonsense")).await;
+        check("/open", Err(RefusalKind::Denied), (StatusCode::FORBIDDEN, "dialect: why -")).await;
+    }
+}

@@ -1,0 +1,99 @@
+//! Decide: the policy's verdict on everything that the request asks for.
+//!
+//! After the meaning is known and before anything is done for it. Without a policy nothing passes.
+
+use std::sync::Arc;
+
+use super::{Decided, Understood};
+use crate::{
+    body::Body,
+    policy::PolicyHandle,
+    refusal::{AccessRefusal, Refusal, RefusalKind},
+    step::{Next, Step},
+    verdict::{Effect, Grounds, Verdict},
+};
+use http::Response;
+
+/// The layer.
+pub struct Decide {
+    /// The policy in force, if there is one.
+    pub policy: PolicyHandle,
+}
+
+impl Step<Understood> for Decide {
+    type Out = Decided;
+    type Error = Refusal;
+    type Below = Refusal;
+
+    async fn run(
+        self: Arc<Self>,
+        asked: Understood,
+        next: Next<Decided, Refusal>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Some(policy) = self.policy.current() else {
+            return Err(Refusal::new(RefusalKind::PolicyUnavailable, "there is no policy in force"));
+        };
+        let upstream = &asked.target.upstream.name;
+        let verdict = policy.judge(&asked.caller.principal, upstream, &asked.accesses);
+        asked.exchange.verdict(&verdict).await?;
+        if let Verdict::Denial(denial) = &verdict {
+            return Err(refuse(RefusalKind::Denied, denial.grounds()));
+        }
+        next.run(Decided { verdict, asked }).await
+    }
+}
+
+/// A refusal with the reason of each access; what was allowed fails with the rest, and says so.
+pub(super) fn refuse(kind: RefusalKind, grounds: &Grounds) -> Refusal {
+    let worst = grounds.accesses.iter().map(|ground| ground.effect).max().unwrap_or(Effect::Deny);
+    let reason = grounds
+        .accesses
+        .iter()
+        .find(|ground| ground.effect == worst)
+        .map_or_else(|| "no rule allows this".to_owned(), |ground| ground.reason.clone());
+    let accesses = grounds.accesses.iter().map(|ground| AccessRefusal {
+        reason: match ground.effect {
+            Effect::Allow => "refused together with the others".to_owned(),
+            Effect::RequireApproval | Effect::Deny => ground.reason.clone(),
+        },
+        rule: ground.rules.first().cloned(),
+    });
+    Refusal::new(kind, reason).with_accesses(accesses.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tower::{Layer as _, ServiceExt as _};
+
+    use super::*;
+    use crate::{step::StepLayer, testing};
+
+    async fn check(policy: PolicyHandle, path: &str, expected: Result<&str, RefusalKind>) {
+        let rig = testing::Rig::new().await;
+        let (below, mut handle) = testing::mocked();
+        let service = StepLayer::new(Decide { policy }).layer(below);
+        let serve = async {
+            if let Some((decided, answer)) = handle.next_request().await {
+                let decided: Decided = decided;
+                assert_eq!(Ok(decided.verdict.word()), expected);
+                answer.send_response(testing::text(StatusCode::OK, ""));
+            }
+        };
+        let asked = rig.asked(testing::get(path)).await;
+        let (result, ()) = tokio::join!(service.oneshot(asked), serve);
+        assert_eq!(result.map(drop).map_err(|refusal| refusal.kind), expected.map(drop));
+    }
+
+    #[tokio::test]
+    async fn permits_holds_and_refuses() {
+        check(testing::policy(), "/open/x", Ok("permit")).await;
+        check(testing::policy(), "/held", Ok("hold")).await;
+        check(testing::policy(), "/other", Err(RefusalKind::Denied)).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_passes_without_a_policy() {
+        check(PolicyHandle::default(), "/open/x", Err(RefusalKind::PolicyUnavailable)).await;
+    }
+}

@@ -1,0 +1,217 @@
+//! Forward: innermost. Takes the permit, sets the upstream's credential, strips what is not the
+//! upstream's to see, and sends.
+//!
+//! Nothing reaches the upstream before the request and its verdict are durable, and an upstream can't
+//! complete a streaming request before all of its bytes are.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use futures::{future::BoxFuture, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tower::Service;
+
+use super::{Permitted, Target};
+use crate::{
+    body::{self, Body},
+    client,
+    exchange::Exchange,
+    refusal::{Refusal, RefusalKind},
+    upstream::Auth,
+};
+
+/// Headers that end at each hop (RFC 9110, section 7.6.1), besides those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Headers by which a client could claim to be somebody, or somewhere.
+const IDENTITY: [&str; 4] = ["impersonate-", "x-remote-", "x-forwarded-", "x-real-ip"];
+
+/// The innermost service.
+#[derive(Clone)]
+pub struct Forward;
+
+impl Service<Permitted> for Forward {
+    type Response = Response<Body>;
+    type Error = Refusal;
+    type Future = BoxFuture<'static, Result<Response<Body>, Refusal>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, permitted: Permitted) -> Self::Future {
+        Box::pin(forward(permitted))
+    }
+}
+
+async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
+    // The permit ends here: one forwarding each.
+    let Permitted { permit: _permit, asked } = permitted;
+    let exchange = asked.exchange;
+    let request = asked.request.map(|body| until_durable(body, exchange.clone()));
+    let request = prepare(&asked.target, asked.passthrough.as_ref(), request)?;
+    exchange.forwarded().await?;
+    if exchange.mutates() {
+        exchange.detach();
+    }
+    let mut response = asked.target.client.send(request).await?;
+    strip_hop_by_hop(response.headers_mut());
+    refused_credential(&asked.target, &response)?;
+    Ok(asked.dialect.respond(response))
+}
+
+/// Makes a request the upstream's: its address, its credential, and no header that ends here.
+pub(super) fn prepare(
+    target: &Target,
+    passthrough: Option<&HeaderValue>,
+    mut request: Request<Body>,
+) -> Result<Request<Body>, Refusal> {
+    let upstream = &target.upstream;
+    let invalid = || Refusal::new(RefusalKind::Invalid, "the request's path is not a path");
+    *request.uri_mut() = client::join(&upstream.url, request.uri()).ok_or_else(invalid)?;
+    let headers = request.headers_mut();
+    strip_hop_by_hop(headers);
+    let identity: Vec<_> = headers
+        .keys()
+        .filter(|name| IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        .cloned()
+        .collect();
+    for name in identity.iter().chain([&header::AUTHORIZATION, &header::FORWARDED, &header::EXPECT]) {
+        headers.remove(name);
+    }
+    let credential = match upstream.auth {
+        Auth::Oidc => {
+            headers.remove(header::COOKIE);
+            upstream.credential.header()
+        }
+        Auth::Passthrough => passthrough.cloned(),
+    };
+    if let Some(credential) = credential {
+        headers.insert(header::AUTHORIZATION, credential);
+    }
+    if let Some(host) = upstream.url.authority() {
+        // An authority is a valid header value, without its userinfo.
+        let host = host.as_str().rsplit('@').next().unwrap_or_default();
+        headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| invalid())?);
+    }
+    Ok(request)
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// An upstream that asks for a credential asks us, not the client: its challenge stays here.
+fn refused_credential(target: &Target, response: &Response<Body>) -> Result<(), Refusal> {
+    match (target.upstream.auth, response.status()) {
+        (Auth::Oidc, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+            let reason = "the upstream refused the credential of this gateway; its operator must look at it";
+            Err(Refusal::new(RefusalKind::UpstreamInvalid, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Withholds the end of a request's body until every byte of it is durable.
+fn until_durable(body: Body, exchange: Exchange) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let hint = body.size_hint();
+    let left = hint.exact();
+    let frames = stream::try_unfold((body, exchange, left), async |(mut body, exchange, mut left)| {
+        let frame = body.frame().await.transpose()?;
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.data_ref()) {
+            left = left.map(|left| left.saturating_sub(data.len() as u64));
+        }
+        if frame.is_none() || left == Some(0) {
+            exchange.durable().await?;
+        }
+        Ok(frame.map(|frame| (frame, (body, exchange, left))))
+    });
+    body::from_stream(frames, hint)
+}
+
+impl From<Infallible> for Refusal {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn prepared(auth: Auth, headers: &[(&str, &str)]) -> Request<Body> {
+        let mut request = testing::get("/x?y=z");
+        for (name, value) in headers {
+            request.headers_mut().append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let own = HeaderValue::from_static("Basic own");
+        prepare(&testing::target(auth), Some(&own), request).unwrap()
+    }
+
+    #[test]
+    fn sets_the_address_and_the_credential() {
+        let request = prepared(Auth::Oidc, &[("authorization", "Bearer client"), ("cookie", "a=b")]);
+        assert_eq!(request.uri(), "http://127.0.0.1:9/base/x?y=z");
+        let credential = request.headers()[header::AUTHORIZATION].to_str().unwrap();
+        assert_eq!(credential, "Basic Z2F0ZTpzM2NyZXQ=");
+        assert_eq!(request.headers()[header::HOST], "127.0.0.1:9");
+        assert!(!request.headers().contains_key(header::COOKIE));
+        assert!(!format!("{request:?}").contains("Z2F0ZTpzM2NyZXQ="), "the credential is marked sensitive");
+    }
+
+    #[test]
+    fn passes_the_clients_own_credential_only_where_configured() {
+        let request = prepared(Auth::Passthrough, &[("cookie", "a=b")]);
+        assert_eq!(request.headers()[header::AUTHORIZATION], "Basic own");
+        assert_eq!(request.headers()[header::COOKIE], "a=b");
+    }
+
+    #[test]
+    fn strips_what_ends_here() {
+        let request = prepared(
+            Auth::Oidc,
+            &[
+                ("connection", "x-secret, Impersonate-User"),
+                ("x-secret", "1"),
+                ("impersonate-user", "root"),
+                ("impersonate-extra-scopes", "all"),
+                ("x-remote-group", "system:masters"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("forwarded", "for=1.2.3.4"),
+                ("te", "trailers"),
+                ("transfer-encoding", "chunked"),
+                ("expect", "100-continue"),
+                ("accept", "a"),
+                ("accept", "b"),
+            ],
+        );
+        let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["accept", "accept", "authorization", "host"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Mask: replaces secrets in what comes back.
+//!
+//! Right above the forwarding, so that no layer that records, renders or sends ever sees them. Two sets are
+//! looked for: what the policy obliges to mask, and always the credential that this gateway itself presents
+//! to the upstream.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{Permitted, Target};
+use crate::{
+    body::Body,
+    protocol::Content,
+    refusal::{Refusal, RefusalKind},
+    step::{Next, Step},
+};
+use http::{HeaderName, HeaderValue, Response, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use lockgate_detect::{KnownValues, MaskBody, MaskOptions, Masker, RuleError, RuleSet, TagKey};
+
+/// What describes the exact bytes of a body, and is not true any more of masked ones.
+const OF_THE_BYTES: [HeaderName; 6] = [
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// The layer.
+pub struct Mask {
+    rules: RuleSet,
+    key: TagKey,
+    credentials: HashMap<String, KnownValues>,
+    /// The rules of an obligation that names some, compiled once.
+    named: Mutex<HashMap<BTreeSet<String>, RuleSet>>,
+}
+
+impl Mask {
+    /// Masks by these rules, and the credentials of these targets. The key makes the tags that stand in
+    /// the place of secrets.
+    ///
+    /// # Errors
+    /// [`RuleError`] where no rules can be had at all: a defect of the rules.
+    pub fn new(rules: RuleSet, key: TagKey, targets: &[Arc<Target>]) -> Result<Self, RuleError> {
+        let mut credentials = HashMap::new();
+        for target in targets {
+            let known = KnownValues::new();
+            for secret in target.upstream.credential.secrets() {
+                if let Err(error) = known.add("upstream-credential", secret.expose().as_bytes()) {
+                    tracing::warn!(upstream = target.upstream.name, %error, "its credential can't be masked");
+                }
+            }
+            credentials.insert(target.upstream.name.clone(), known);
+        }
+        let named = HashMap::from([(BTreeSet::new(), RuleSet::only("")?)]);
+        Ok(Self { rules, key, credentials, named: Mutex::new(named) })
+    }
+
+    fn rules(&self, names: &BTreeSet<String>) -> RuleSet {
+        if names.contains("all") {
+            return self.rules.clone();
+        }
+        // Each entry is inserted whole. A policy has few sets of names.
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rules) = named.get(names) {
+            return rules.clone();
+        }
+        let rules = self.rules.filtered(|rule| names.contains(rule.id()));
+        named.insert(names.clone(), rules.clone());
+        rules
+    }
+}
+
+impl Step<Permitted> for Mask {
+    type Out = Permitted;
+    type Error = Refusal;
+    type Below = Refusal;
+
+    async fn run(
+        self: Arc<Self>,
+        mut permitted: Permitted,
+        next: Next<Permitted, Refusal>,
+    ) -> Result<Response<Body>, Refusal> {
+        let names = permitted.permit.obligations().mask.clone();
+        let known = self.credentials.get(&permitted.asked.target.upstream.name).cloned().unwrap_or_default();
+        if names.is_empty() && known.is_empty() {
+            return next.run(permitted).await;
+        }
+        // What is compressed can't be searched.
+        let identity = HeaderValue::from_static("identity");
+        permitted.asked.request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+        let dialect = Arc::clone(&permitted.asked.dialect);
+        let (mut head, body) = next.run(permitted).await?.into_parts();
+        if body.is_end_stream() {
+            return Ok(Response::from_parts(head, body));
+        }
+        let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+        if dialect.content(&head) == Content::Opaque || encoded {
+            return if names.is_empty() {
+                Ok(Response::from_parts(head, body))
+            } else {
+                let reason = "the upstream's answer can't be masked as the policy demands";
+                Err(Refusal::new(RefusalKind::UpstreamInvalid, reason))
+            };
+        }
+        for name in OF_THE_BYTES {
+            head.headers.remove(name);
+        }
+        let masker = Masker::new(&self.rules(&names), &known, &self.key, MaskOptions::default());
+        Ok(Response::from_parts(head, MaskBody::new(body, masker).boxed_unsync()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::stream;
+    use http::StatusCode;
+    use http_body::Frame;
+    use tower::{Layer as _, ServiceExt as _};
+
+    use super::*;
+    use crate::{
+        body,
+        step::StepLayer,
+        testing::{self, Rig},
+        upstream::Auth,
+        verdict::Verdict,
+    };
+
+    /// The response to `path`, which the upstream sends as these pieces.
+    async fn check(
+        path: &str,
+        header: (&'static str, &'static str),
+        pieces: &[&'static str],
+    ) -> Result<String, RefusalKind> {
+        let rig = Rig::new().await;
+        let asked = rig.asked(testing::get(path)).await;
+        let policy = testing::policy().current().unwrap();
+        let Verdict::Permit(permit) = policy.judge(&asked.caller.principal, "box", &asked.accesses) else {
+            panic!("not permitted");
+        };
+        let pieces: Vec<Bytes> = pieces.iter().map(|piece| Bytes::from(*piece)).collect();
+        let below = tower::service_fn(move |permitted: Permitted| {
+            assert_eq!(permitted.asked.request.headers()[header::ACCEPT_ENCODING], "identity");
+            let frames: Vec<_> =
+                pieces.iter().map(|piece| Ok::<_, body::BodyError>(Frame::data(piece.clone()))).collect();
+            let body = body::from_stream(stream::iter(frames), http_body::SizeHint::with_exact(99));
+            let response = Response::builder()
+                .status(StatusCode::OK)
+                .header(header::CONTENT_LENGTH, "99")
+                .header(header.0, header.1)
+                .body(body);
+            std::future::ready(Ok(response.unwrap()))
+        });
+        let targets = [testing::target(Auth::Oidc)];
+        let mask = Mask::new(RuleSet::builtin(), TagKey::new(b"test"), &targets).unwrap();
+        let service = StepLayer::new(mask).layer(below);
+        let answer = service.oneshot(Permitted { permit, asked }).await.map_err(|refusal| refusal.kind)?;
+        let masked = answer.headers().get(header::CONTENT_LENGTH).is_none();
+        let text = testing::read(answer.into_body()).await;
+        assert_eq!(masked, header == TEXT, "content-length goes with the exact bytes");
+        Ok(text)
+    }
+
+    const TEXT: (&str, &str) = ("content-type", "text");
+    const OPAQUE: (&str, &str) = ("content-type", "opaque");
+    const GZIP: (&str, &str) = ("content-encoding", "gzip");
+
+    #[tokio::test]
+    async fn the_gateways_own_credential_never_comes_back() {
+        let text = check("/open", TEXT, &["your password s3c", "ret is wrong"]).await.unwrap();
+        assert!(text.starts_with("your password [MASKED:upstream-credential:"), "{text}");
+        assert!(text.ends_with("] is wrong"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_the_policy_names_is_masked() {
+        let pieces = ["id = AKIAZ7", "Q3XBVN5TWMPK2R and more"];
+        let text = check("/masked", TEXT, &pieces).await.unwrap();
+        assert!(!text.contains("Q3XBVN5TWMPK2R") && text.ends_with(" and more"), "{text}");
+        assert_eq!(check("/open", TEXT, &pieces).await.unwrap(), pieces.concat());
+    }
+
+    #[tokio::test]
+    async fn what_must_not_change_is_passed_or_refused() {
+        assert_eq!(check("/open", OPAQUE, &["s3cret"]).await.unwrap(), "s3cret");
+        assert_eq!(check("/masked", OPAQUE, &["x"]).await, Err(RefusalKind::UpstreamInvalid));
+        assert_eq!(check("/masked", GZIP, &["x"]).await, Err(RefusalKind::UpstreamInvalid));
+    }
+}

@@ -1,0 +1,70 @@
+//! The life of a request, in the one place where its order is written.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+
+use crate::{
+    approval::Approvals,
+    authn::Authenticator,
+    body::Body,
+    exchange::Evidence,
+    layers::{
+        Target, authenticate::Authenticate, classify::Classify, decide::Decide, forward::Forward, hold::Hold,
+        mask::Mask, record::Record, route::Route,
+    },
+    policy::PolicyHandle,
+    spool::Spools,
+    step::StepLayer,
+};
+
+/// What a gateway is made of.
+pub struct Gateway {
+    /// The upstreams.
+    pub targets: Vec<Arc<Target>>,
+    /// Verifies tokens.
+    pub authenticator: Authenticator,
+    /// The policy in force.
+    pub policy: PolicyHandle,
+    /// Who is asked for approvals.
+    pub approvals: Arc<dyn Approvals>,
+    /// Where exchanges are recorded and indexed.
+    pub evidence: Evidence,
+    /// Where bodies that must be seen whole are kept.
+    pub spools: Spools,
+    /// Finds secrets in responses.
+    pub mask: Mask,
+    /// A client that sends nothing for so long, while its request is read, is given up.
+    pub client_idle: Duration,
+    /// How long an upstream may still answer a change after its client has gone.
+    pub orphan: Duration,
+}
+
+/// A running gateway: a service from requests to responses that cannot fail.
+pub type Pipeline = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// Builds the pipeline. From the outside in:
+pub fn build(gateway: Gateway) -> Pipeline {
+    let Gateway { targets, authenticator, policy, approvals, evidence, spools, mask, .. } = gateway;
+    let (client_idle, orphan) = (gateway.client_idle, gateway.orphan);
+    let service = ServiceBuilder::new()
+        // Which upstream, and so which protocol and which way to know callers: all below depends on it.
+        .layer(StepLayer::new(Route::new(targets)))
+        // Who calls. The credential is stripped here; nobody unknown gets any further.
+        .layer(StepLayer::new(Authenticate { authenticator }))
+        // From here on every byte is evidence, as the client sees it: what is masked below is not in it.
+        .layer(StepLayer::new(Record { evidence, policy: policy.clone(), client_idle, orphan }))
+        // What is asked for, on the decoded form that the upstream will see. Refusals of all that
+        // follows are rendered here, in the client's own dialect.
+        .layer(StepLayer::new(Classify { spools }))
+        // Whether it may be: nothing of it has happened yet.
+        .layer(StepLayer::new(Decide { policy }))
+        // People, where the policy asks for them. What they approve is what is forwarded.
+        .layer(StepLayer::new(Hold { approvals }))
+        // What comes back is masked before anything above can see, record or send it.
+        .layer(StepLayer::new(mask))
+        // And only with a permit upstream.
+        .service(Forward);
+    BoxCloneSyncService::new(service)
+}

@@ -1,0 +1,346 @@
+//! What the tests of the layers share: a small protocol, a recorder on a temporary folder, people who
+//! answer at once or never.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt as _, Limited};
+use lockgate_recording::{Archive, Event, Recorded as RecordedEvent, Recorder, RecorderConfig, What};
+use object_store::{memory::InMemory, path::Path};
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+use tower_test::mock;
+
+use crate::{
+    access::{Access, Action, Attribute, Attributes, Matcher, Schema},
+    approval::{ApprovalError, Approvals, Ask, Granted, Ticket, TicketState},
+    body::{self, Body},
+    client::{Client, Timeouts},
+    exchange::{Evidence, Exchange},
+    index::{Entry, Index},
+    layers::{Target, Understood},
+    policy::{Policy, PolicyHandle},
+    principal::{Caller, Principal, SessionId},
+    protocol::{Classified, Content, Context, Dialect, HeldStream, HoldStyle, Protocol},
+    refusal::Refusal,
+    spool::Spools,
+    upstream::{Auth, Credential, Upstream},
+    verdict::RecordTerms,
+};
+
+/// `GET /x` reads x, `POST /x` writes x; everything may be masked.
+pub(crate) static SCHEMA: Schema = Schema {
+    protocol: "toy",
+    actions: &[
+        Action { name: "read", mutates: false, maskable: true },
+        Action { name: "write", mutates: true, maskable: true },
+    ],
+    attributes: &[Attribute { name: "path", plural: "paths", matcher: Matcher::Glob, doc: "the path" }],
+};
+
+/// The policy of the tests: `/held` needs people, `/open/**` passes, nothing else does.
+pub(crate) const POLICY: &str = "
+version: 1
+rules:
+  - id: open
+    match: { toy: { paths: [open, 'open/**'] } }
+    decide: allow
+  - id: masked
+    match: { toy: { paths: [masked] } }
+    decide: allow
+    oblige: { mask: [all] }
+  - id: people
+    match: { toy: { paths: [held] } }
+    decide: require_approval
+    approval: { from: [group:release], hold: 1m }
+";
+
+pub(crate) fn policy() -> PolicyHandle {
+    let handle = PolicyHandle::default();
+    handle.set(Policy::load(POLICY, &[&SCHEMA]).unwrap());
+    handle
+}
+
+pub(crate) struct Toy {
+    pub(crate) hold: fn() -> HoldStyle,
+}
+
+impl Default for Toy {
+    fn default() -> Self {
+        Self { hold: || HoldStyle::Stream(Box::new(ToyStream)) }
+    }
+}
+
+impl Protocol for Toy {
+    fn schema(&self) -> &'static Schema {
+        &SCHEMA
+    }
+
+    fn classify<'a>(
+        &'a self,
+        _: Context<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Classified, Refusal>> {
+        let dialect = Arc::new(ToyDialect { hold: self.hold });
+        Box::pin(async move {
+            match request.uri().path() {
+                "/answer" => Ok(Classified::Answer(text(StatusCode::OK, "here"))),
+                "/nonsense" => Err(Refusal::new(crate::refusal::RefusalKind::Invalid, "nonsense")),
+                _ => Ok(Classified::Asks { accesses: vec![access(&request)], request, dialect }),
+            }
+        })
+    }
+
+    fn refuse(&self, _: &Parts, refusal: &Refusal) -> Response<Body> {
+        text(refusal.kind.status(), &format!("protocol: {}", refusal.reason))
+    }
+}
+
+pub(crate) fn access(request: &Request<Body>) -> Access {
+    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let action = if request.method() == http::Method::GET { "read" } else { "write" };
+    Access {
+        protocol: "toy",
+        action,
+        resource: path.clone(),
+        attributes: Attributes::new().with("path", path.clone()),
+        binding: format!("{action} {path}"),
+    }
+}
+
+pub(crate) struct ToyDialect {
+    pub(crate) hold: fn() -> HoldStyle,
+}
+
+impl Dialect for ToyDialect {
+    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        let url = refusal.url.as_deref().unwrap_or("-");
+        text(refusal.kind.status(), &format!("dialect: {} {url}", refusal.reason))
+    }
+
+    fn hold(&self) -> HoldStyle {
+        (self.hold)()
+    }
+
+    fn content(&self, head: &http::response::Parts) -> Content {
+        let opaque = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "opaque");
+        if opaque { Content::Opaque } else { Content::Text }
+    }
+}
+
+pub(crate) struct ToyStream;
+
+impl HeldStream for ToyStream {
+    fn head(&self) -> Response<()> {
+        Response::new(())
+    }
+
+    fn notice(&self, ticket: &Ticket, _: Duration) -> Bytes {
+        format!("[wait {}]", ticket.url).into()
+    }
+
+    fn keepalive(&self) -> Bytes {
+        Bytes::from_static(b".")
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Bytes {
+        format!("[no: {}]", refusal.reason).into()
+    }
+
+    fn resume(&self, response: Response<Body>) -> Result<Body, Refusal> {
+        Ok(response.into_body())
+    }
+}
+
+pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(body::full(text.to_owned()));
+    *response.status_mut() = status;
+    response
+}
+
+/// The whole of a small body.
+pub(crate) async fn read(body: Body) -> String {
+    #[expect(clippy::disallowed_methods, reason = "limited")]
+    let whole = Limited::new(body, 1 << 20).collect().await.unwrap().to_bytes();
+    String::from_utf8(whole.to_vec()).unwrap()
+}
+
+/// People, who say what they were told to say.
+#[derive(Default)]
+pub(crate) struct People {
+    pub(crate) state: Mutex<Option<TicketState>>,
+    pub(crate) changed: tokio::sync::Notify,
+    pub(crate) asked: Mutex<Vec<Ask>>,
+    pub(crate) redeemed: Mutex<u32>,
+}
+
+impl People {
+    pub(crate) fn saying(state: TicketState) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(Some(state)), ..Self::default() })
+    }
+
+    pub(crate) fn approve(&self) {
+        *self.state.lock().unwrap() = Some(TicketState::Approved { by: vec!["ada".into()] });
+        self.changed.notify_waiters();
+    }
+
+    fn now(&self) -> TicketState {
+        self.state.lock().unwrap().clone().unwrap_or(TicketState::Pending)
+    }
+}
+
+impl Approvals for People {
+    fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Ticket, ApprovalError>> {
+        self.asked.lock().unwrap().push(ask);
+        let state = self.now();
+        let (id, url, command) = ("a1".into(), "http://approve/a1".into(), "approve a1".into());
+        Box::pin(async { Ok(Ticket { id, url, command, state }) })
+    }
+
+    fn decided<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<TicketState, ApprovalError>> {
+        Box::pin(async {
+            loop {
+                let changed = self.changed.notified();
+                match self.now() {
+                    TicketState::Pending => changed.await,
+                    decided => return Ok(decided),
+                }
+            }
+        })
+    }
+
+    fn redeem<'a>(&'a self, id: &'a str, _: &'a str) -> BoxFuture<'a, Result<Granted, ApprovalError>> {
+        *self.redeemed.lock().unwrap() += 1;
+        Box::pin(async { Ok(Granted { id: id.into(), by: vec!["ada".into()] }) })
+    }
+}
+
+/// An index that remembers.
+#[derive(Default)]
+pub(crate) struct Entries(pub(crate) Mutex<Vec<Entry>>);
+
+impl Index for Entries {
+    fn put(&self, entry: Entry) {
+        self.0.lock().unwrap().push(entry);
+    }
+}
+
+/// A recorder on a temporary folder.
+pub(crate) struct Rig {
+    pub(crate) evidence: Evidence,
+    pub(crate) entries: Arc<Entries>,
+    store: Arc<InMemory>,
+    _dir: TempDir,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        let (dir, store) = (tempfile::tempdir().unwrap(), Arc::new(InMemory::new()));
+        let config = RecorderConfig::new(dir.path(), store.clone(), Path::default(), "test");
+        let (recorder, _) = Recorder::open(config).await.unwrap();
+        let entries = Arc::new(Entries::default());
+        let evidence = Evidence { recorder, index: entries.clone(), closing: TaskTracker::new() };
+        Self { evidence, entries, store, _dir: dir }
+    }
+
+    pub(crate) async fn exchange(&self) -> Exchange {
+        let (terms, caller, upstream) = (RecordTerms::default(), caller(), upstream(Auth::Oidc));
+        Exchange::begin(&self.evidence, terms, &caller, &upstream, None).await.unwrap()
+    }
+
+    pub(crate) async fn asked(&self, request: Request<Body>) -> Understood {
+        Understood {
+            target: target(Auth::Oidc),
+            caller: caller(),
+            passthrough: None,
+            exchange: self.exchange().await,
+            accesses: vec![access(&request)],
+            dialect: Arc::new(ToyDialect { hold: Toy::default().hold }),
+            request,
+        }
+    }
+
+    /// Ends the recorder and returns what was recorded and indexed of the only exchange.
+    pub(crate) async fn finish(self) -> (Vec<RecordedEvent>, Entry) {
+        self.evidence.closing.close();
+        self.evidence.closing.wait().await;
+        self.evidence.recorder.close().await.unwrap();
+        let entry = self.entries.0.lock().unwrap().pop().expect("one entry");
+        let archive = Archive::new(self.store, Path::default());
+        let id = entry.exchange.parse().unwrap();
+        let mut reader = archive.exchange(id, None).await.unwrap();
+        let mut events = Vec::new();
+        while let Some(event) = reader.next().await.unwrap() {
+            events.push(event);
+        }
+        (events, entry)
+    }
+}
+
+/// All bytes recorded in the direction of the client.
+pub(crate) fn response_bytes(events: &[RecordedEvent]) -> String {
+    let data = events.iter().filter_map(|event| match &event.what {
+        What::Event(Event::ResponseData(data)) => Some(data.to_vec()),
+        _ => None,
+    });
+    String::from_utf8(data.flatten().collect()).unwrap()
+}
+
+pub(crate) fn caller() -> Caller {
+    let principal = Arc::new(Principal::passthrough(Some("ada")));
+    let session = SessionId::derive(&principal, &[]);
+    Caller { principal, session }
+}
+
+pub(crate) fn upstream(auth: Auth) -> Upstream {
+    Upstream {
+        name: "box".into(),
+        kind: "toy".into(),
+        url: "http://127.0.0.1:9/base".parse().unwrap(),
+        credential: Credential::Basic { user: "gate".into(), password: crate::secret::Secret::new("s3cret") },
+        auth,
+        host: Some("box.example".parse().unwrap()),
+        ca: None,
+    }
+}
+
+pub(crate) fn target(auth: Auth) -> Arc<Target> {
+    let upstream = Arc::new(upstream(auth));
+    let client = Client::new(&upstream, Timeouts::default()).unwrap();
+    Arc::new(Target { upstream, protocol: Arc::new(Toy::default()), client })
+}
+
+pub(crate) fn spools() -> Spools {
+    Spools { dir: std::env::temp_dir(), memory: 1 << 16, max: 1 << 20 }
+}
+
+pub(crate) fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(body::empty()).unwrap()
+}
+
+pub(crate) fn post(path: &str, text: &str) -> Request<Body> {
+    Request::post(path).body(body::full(text.to_owned())).unwrap()
+}
+
+/// A mocked service with the error type that a layer wants below it.
+pub(crate) fn mocked<T: Send + 'static, E: Send + 'static>() -> (
+    impl tower::Service<T, Response = Response<Body>, Error = E, Future: Send> + Clone + Send + 'static,
+    mock::Handle<T, Response<Body>>,
+) {
+    let (service, handle) = mock::pair::<T, Response<Body>>();
+    let service = tower::ServiceBuilder::new()
+        .map_err(|error: tower::BoxError| -> E { panic!("the mock failed: {error}") })
+        .service(service);
+    (service, handle)
+}
+
+/// Runs two things at once and returns the first one's result.
+pub(crate) async fn beside<T>(work: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    tokio::join!(work, other).0
+}
