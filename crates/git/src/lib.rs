@@ -35,13 +35,17 @@ pub mod oid;
 pub mod parse;
 pub mod pkt;
 pub mod refname;
+pub mod report;
 pub mod route;
 
 mod advertise;
+mod ancestry;
 mod gzip;
+mod pack;
 mod respond;
 mod service;
 
 pub use classify::SCHEMA;
 pub use config::Config;
+pub use pack::{Commit, PackError, Person};
 pub use service::Git;

@@ -20,7 +20,9 @@ use lockgate_core::{
 };
 
 use crate::{
-    Config, SCHEMA, classify, gzip, pkt,
+    Config, SCHEMA,
+    ancestry::Prover,
+    classify, gzip, pkt,
     respond::{self, AdvertisementDialect, FetchDialect},
     route::{Endpoint, Route, Service},
 };
@@ -29,12 +31,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Git {
     config: Config,
+    prover: Prover,
 }
 
 impl Git {
     /// With these limits.
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let prover = Prover::new(config.ancestry.clone());
+        Self { config, prover }
     }
 
     async fn read(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {

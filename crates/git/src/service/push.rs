@@ -14,7 +14,10 @@ use lockgate_core::{
 
 use super::{Git, drain};
 use crate::{
-    Config, classify,
+    Config,
+    ancestry::Pushed,
+    classify,
+    oid::ObjectFormat,
     parse::{ParseError, Progress, PushParser, PushRequest},
     respond::{self, PushDialect},
     route::{Route, Service},
@@ -47,7 +50,7 @@ impl Git {
         if push.request.commands.is_empty() {
             return Ok(Classified::Answer(respond::nothing(Service::ReceivePack)));
         }
-        let ancestry = Vec::new();
+        let ancestry = self.prover.prove(context, &push.history(route)).await;
         head.headers.remove(header::ACCEPT_ENCODING);
         Ok(Classified::Asks {
             accesses: classify::push(&route.repository, &push.request, &ancestry),
@@ -75,6 +78,16 @@ impl Push {
         let push = Self { request, pack: pack.unwrap_or(spool.len()), spool };
         push.check_pack().await?;
         Ok(push)
+    }
+
+    fn history<'a>(&'a self, route: &'a Route) -> Pushed<'a> {
+        Pushed {
+            route,
+            format: self.request.format().unwrap_or(ObjectFormat::Sha1),
+            commands: &self.request.commands,
+            spool: &self.spool,
+            pack: self.pack,
+        }
     }
 
     /// What follows the updates must be what they say: a pack, or nothing.

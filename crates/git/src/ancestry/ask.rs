@@ -1,0 +1,192 @@
+//! Asks the upstream for the commits between two, by a fetch of protocol version 2.
+//!
+//! Only commits are asked for where the upstream can filter; else what it sends besides is passed over,
+//! within the limit. Nothing it answers is believed but what hashes to the names that are looked for.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use lockgate_core::{
+    body::{self, Body, BodyError},
+    protocol::Context,
+    refusal::Refusal,
+    spool::{Spool, SpoolError, Spools},
+};
+
+use crate::{
+    config::AncestryConfig,
+    oid::{ObjectFormat, Oid},
+    pkt::{self, Band, Packet, Packets, PktError},
+    route::{Endpoint, Route, Service},
+};
+
+/// The longest advertisement of version 2, which lists no refs.
+const ADVERTISEMENT: usize = 64 * 1024;
+
+/// Which commits reach from some that are wanted to one that is had?
+pub(super) struct Question {
+    pub(super) wants: Vec<Oid>,
+    pub(super) have: Oid,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error("the upstream can't be asked")]
+    Refused(#[from] Refusal),
+    #[error("the upstream answered the question with {0}")]
+    Status(StatusCode),
+    #[error("the upstream's answer broke off")]
+    Body(#[from] BodyError),
+    #[error("the upstream's answer is malformed")]
+    Pkt(#[from] PktError),
+    #[error("the upstream's answer {0}")]
+    Nonsense(&'static str),
+    #[error("the upstream's answer can't be kept")]
+    Spool(#[from] SpoolError),
+}
+
+/// Asks questions about one repository.
+pub(super) struct Asker<'a> {
+    context: Context<'a>,
+    route: &'a Route,
+    format: ObjectFormat,
+    spools: Spools,
+    filter: Option<bool>,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(
+        context: Context<'a>,
+        route: &'a Route,
+        format: ObjectFormat,
+        config: &AncestryConfig,
+    ) -> Self {
+        let spools = Spools { max: config.answer, ..context.spools.clone() };
+        Self { context, route, format, spools, filter: None }
+    }
+
+    /// A pack with the commits that the wanted ones reach and the one that is had does not.
+    pub(super) async fn ask(&mut self, question: &Question) -> Result<Spool, AskError> {
+        let filter = match self.filter {
+            Some(filter) => filter,
+            None => self.can_filter().await?,
+        };
+        self.filter = Some(filter);
+        let request = self.request(Endpoint::Rpc(Service::UploadPack), self.fetch(question, filter))?;
+        let response = self.send(request, "result").await?;
+        self.pack(response.into_body()).await
+    }
+
+    /// Whether the upstream can leave trees and blobs out; an error where it does not speak version 2
+    /// or names objects otherwise.
+    async fn can_filter(&self) -> Result<bool, AskError> {
+        let request = self.request(Endpoint::Advertisement(Service::UploadPack), Bytes::new())?;
+        let mut body = self.send(request, "advertisement").await?.into_body();
+        let (mut packets, mut read) = (Packets::default(), 0);
+        let (mut version, mut format, mut filter) = (false, ObjectFormat::Sha1, false);
+        while let Some(frame) = body.frame().await {
+            let data = frame?.into_data().unwrap_or_default();
+            read += data.len();
+            if read > ADVERTISEMENT {
+                return Err(AskError::Nonsense("is too long for version 2"));
+            }
+            let mut rest = &data[..];
+            while let Some(packet) = packets.next(&mut rest)? {
+                let Some(line) = packet.line().and_then(|line| std::str::from_utf8(line).ok()) else {
+                    continue;
+                };
+                version |= line == "version 2";
+                if let Some(word) = line.strip_prefix("object-format=") {
+                    format = ObjectFormat::from_word(word).ok_or(FORMAT)?;
+                }
+                let features = line.strip_prefix("fetch=").unwrap_or_default();
+                filter |= features.split(' ').any(|feature| feature == "filter");
+            }
+        }
+        match (version, format == self.format) {
+            (true, true) => Ok(filter),
+            (true, false) => Err(FORMAT),
+            (false, _) => Err(AskError::Nonsense("is not of version 2")),
+        }
+    }
+
+    fn fetch(&self, question: &Question, filter: bool) -> Bytes {
+        let mut out = Vec::new();
+        let mut line = |text: String| pkt::write(&mut out, text.as_bytes());
+        line("command=fetch".to_owned());
+        line(format!("object-format={}", self.format.word()));
+        out.extend_from_slice(pkt::DELIMITER);
+        let mut line = |text: String| pkt::write(&mut out, text.as_bytes());
+        line("no-progress".to_owned());
+        line("ofs-delta".to_owned());
+        if filter {
+            line("filter tree:0".to_owned());
+        }
+        for want in &question.wants {
+            line(format!("want {want}\n"));
+        }
+        line(format!("have {}\n", question.have));
+        line("done\n".to_owned());
+        out.extend_from_slice(pkt::FLUSH);
+        out.into()
+    }
+
+    fn request(&self, endpoint: Endpoint, bytes: Bytes) -> Result<Request<Body>, AskError> {
+        const PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
+        let route = Route { endpoint, ..self.route.clone() };
+        let mut request = Request::new(body::full(bytes));
+        *request.uri_mut() = route.uri().ok_or(AskError::Nonsense("has no address"))?;
+        request.headers_mut().insert(PROTOCOL, HeaderValue::from_static("version=2"));
+        if endpoint == Endpoint::Rpc(Service::UploadPack) {
+            *request.method_mut() = Method::POST;
+            let media_type = HeaderValue::from_static("application/x-git-upload-pack-request");
+            request.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        }
+        Ok(request)
+    }
+
+    async fn send(&self, request: Request<Body>, of: &str) -> Result<Response<Body>, AskError> {
+        let response = self.context.probe.send(request).await?;
+        let expected = Service::UploadPack.media_type(of);
+        if response.status() != StatusCode::OK {
+            return Err(AskError::Status(response.status()));
+        }
+        if response.headers().get(header::CONTENT_TYPE).is_none_or(|given| *given != *expected) {
+            return Err(AskError::Nonsense("is not git's"));
+        }
+        Ok(response)
+    }
+
+    /// Takes the pack out of the sections and the side-band of an answer.
+    async fn pack(&self, mut body: Body) -> Result<Spool, AskError> {
+        let (mut packets, mut spool, mut in_pack) = (Packets::default(), self.spools.create(), false);
+        while let Some(frame) = body.frame().await {
+            let data = frame?.into_data().unwrap_or_default();
+            let mut rest = &data[..];
+            let mut piece = Vec::with_capacity(data.len());
+            while let Some(packet) = packets.next(&mut rest)? {
+                match packet {
+                    Packet::Data(line) if in_pack => match Band::of(line) {
+                        Some((Band::Data, bytes)) => piece.extend_from_slice(bytes),
+                        Some((Band::Progress, _)) => {}
+                        Some((Band::Error, _)) | None => return Err(AskError::Nonsense("is an error")),
+                    },
+                    Packet::Data(line) if line.starts_with(b"ERR ") => {
+                        return Err(AskError::Nonsense("is an error"));
+                    }
+                    Packet::Data(_) => in_pack = packet.line() == Some(b"packfile"),
+                    Packet::Flush if in_pack => {
+                        spool.write(&piece.into()).await?;
+                        return Ok(spool.finish().await?);
+                    }
+                    Packet::Flush | Packet::Delimiter | Packet::ResponseEnd => {}
+                }
+            }
+            spool.write(&piece.into()).await?;
+        }
+        Err(AskError::Nonsense("holds no whole pack"))
+    }
+}
+
+const FORMAT: AskError = AskError::Nonsense("is of another object format");
