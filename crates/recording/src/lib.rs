@@ -1,5 +1,7 @@
 //! Evidence of what passed a gateway.
+mod archive;
 mod convert;
+mod digests;
 mod error;
 mod event;
 mod fields;
@@ -7,8 +9,13 @@ mod format;
 mod generated;
 mod recorder;
 mod store;
+mod verify;
 
 pub use self::{
+    archive::{
+        Archive, BundleContents, BundleRef, ExchangeFault, ExchangeReader, Found, IndexedExchange, ReadError,
+        TimeRange,
+    },
     error::RecordError,
     event::{
         BodyDigest, Closed, Direction, Event, ExchangeOpened, Field, FieldValue, Outcome, Principal,
@@ -24,4 +31,7 @@ pub use self::{
         Status,
     },
     store::{OpenStoreError, StoreOptions, bundle_path, open_store},
+    verify::{
+        ChainPart, Incomplete, Problem, ProblemKind, RecoveredSeal, Report, Scope, fuzz_bundle, verify_bundle,
+    },
 };

@@ -6,7 +6,7 @@ use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, Checksum},
     local::LocalFileSystem,
-    path::{Path, PathPart},
+    path::Path,
 };
 use url::Url;
 use uuid::Uuid;
@@ -168,11 +168,20 @@ pub(crate) fn bundles_folder(prefix: &Path) -> Path {
 /// The name of a bundle in its store: `bundles/<yyyy>/<mm>/<dd>/<id>.lgr` under the prefix, the date (UTC) as the
 /// UUIDv7 has it.
 pub fn bundle_path(prefix: &Path, bundle: Uuid) -> Path {
-    let seconds = bundle.get_timestamp().map_or(0, |time| time.to_unix().0);
-    let (year, month, day) = civil_date(seconds / 86_400);
-    let parts =
-        [format!("{year:04}"), format!("{month:02}"), format!("{day:02}"), format!("{bundle}.{SUFFIX}")];
-    parts.iter().fold(bundles_folder(prefix), |path, part| path.join(PathPart::from(part.as_str())))
+    let folders = date_folders(id_millis(bundle));
+    let folder = folders.into_iter().fold(bundles_folder(prefix), |path, folder| path.join(folder));
+    folder.join(format!("{bundle}.{SUFFIX}"))
+}
+
+/// The folders of a day: year, month, day.
+pub(crate) fn date_folders(millis: u64) -> [String; 3] {
+    let (year, month, day) = civil_date(millis / 86_400_000);
+    [format!("{year:04}"), format!("{month:02}"), format!("{day:02}")]
+}
+
+/// When the thing with this UUIDv7 was made, in milliseconds of Unix time.
+pub(crate) fn id_millis(id: Uuid) -> u64 {
+    u64::try_from(id.as_u128() >> 80).unwrap_or(u64::MAX)
 }
 
 /// Year, month and day of a number of days since 1970-01-01.

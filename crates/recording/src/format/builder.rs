@@ -129,11 +129,6 @@ impl Builder {
         self.ready.clear();
     }
 
-    /// Whether there are records that are in no chunk yet.
-    pub(crate) fn has_open_chunk(&self) -> bool {
-        !self.raw.is_empty()
-    }
-
     /// The length of the bundle if its chunk were finished, at most.
     pub(crate) fn length(&self) -> u64 {
         self.length + self.raw.len() as u64

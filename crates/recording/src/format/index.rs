@@ -71,11 +71,6 @@ impl Index {
         self.chunk_offsets.len() as u64
     }
 
-    /// The number of records.
-    pub(crate) fn records(&self) -> u64 {
-        self.records
-    }
-
     /// The size of the chunks before compression.
     pub(crate) fn raw_bytes(&self) -> u64 {
         self.raw_bytes

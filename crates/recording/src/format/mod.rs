@@ -18,6 +18,7 @@
 //! Integers are little-endian. Links cover what the payloads say, not how they are compressed; see [`chain`].
 
 pub(crate) mod builder;
+pub(crate) mod bundle;
 pub(crate) mod chain;
 pub(crate) mod fault;
 pub(crate) mod frame;
@@ -54,4 +55,11 @@ pub(crate) fn trailer(footer_offset: u64, footer_len: u32) -> [u8; TRAILER_LEN] 
     bytes[12..16].copy_from_slice(&sum.to_le_bytes());
     bytes[16..].copy_from_slice(&END);
     bytes
+}
+
+/// Offset and length of the footer frame, from the last bytes of a bundle.
+pub(crate) fn parse_trailer(bytes: &[u8; TRAILER_LEN]) -> Option<(u64, u32)> {
+    let offset = u64::from_le_bytes(*bytes.first_chunk()?);
+    let length = u32::from_le_bytes(*bytes[8..].first_chunk()?);
+    (trailer(offset, length) == *bytes).then_some((offset, length))
 }

@@ -18,7 +18,7 @@ pub(crate) enum Scanned {
     /// The header: comes first.
     Header(Bytes),
     /// A chunk, its place in the chain checked.
-    Chunk { sequence: u64, offset: u64, payload: Bytes },
+    Chunk { offset: u64, payload: Bytes },
     /// The footer.
     Footer { offset: u64, payload: Bytes },
     /// The trailer; nothing may follow.
@@ -32,8 +32,6 @@ pub(crate) struct Scanner {
     offset: u64,
     chunks: u64,
     state: State,
-    /// The end of the last whole chunk, or of the header.
-    good: u64,
     link: Link,
 }
 
@@ -48,14 +46,7 @@ enum State {
 
 impl Scanner {
     pub(crate) fn new() -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            offset: 0,
-            chunks: 0,
-            state: State::Start,
-            good: 0,
-            link: Link([0; 32]),
-        }
+        Self { buffer: BytesMut::new(), offset: 0, chunks: 0, state: State::Start, link: Link([0; 32]) }
     }
 
     /// Adds bytes. Feed pieces of about a chunk at most, and take out what is whole in between.
@@ -97,9 +88,9 @@ impl Scanner {
         Err(self.fault(FaultKind::Truncated))
     }
 
-    /// Where the header and the whole chunks end.
-    pub(crate) fn good_length(&self) -> u64 {
-        self.good
+    /// Where the frame ends that came out last.
+    pub(crate) fn position(&self) -> u64 {
+        self.offset
     }
 
     /// The link of the last chunk, or of the header.
@@ -146,13 +137,11 @@ impl Scanner {
         match head.kind {
             FrameKind::Header => {
                 self.state = State::Chunks;
-                self.good = self.offset;
                 Scanned::Header(payload)
             }
             FrameKind::Chunk => {
                 self.chunks += 1;
-                self.good = self.offset;
-                Scanned::Chunk { sequence: head.sequence, offset, payload }
+                Scanned::Chunk { offset, payload }
             }
             FrameKind::Footer => {
                 let footer_len = u32::try_from(head.frame_len()).unwrap_or(u32::MAX);

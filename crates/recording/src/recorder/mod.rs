@@ -7,7 +7,7 @@
 mod board;
 mod exchange;
 mod journal;
-mod live;
+pub(crate) mod live;
 mod recover;
 pub(crate) mod spool;
 mod upload;

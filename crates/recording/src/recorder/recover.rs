@@ -1,13 +1,12 @@
 //! What a crash left in the spool: cut at the first bad chunk, sealed, and told to the caller.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
-use prost::Message;
 use uuid::Uuid;
 
 use super::{
@@ -21,12 +20,11 @@ use crate::{
     event::{Closed, ExchangeOpened},
     format::{
         builder::Builder,
+        bundle::{BundleReader, Step},
         chain::Link,
-        index::Index,
-        records::Records,
-        scan::{Scanned, Scanner},
+        fault::Fault,
     },
-    generated::v1::{BundleHeader, Record, Sealed, record::Event},
+    generated::v1::{Record, Sealed, record::Event},
 };
 
 /// What [`crate::Recorder::open`] found in the spool.
@@ -47,6 +45,8 @@ pub struct RecoveredBundle {
     pub number: u64,
     /// How many bytes were cut off its end; `None` when it was sealed before.
     pub cut_bytes: Option<u64>,
+    /// Where those bytes were kept, when they were not just the torn end of a write but something unreadable.
+    pub cut_file: Option<PathBuf>,
     /// The exchanges in it, in the order in which they appear.
     pub exchanges: Vec<RecoveredExchange>,
 }
@@ -77,27 +77,29 @@ pub(crate) struct Recovery {
 /// Repairs every bundle in the spool. Can be repeated after a crash in the middle.
 pub(crate) fn recover(spool: &Spool) -> io::Result<Recovery> {
     let mut recovery = Recovery { last: spool.last().map_err(io::Error::other)?, ..Recovery::default() };
-    for (_, path) in spool.bundles()? {
+    for (named, path) in spool.bundles()? {
         let file = Found::read(&path)?;
-        let Some((bundle, number)) = file.identity else {
-            recovery.recovered.unreadable.extend(set_aside(&path)?);
-            continue;
-        };
-        if file.index.chunks() == 0 {
+        if file.holds_nothing() {
             fs::remove_file(&path)?;
             continue;
         }
+        let Some((bundle, number)) = file.identity.filter(|(bundle, _)| *bundle == named) else {
+            recovery.recovered.unreadable.push(set_aside(&path)?);
+            continue;
+        };
+        let cut_file = if file.corrupt { Some(file.keep_cut(&path)?) } else { None };
         let (root, length) = file.repair(&path)?;
         let last = Last { number, bundle, root };
         if recovery.last.is_none_or(|known| known.number < number) {
             recovery.last = Some(last);
         }
         recovery.uploads.push(SealedBundle { last, path, length });
-        let cut_bytes = (!file.whole).then_some(file.length - file.good);
+        let cut_bytes = (!file.whole).then_some(file.length - file.reader.good_length());
         recovery.recovered.bundles.push(RecoveredBundle {
             bundle,
             number,
             cut_bytes,
+            cut_file,
             exchanges: file.exchanges,
         });
     }
@@ -105,96 +107,98 @@ pub(crate) fn recover(spool: &Spool) -> io::Result<Recovery> {
 }
 
 /// What was found in a file.
-#[derive(Debug)]
 struct Found {
+    reader: BundleReader,
     identity: Option<(Uuid, u64)>,
-    index: Index,
     exchanges: Vec<RecoveredExchange>,
-    sealed: Option<Sealed>,
-    link: Link,
+    places: HashMap<Uuid, usize>,
     length: u64,
-    good: u64,
     whole: bool,
+    /// It does not just end too early: what follows the good part is wrong.
+    corrupt: bool,
 }
 
 impl Found {
     fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut found = Self {
+            reader: BundleReader::new(),
             identity: None,
-            index: Index::default(),
             exchanges: Vec::new(),
-            sealed: None,
-            link: Link([0; 32]),
+            places: HashMap::new(),
             length: file.metadata()?.len(),
-            good: 0,
             whole: false,
+            corrupt: false,
         };
-        let mut scanner = Scanner::new();
         let mut piece = vec![0; 256 << 10];
         loop {
             let read = file.read(&mut piece)?;
-            scanner.feed(&piece[..read]);
-            let goes_on = found.take(&mut scanner);
-            if read == 0 || !goes_on {
-                break;
+            found.reader.feed(&piece[..read]);
+            if let Err(fault) = found.take() {
+                tracing::warn!(path = %path.display(), %fault, "a bundle in the spool is cut here");
+                found.corrupt = true;
+                return Ok(found);
+            }
+            if read == 0 {
+                found.whole = found.reader.finish().is_ok();
+                return Ok(found);
             }
         }
-        found.whole = scanner.finish().is_ok();
-        Ok(found)
     }
 
-    /// Takes in what the scanner has. Says whether more can be read.
-    fn take(&mut self, scanner: &mut Scanner) -> bool {
+    /// Takes in what the reader has.
+    fn take(&mut self) -> Result<(), Fault> {
         loop {
-            match scanner.next() {
-                Ok(Scanned::More) => return true,
-                Ok(Scanned::Header(payload)) => self.identity = identity(payload),
-                Ok(Scanned::Chunk { offset, payload, .. }) => {
-                    let length = payload.len();
-                    let Ok(records) = Records::new(payload).collect::<Result<Vec<_>, _>>() else {
-                        return false;
-                    };
-                    records.into_iter().for_each(|record| self.learn(record));
-                    self.index.chunk(offset, length);
-                }
-                Ok(Scanned::Footer { .. } | Scanned::End) => {}
-                Err(_) => return false,
+            match self.reader.step()? {
+                Step::More => return Ok(()),
+                Step::Header(header) => self.identity = Some((header.bundle, header.number)),
+                Step::Chunk { records } => records.into_iter().for_each(|record| self.learn(record)),
+                Step::End => {}
             }
-            self.good = scanner.good_length();
-            self.link = scanner.link();
         }
     }
 
     fn learn(&mut self, record: Record) {
-        self.index.record(&record);
-        if let Some(Event::Sealed(sealed)) = &record.event {
-            self.sealed = Some(*sealed);
-        }
         let Ok(exchange) = Uuid::from_slice(&record.exchange) else { return };
-        let place =
-            self.exchanges.iter().rposition(|known| known.exchange == exchange).unwrap_or_else(|| {
-                self.exchanges.push(RecoveredExchange::new(exchange));
-                self.exchanges.len() - 1
-            });
+        let place = *self.places.entry(exchange).or_insert_with(|| {
+            self.exchanges.push(RecoveredExchange::new(exchange));
+            self.exchanges.len() - 1
+        });
         self.exchanges[place].learn(record.event);
+    }
+
+    /// A file that was begun and not written to: nobody was told that anything in it is durable.
+    fn holds_nothing(&self) -> bool {
+        !self.corrupt && self.reader.index().chunks() == 0
+    }
+
+    /// Copies what follows the good part into a file of its own.
+    fn keep_cut(&self, path: &Path) -> io::Result<PathBuf> {
+        let aside = path.with_extension("cut");
+        let mut from = File::open(path)?;
+        from.seek(io::SeekFrom::Start(self.reader.good_length()))?;
+        let mut to = File::create(&aside)?;
+        io::copy(&mut from, &mut to)?;
+        to.sync_all()?;
+        Ok(aside)
     }
 
     /// Makes a sealed bundle of the file; gives its root and length.
     fn repair(&self, path: &Path) -> io::Result<(Link, u64)> {
         if self.whole {
-            return Ok((self.link, self.length));
+            return Ok((self.reader.link(), self.length));
         }
-        let mut builder = Builder::resume(self.link, self.good, self.index.clone());
-        let root = match &self.sealed {
+        let good = self.reader.good_length();
+        let mut builder = Builder::resume(self.reader.link(), good, self.reader.index().clone());
+        let root = match self.reader.sealed() {
             Some(sealed) => builder.finish(sealed.recovered),
             None => builder.seal(Sealed {
                 at_micros: now_micros(),
                 recovered: true,
-                cut_bytes: self.length - self.good,
+                cut_bytes: self.length - good,
             }),
         };
-        let mut wal = Wal::resume(path.to_owned(), self.good);
+        let mut wal = Wal::resume(path.to_owned(), good);
         wal.commit(builder.ready())?;
         Ok((root, wal.length()))
     }
@@ -221,19 +225,10 @@ impl RecoveredExchange {
     }
 }
 
-fn identity(payload: Bytes) -> Option<(Uuid, u64)> {
-    let header = BundleHeader::decode(payload).ok()?;
-    Some((Uuid::from_slice(&header.bundle).ok()?, header.number))
-}
-
-/// Renames a file so that it is kept but not taken for a bundle again. An empty one is deleted: nothing was in it.
-fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
-    if fs::metadata(path)?.len() == 0 {
-        fs::remove_file(path)?;
-        return Ok(None);
-    }
+/// Renames a file so that it is kept but not taken for a bundle again.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = path.with_extension("unreadable");
     fs::rename(path, &aside)?;
     tracing::warn!(path = %aside.display(), "a file in the spool is no bundle and was set aside");
-    Ok(Some(aside))
+    Ok(aside)
 }

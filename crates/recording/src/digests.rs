@@ -1,0 +1,47 @@
+//! Length and SHA-256 of the octets of an exchange, per direction: kept by the writer, checked by the reader.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::event::{BodyDigest, Direction};
+
+/// The octets of both directions so far.
+pub(crate) struct Digests {
+    request: Running,
+    response: Running,
+}
+
+struct Running {
+    length: u64,
+    sha256: Context,
+}
+
+impl Default for Digests {
+    fn default() -> Self {
+        let running = || Running { length: 0, sha256: Context::new(&SHA256) };
+        Self { request: running(), response: running() }
+    }
+}
+
+impl Digests {
+    pub(crate) fn update(&mut self, direction: Direction, octets: &[u8]) {
+        let running = match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        };
+        running.length += octets.len() as u64;
+        running.sha256.update(octets);
+    }
+
+    /// The digests of request and response.
+    pub(crate) fn finish(&self) -> (BodyDigest, BodyDigest) {
+        (self.request.finish(), self.response.finish())
+    }
+}
+
+impl Running {
+    fn finish(&self) -> BodyDigest {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.sha256.clone().finish().as_ref());
+        BodyDigest { length: self.length, sha256 }
+    }
+}

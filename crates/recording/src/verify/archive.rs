@@ -1,0 +1,111 @@
+//! Verification of what is in a store.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use uuid::Uuid;
+
+use super::{Part, ProblemKind, Report, Verifier};
+use crate::{
+    archive::{Archive, Listed, ReadError, TimeRange},
+    recorder::Location,
+};
+
+/// What is to be verified.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// One bundle by itself.
+    Bundle(Uuid),
+    /// One exchange, and the bundles that it lies in.
+    Exchange {
+        /// Its id.
+        exchange: Uuid,
+        /// Where it lies. Without it, it is [looked for](Archive::find).
+        location: Option<Location>,
+    },
+    /// The exchanges of a session in bundles of a time range, and these bundles. Their indexes are believed when
+    /// they say that they hold nothing of the session.
+    Session {
+        /// Its id.
+        session: String,
+        /// When its bundles were opened.
+        range: TimeRange,
+    },
+    /// All bundles of a time range, and that none is missing between its beginning and the last one that is there.
+    /// A retention time that has run out is told by a range that begins after it.
+    All(TimeRange),
+}
+
+impl Archive {
+    /// Verifies part or all of the archive.
+    ///
+    /// What is not covered: bundles that are removed behind the last one of a chain, and a recorder that lies
+    /// before it writes.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the exchange is not to be found. What is wrong with the recordings stands
+    /// in the report.
+    pub async fn verify(&self, scope: &Scope) -> Result<Report, ReadError> {
+        match scope {
+            Scope::Bundle(bundle) => {
+                let verifier = Verifier::new(format!("bundle {bundle}"), Part::Some);
+                self.verify_some(verifier, [*bundle]).await
+            }
+            Scope::Exchange { exchange, location } => {
+                let bundles = self.locate(*exchange, location.as_ref()).await?;
+                let mut verifier = Verifier::new(format!("exchange {exchange}"), Part::Some);
+                verifier.only([*exchange]);
+                self.verify_some(verifier, bundles).await
+            }
+            Scope::Session { session, range } => {
+                let found = self.session(session, *range).await?;
+                let mut verifier = Verifier::new(format!("session {session}"), Part::Some);
+                verifier.only(found.exchanges.iter().map(|(exchange, _)| *exchange));
+                let bundles = found.exchanges.into_iter().flat_map(|(_, bundles)| bundles);
+                let bundles: BTreeSet<Uuid> = bundles.chain(found.damaged).collect();
+                self.verify_some(verifier, bundles).await
+            }
+            Scope::All(range) => self.verify_all(*range).await,
+        }
+    }
+
+    async fn verify_some(
+        &self,
+        mut verifier: Verifier,
+        bundles: impl IntoIterator<Item = Uuid>,
+    ) -> Result<Report, ReadError> {
+        for bundle in bundles {
+            self.feed(&mut verifier, bundle).await?;
+        }
+        Ok(verifier.finish())
+    }
+
+    async fn verify_all(&self, range: TimeRange) -> Result<Report, ReadError> {
+        let mut verifier = Verifier::new("archive", Part::AllSince(*range.millis().start()));
+        let mut listing = self.list(range);
+        while let Some(listed) = listing.next().await? {
+            match listed {
+                Listed::Bundle(listed) => self.feed(&mut verifier, listed.bundle).await?,
+                Listed::Stranger(path) => verifier.problem(ProblemKind::Stranger(path)),
+            }
+        }
+        Ok(verifier.finish())
+    }
+
+    async fn feed(&self, verifier: &mut Verifier, bundle: Uuid) -> Result<(), ReadError> {
+        let mut octets = match self.open(bundle).await {
+            Ok(octets) => octets,
+            Err(ReadError::NotFound(_)) => {
+                verifier.not_there(bundle);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        verifier.begin(Some(bundle));
+        while let Some(piece) = octets.next().await {
+            verifier.feed(&piece?);
+        }
+        verifier.end();
+        Ok(())
+    }
+}
