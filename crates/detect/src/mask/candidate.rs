@@ -176,7 +176,12 @@ impl Candidate {
     }
 
     /// The stream ends at `now`.
-    pub(super) fn end_of_input(&mut self, context: &Context<'_>, now: u64) {
+    pub(super) fn end_of_input(&mut self, context: &Context<'_>, view: &View<'_>, now: u64) {
+        if matches!(self.phase, Phase::Lead(_))
+            && (self.secret == NONE || self.enter_body(context, view, now) != Step::On)
+        {
+            return;
+        }
         if let Phase::Body(state) = self.phase {
             let body = &context.rules.rule(self.target).program().body;
             if body.is_match_state(body.next_eoi_state(state)) {

@@ -83,7 +83,7 @@ impl Engine {
         let kept = std::mem::take(&mut self.kept);
         let view = View { kept: kept.as_slice(), base: kept.base(), input: &[] };
         for mut candidate in live {
-            candidate.end_of_input(context, self.now);
+            candidate.end_of_input(context, &view, self.now);
             if candidate.end == NONE && self.is_truncated(context, &candidate) {
                 self.mask_so_far(context, &view, candidate);
             } else {

@@ -1,6 +1,7 @@
 //! From findings to output: findings that overlap become one region with one placeholder, named by the most
 //! telling rule; what lies between regions is passed on as it is.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::Placeholder;
@@ -19,6 +20,13 @@ pub(super) struct Found {
     pub rule: Arc<str>,
     pub tag: Option<Tag>,
     pub entropy: f32,
+}
+
+impl Found {
+    /// Which of two findings names a place; the order in which they came must not matter.
+    fn precedence(&self) -> (u8, u64, Reverse<u64>, &str) {
+        (self.rank, self.start, Reverse(self.end), &self.rule)
+    }
 }
 
 /// A stretch of the stream that will be one placeholder.
@@ -177,7 +185,7 @@ impl Engine {
 impl Region {
     fn merge(&mut self, found: Found) {
         self.end = self.end.max(found.end);
-        if self.best.as_ref().is_none_or(|best| found.rank < best.rank) {
+        if self.best.as_ref().is_none_or(|best| found.precedence() < best.precedence()) {
             self.best = Some(found);
         }
     }

@@ -252,24 +252,29 @@ fn parse(pattern: &str) -> Result<Hir, String> {
     })
 }
 
+/// The first four bytes of every match. Each repetition is looked into as little as will do, since every
+/// turn multiplies the variants.
 fn quads(hir: &Hir) -> Result<Vec<u32>, String> {
+    (1..=4).find_map(|turns| quads_within(hir, turns)).ok_or_else(|| {
+        format!("a match must begin with four bytes, of which there are at most {MAX_QUADS} variants")
+    })
+}
+
+fn quads_within(hir: &Hir, turns: usize) -> Option<Vec<u32>> {
     let mut extractor = Extractor::new();
-    extractor.kind(ExtractKind::Prefix).limit_class(256).limit_literal_len(4).limit_total(MAX_QUADS);
+    extractor
+        .kind(ExtractKind::Prefix)
+        .limit_class(256)
+        .limit_repeat(turns)
+        .limit_literal_len(4)
+        .limit_total(MAX_QUADS);
     let prefixes = extractor.extract(hir);
-    let literals = prefixes.literals().unwrap_or_default();
-    let mut quads: Vec<u32> = literals
-        .iter()
-        .map(|literal| literal.as_bytes().first_chunk().copied().map(u32::from_le_bytes))
-        .collect::<Option<_>>()
-        .unwrap_or_default();
-    if quads.is_empty() {
-        return Err(format!(
-            "a match must begin with four bytes, of which there are at most {MAX_QUADS} variants"
-        ));
-    }
+    let first = |bytes: &[u8]| bytes.first_chunk().copied().map(u32::from_le_bytes);
+    let mut quads: Vec<u32> =
+        prefixes.literals()?.iter().map(|literal| first(literal.as_bytes())).collect::<Option<_>>()?;
     quads.sort_unstable();
     quads.dedup();
-    Ok(quads)
+    (!quads.is_empty()).then_some(quads)
 }
 
 fn automaton(hir: &Hir) -> Result<Dfa, String> {

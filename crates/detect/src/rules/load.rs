@@ -62,6 +62,20 @@ pub(super) fn parse(text: &str) -> Result<Vec<Arc<Rule>>, RuleError> {
     document.rules.iter().map(|entry| entry.rule(text).map(Arc::new)).collect()
 }
 
+/// Everything that keeps rules of `text` from being parsed.
+#[cfg(test)]
+pub(super) fn faults(text: &str) -> Vec<String> {
+    match read(text) {
+        Ok(document) => document
+            .rules
+            .iter()
+            .filter_map(|entry| entry.rule(text).err())
+            .map(|fault| fault.to_string())
+            .collect(),
+        Err(fault) => vec![fault.to_string()],
+    }
+}
+
 pub(super) fn load(text: &str, builtin: &[Arc<Rule>]) -> Result<RuleSet, RuleError> {
     let document = read(text)?;
     let mut rules: Vec<Arc<Rule>> = builtin

@@ -222,3 +222,27 @@ fn builtin_rules() -> &'static [Arc<Rule>] {
         load::parse(BUILTIN).expect("the built-in rules parse: a unit test loads and compiles each of them")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_rule_compiles() {
+        let wrong: Vec<String> = toml_faults();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn toml_faults() -> Vec<String> {
+        let mut wrong = load::faults(BUILTIN);
+        if wrong.is_empty() {
+            wrong = builtin_rules()
+                .iter()
+                .filter_map(|rule| {
+                    rule.try_program().err().map(|fault| format!("{}: {}", rule.id, fault.reason))
+                })
+                .collect();
+        }
+        wrong
+    }
+}

@@ -1,0 +1,68 @@
+//! Every built-in rule finds its true samples and none of its false ones.
+
+use lockgate_detect::{Discard, KnownValues, MaskOptions, Masker, RuleInfo, RuleSet, TagKey, expand_sample};
+
+const SEEDS: u64 = 20;
+
+fn everything() -> RuleSet {
+    RuleSet::load("classes = ['personal']").unwrap()
+}
+
+fn found(set: &RuleSet, text: &str) -> Vec<String> {
+    let mut masker = Masker::new(set, &KnownValues::new(), &TagKey::new(b"key"), MaskOptions::exact());
+    masker.push(text, &mut Discard);
+    masker.finish(&mut Discard);
+    masker.findings().iter().map(|finding| finding.rule.to_string()).collect()
+}
+
+fn failures(rule: RuleInfo<'_>, set: &RuleSet) -> Vec<String> {
+    let alone = set.filtered(|other| other.id() == rule.id());
+    let mut failures = Vec::new();
+    for (samples, expected) in [(rule.true_samples(), true), (rule.false_samples(), false)] {
+        for template in samples {
+            let wrong = (0..SEEDS)
+                .filter(|&seed| found(&alone, &expand_sample(template, seed).unwrap()).is_empty() == expected)
+                .count();
+            if wrong > 0 {
+                failures.push(format!(
+                    "{}: {wrong} of {SEEDS} wrong, expected {expected}: {template}",
+                    rule.id()
+                ));
+            }
+        }
+    }
+    failures
+}
+
+#[test]
+fn every_rule_is_right_about_its_samples() {
+    let set = everything();
+    set.prepare();
+    let failures: Vec<String> = set.iter().flat_map(|rule| failures(rule, &set)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_rule_says_where_its_format_is_documented_and_has_samples() {
+    for rule in everything().iter() {
+        assert!(rule.source().is_some_and(|source| source.starts_with("https://")), "{rule:?}");
+        assert!(
+            !rule.description().is_empty()
+                && !rule.true_samples().is_empty()
+                && !rule.false_samples().is_empty(),
+            "{rule:?}"
+        );
+    }
+    assert!(everything().len() >= 150);
+}
+
+#[test]
+fn the_whole_set_finds_every_true_sample() {
+    let set = everything();
+    for rule in set.iter() {
+        for template in rule.true_samples() {
+            let text = expand_sample(template, 7).unwrap();
+            assert!(!found(&set, &text).is_empty(), "{rule:?}: {template}");
+        }
+    }
+}

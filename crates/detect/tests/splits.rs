@@ -1,0 +1,159 @@
+//! The same bytes cut at random places give the same output and the same findings; planted secrets never
+//! survive, and benign text comes through as it was.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use lockgate_detect::{Finding, KnownValues, MaskOptions, Masker, RuleSet, TagKey, expand_sample};
+use proptest::prelude::*;
+
+const KNOWN: &[u8] = b"n0t-in-any/rule \"quoted\"";
+
+/// What is hostile to a masker: near misses, prefixes without end, overlaps, escapes, bad UTF-8.
+const FILLER: &[&[u8]] = &[
+    b" ",
+    b"\n",
+    b"plain words, and more of them\n",
+    b"AKI",
+    b"AKIAAKIAAKIAAKIA",
+    b"ghp_ghp_ghp_",
+    b"eyJeyJeyJeyJeyJ",
+    b"xoxb-xoxb-xoxb-1-2-3",
+    b"password=password=",
+    b"password: \n",
+    b"-----BEGIN RSA PRIVATE KEY-----\n",
+    b"\xff\xfe\x80",
+    b"\x1b[31m",
+    b"%3D",
+    b"\\n",
+    b"://a:b:c@",
+    b"curl -u x:y -u z:",
+];
+
+static RULES: LazyLock<RuleSet> = LazyLock::new(|| RuleSet::load("classes = ['personal']").unwrap());
+
+static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(corpus);
+
+fn corpus() -> Vec<Vec<u8>> {
+    let samples = RULES.iter().flat_map(|rule| rule.true_samples().iter().chain(rule.false_samples()));
+    let mut corpus: Vec<Vec<u8>> =
+        samples.map(|template| expand_sample(template, 3).unwrap().into_bytes()).collect();
+    corpus.extend(FILLER.iter().map(|filler| filler.to_vec()));
+    corpus.push(KNOWN.to_vec());
+    corpus
+}
+
+fn masker(set: &RuleSet) -> Masker {
+    let known = KnownValues::new();
+    known.add("known", KNOWN).unwrap();
+    Masker::new(set, &known, &TagKey::new(b"key"), MaskOptions { findings: 10_000, ..MaskOptions::default() })
+}
+
+fn whole(set: &RuleSet, text: &[u8]) -> (Vec<u8>, Vec<Finding>) {
+    let (mut masker, mut out) = (masker(set), Vec::new());
+    masker.push(text, &mut out);
+    masker.finish(&mut out);
+    (out, masker.drain_findings())
+}
+
+/// Writes pieces of the given sizes, over and over, flushing where a size is odd.
+fn cut(set: &RuleSet, text: &[u8], sizes: &[usize], shared: bool) -> (Vec<u8>, Vec<Finding>) {
+    let (mut masker, mut out) = (masker(set), Vec::<Bytes>::new());
+    let mut rest = Bytes::copy_from_slice(text);
+    for &size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let piece = rest.split_to(size.min(rest.len()));
+        if shared {
+            masker.push(&piece, &mut out)
+        } else {
+            masker.push(&piece[..], &mut out)
+        }
+        if size % 2 == 1 {
+            masker.flush(&mut out);
+        }
+    }
+    masker.finish(&mut out);
+    (out.concat(), masker.drain_findings())
+}
+
+fn shown((out, findings): &(Vec<u8>, Vec<Finding>)) -> (String, &[Finding]) {
+    (out.escape_ascii().to_string(), findings)
+}
+
+proptest! {
+    // Ten cuts a case; `PROPTEST_CASES=1000` makes it ten thousand.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_output_does_not_depend_on_the_cuts(
+        picks in proptest::collection::vec(any::<proptest::sample::Index>(), 1..12),
+        sizes in proptest::collection::vec(proptest::collection::vec(prop_oneof![1usize..8, 1usize..80, 200usize..3000], 1..10), 10),
+        shared in any::<bool>(),
+    ) {
+        let text: Vec<u8> = picks.iter().flat_map(|pick| CORPUS[pick.index(CORPUS.len())].clone()).collect();
+        let expected = whole(&RULES, &text);
+        for sizes in &sizes {
+            let cut = cut(&RULES, &text, sizes, shared);
+            prop_assert_eq!(shown(&expected), shown(&cut));
+        }
+    }
+}
+
+#[test]
+fn one_byte_at_a_time_over_the_whole_corpus() {
+    for separator in [&b"\n"[..], b"", b" "] {
+        let text = CORPUS.join(separator);
+        let expected = whole(&RULES, &text);
+        assert_eq!(shown(&expected), shown(&cut(&RULES, &text, &[1], false)));
+        assert_eq!(shown(&expected), shown(&cut(&RULES, &text, &[2], true)));
+    }
+}
+
+#[test]
+fn a_secret_longer_than_what_is_held_is_masked_to_its_end() {
+    let set = RuleSet::builtin();
+    let key = expand_sample("-----BEGIN RSA PRIVATE KEY-----\n<A-Za-z0-9+/*10000><A-Za-z0-9+/*10000>\n-----END RSA PRIVATE KEY-----", 1).unwrap();
+    let text = format!("before\n{key}\nafter AKIA here");
+    let (out, findings) = whole(&set, text.as_bytes());
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].length, key.len() as u64);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        format!("before\n[MASKED:private-key:{}]\nafter AKIA here", findings[0].tag.unwrap())
+    );
+    assert_eq!(whole(&set, text.as_bytes()), cut(&set, text.as_bytes(), &[1], false));
+    assert_eq!(whole(&set, text.as_bytes()), cut(&set, text.as_bytes(), &[7, 900], true));
+}
+
+#[test]
+fn memory_is_bounded_on_input_without_end() {
+    let set = RuleSet::builtin();
+    let patterns: [&[u8]; 8] = [
+        b"AKIA",
+        b"eyJ",
+        b"a",
+        b"password=",
+        b"-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA",
+        b"ghp_",
+        b"://a:",
+        b"\xff",
+    ];
+    for pattern in patterns {
+        let mut masker = Masker::new(&set, &KnownValues::new(), &TagKey::new(b"key"), MaskOptions::default());
+        let piece = pattern.repeat(4096 / pattern.len());
+        let mut out = Vec::<u8>::new();
+        for _ in 0..200 {
+            masker.push(&piece, &mut out);
+            masker.flush(&mut out);
+            assert!(
+                masker.memory() < 256 * 1024,
+                "{} after {:?}",
+                masker.memory(),
+                String::from_utf8_lossy(pattern)
+            );
+        }
+    }
+    assert!(size_of::<Masker>() < 1024);
+}
