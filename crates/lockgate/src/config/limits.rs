@@ -1,0 +1,69 @@
+//! What bounds time and memory. Every default suits a gateway for some hundred clients.
+
+use lockgate_core::client::Timeouts;
+use serde::Deserialize;
+
+use super::scalar::{Size, Span};
+
+/// `limits:`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Connections at once; more wait to be accepted. 4096.
+    pub(crate) connections: usize,
+    /// Requests at once on one HTTP/2 connection. 100.
+    pub(crate) streams: u32,
+    /// The head of a request. 64 KiB.
+    pub(crate) head: Size,
+    /// Header fields of a request. 100.
+    pub(crate) headers: usize,
+    /// For a TLS handshake, and for the head of a request. 10 s.
+    pub(crate) head_timeout: Span,
+    /// A connection without a request is closed after this. 75 s.
+    pub(crate) keep_alive: Span,
+    /// A client that sends nothing of a body for so long is given up. 60 s.
+    pub(crate) client_idle: Span,
+    /// A push, with its pack, as it is sent upstream. 4 GiB.
+    pub(crate) push: Size,
+    /// What of a push is held in memory before it goes to a file. 1 MiB.
+    pub(crate) push_memory: Size,
+    /// For a connection to an upstream. 10 s.
+    pub(crate) upstream_connect: Span,
+    /// From the end of a request to the upstream's answer. 15 m.
+    pub(crate) upstream_response: Span,
+    /// How long an upstream may still answer a change whose client has gone. 15 m.
+    pub(crate) orphan: Span,
+    /// How long requests under way may take when the gateway is asked to end. 30 s.
+    pub(crate) shutdown: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            streams: 100,
+            head: Size::kib(64),
+            headers: 100,
+            head_timeout: Span::seconds(10),
+            keep_alive: Span::seconds(75),
+            client_idle: Span::seconds(60),
+            push: Size::mib(4096),
+            push_memory: Size::mib(1),
+            upstream_connect: Span::seconds(10),
+            upstream_response: Span::seconds(900),
+            orphan: Span::seconds(900),
+            shutdown: Span::seconds(30),
+        }
+    }
+}
+
+impl Limits {
+    /// How long the gateway waits for an upstream.
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: self.upstream_connect.0,
+            response: self.upstream_response.0,
+            ..Timeouts::default()
+        }
+    }
+}

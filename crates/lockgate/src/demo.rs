@@ -1,0 +1,5 @@
+//! Demo.
+mod git_server;
+mod http;
+mod idp;
+const AGENT: &str = "agent:ada";

@@ -1,0 +1,111 @@
+//! What commands print: lines and tables for people, JSON for machines; never a panic when nobody reads it.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// Whether colours are of use on stdout.
+pub(crate) fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Prints text to stdout. When whoever read it is gone, the program ends as if it had finished: `lockgate
+/// sessions list | head` is no failure.
+pub(crate) fn text(arguments: fmt::Arguments<'_>) {
+    bytes(arguments.to_string().as_bytes());
+}
+
+/// Prints bytes to stdout; see [`text`].
+pub(crate) fn bytes(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        // There is nowhere left to say it but the status.
+        Err(_) => std::process::exit(1),
+    }
+}
+
+/// Prints a line to stdout.
+macro_rules! say {
+    ($($arguments:tt)*) => {
+        $crate::output::text(format_args!("{}\n", format_args!($($arguments)*)))
+    };
+}
+pub(crate) use say;
+
+/// Prints a value as JSON, indented.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    say!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Text fit for a terminal: what others chose (ref names, messages) cannot move the cursor or colour lines.
+pub(crate) fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
+/// Rows under headings, in columns as wide as needed.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(|heading| heading.to_uppercase()).collect()] }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let one_line = |cell: String| plain(&cell).replace(['\n', '\t'], " ");
+        self.rows.push(cells.into_iter().map(one_line).collect());
+    }
+
+    /// Prints the rows, or `nothing` where there are none.
+    pub(crate) fn print(&self, nothing: &str) {
+        if self.rows.len() == 1 {
+            return say!("{nothing}");
+        }
+        text(format_args!("{self}"));
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_needed() {
+        let mut table = Table::new(&["id", "state"]);
+        table.row(["1".into(), "pending".into()]);
+        table.row(["long \u{1b}[31mid".into(), "x\ny".into()]);
+        insta::assert_snapshot!(table.to_string(), @r"
+        ID            STATE
+        1             pending
+        long �[31mid  x y
+        ");
+    }
+}
