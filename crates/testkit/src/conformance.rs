@@ -182,10 +182,9 @@ async fn refusals(suite: &Suite, sample: &Sample) {
     let (head, ()) = head(sample).into_parts();
     for kind in KINDS {
         let refusal = refusal(kind, accesses.len());
-        for (who, response) in [
-            ("protocol", suite.protocol.refuse(&head, &refusal)),
-            ("dialect", dialect.refuse(&refusal)),
-        ] {
+        for (who, response) in
+            [("protocol", suite.protocol.refuse(&head, &refusal)), ("dialect", dialect.refuse(&refusal))]
+        {
             let status = response.status();
             let name = format!("{}: {who} on {}", sample.name, kind.word());
             let body = read(response.into_body()).await;
@@ -284,7 +283,8 @@ fn head(sample: &Sample) -> Request<()> {
 fn pieces(bytes: &Bytes, size: usize) -> Body {
     let bytes = bytes.clone();
     let starts = (0..bytes.len()).step_by(size.min(bytes.len().max(1)));
-    let frames = starts.map(move |at| Ok(Frame::data(bytes.slice(at..bytes.len().min(at.saturating_add(size))))));
+    let frames =
+        starts.map(move |at| Ok(Frame::data(bytes.slice(at..bytes.len().min(at.saturating_add(size))))));
     StreamBody::new(stream::iter(frames)).boxed_unsync()
 }
 

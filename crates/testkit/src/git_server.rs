@@ -1,6 +1,6 @@
 //! A real Git server: `git http-backend` behind nginx and fcgiwrap, as Debian runs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -116,7 +116,15 @@ impl GitServer {
     /// # Errors
     /// When git fails.
     pub fn create_with(&self, name: &str, format: ObjectFormat) -> Result<Repo> {
-        Repo::init(&self.nginx.folder().join("repos").join(name), &format!("{}/{name}", self.url()), format)
+        Repo::init(&self.path(name), &format!("{}/{name}", self.url()), format)
+    }
+
+    /// A copy of a repository that is somewhere else on disk.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn copy(&self, name: &str, source: &Path) -> Result<Repo> {
+        Repo::copy(&self.path(name), &format!("{}/{name}", self.url()), source)
     }
 
     /// The requests that reached the server and have ended, in the order of their ends.
@@ -147,6 +155,10 @@ impl GitServer {
     /// When it is still busy after [`wait::PATIENCE`].
     pub fn wait_idle(&self) -> Result<()> {
         self.nginx.wait_idle()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.nginx.folder().join("repos").join(name)
     }
 }
 

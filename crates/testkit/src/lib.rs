@@ -7,6 +7,7 @@
 //! as a dev-dependency.
 
 mod chaos;
+pub mod conformance;
 pub mod generate;
 mod git;
 mod git_server;

@@ -13,28 +13,25 @@ use crate::{Output, Port, Running, process, wait};
 /// A command that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A gateway: its folder with the configuration and all state, its port, and its process while it runs.
+/// A gateway: its folder with the configuration and all state, its ports, and its process while it runs.
 #[derive(Debug)]
 pub struct Lockgate {
     running: Option<Running>,
     program: PathBuf,
     port: Port,
+    control: Port,
     folder: TempDir,
 }
 
 impl Lockgate {
-    /// Prepares a folder and a port; nothing runs yet. `program` is the binary, which tests of its own crate
+    /// Prepares a folder and two ports; nothing runs yet. `program` is the binary, which tests of its own crate
     /// find as `env!("CARGO_BIN_EXE_lockgate")`.
     ///
     /// # Errors
     /// When no folder or port can be had.
     pub fn prepare(program: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self {
-            running: None,
-            program: program.into(),
-            port: Port::reserve()?,
-            folder: tempfile::tempdir()?,
-        })
+        let (port, control, folder) = (Port::reserve()?, Port::reserve()?, tempfile::tempdir()?);
+        Ok(Self { running: None, program: program.into(), port, control, folder })
     }
 
     /// The folder, for state and whatever the configuration names.
@@ -49,10 +46,16 @@ impl Lockgate {
         self.folder().join("lockgate.yaml")
     }
 
-    /// The port that the configuration must make it listen on.
+    /// The port that the configuration must make it listen on: `listen.address`.
     #[must_use]
     pub fn port(&self) -> &Port {
         &self.port
+    }
+
+    /// A port for its control plane: `control.listen`.
+    #[must_use]
+    pub fn control_port(&self) -> &Port {
+        &self.control
     }
 
     /// `http://127.0.0.1:<port>`.

@@ -29,10 +29,7 @@ pub struct Repo {
 
 impl Repo {
     /// Makes a bare repository at `path`, whose default branch is `main` and which takes every push.
-    ///
-    /// # Errors
-    /// When git fails.
-    pub fn init(path: &Path, url: &str, format: ObjectFormat) -> Result<Self> {
+    pub(crate) fn init(path: &Path, url: &str, format: ObjectFormat) -> Result<Self> {
         let repo = Self { path: path.to_owned(), url: url.to_owned() };
         let format = match format {
             ObjectFormat::Sha1 => "sha1",
@@ -40,6 +37,18 @@ impl Repo {
         };
         std::fs::create_dir_all(path)?;
         repo.git(&["init", "--quiet", "--bare", "--initial-branch=main", "--object-format", format, "."])?;
+        repo.configured()
+    }
+
+    /// As [`Repo::init`], with the content of another repository, sharing its files where the disk allows it.
+    pub(crate) fn copy(path: &Path, url: &str, source: &Path) -> Result<Self> {
+        let repo = Self { path: path.to_owned(), url: url.to_owned() };
+        std::fs::create_dir_all(path)?;
+        repo.git(&["clone", "--quiet", "--bare", "--local", &source.display().to_string(), "."])?;
+        repo.configured()
+    }
+
+    fn configured(self) -> Result<Self> {
         for (key, value) in [
             ("http.receivepack", "true"),
             ("receive.advertisePushOptions", "true"),
@@ -48,9 +57,9 @@ impl Repo {
             ("uploadpack.allowFilter", "true"),
             ("gc.auto", "0"),
         ] {
-            repo.git(&["config", key, value])?;
+            self.git(&["config", key, value])?;
         }
-        Ok(repo)
+        Ok(self)
     }
 
     /// Where clients find it.

@@ -1,0 +1,62 @@
+//! Clone and push side by side: direct, through nginx as a plain reverse proxy, through lockgate.
+//!
+//! All three serve the same repositories of the same server; rounds are interleaved, so that whatever else the
+//! machine does hits all of them alike, and what is compared are medians of one run. Run by `cargo xtask bench`.
+
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
+
+mod measure;
+mod report;
+mod repositories;
+mod subjects;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+use measure::Bench;
+use report::Report;
+
+#[derive(Debug, Parser)]
+struct Args {
+    /// The lockgate binary
+    #[arg(long, default_value = "target/release/lockgate")]
+    lockgate: PathBuf,
+    /// Where generated repositories are kept from one run to the next
+    #[arg(long, default_value = "target/bench")]
+    cache: PathBuf,
+    /// The file to write
+    #[arg(long, default_value = "benches/RESULTS.md")]
+    results: PathBuf,
+    /// How often each is measured
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Objects in the repository that is cloned and pushed
+    #[arg(long, default_value_t = 50_000)]
+    objects: u32,
+    /// Megabytes of the big push
+    #[arg(long, default_value_t = 500)]
+    bulk: u32,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let history = repositories::history(&args.cache, args.objects)?;
+    let bulk = repositories::bulk(&args.cache, args.bulk)?;
+    let mut bench = Bench::start(&args.lockgate, &history)?;
+    for round in 0..args.rounds {
+        println!("round {} of {}", round + 1, args.rounds);
+        bench.round(round)?;
+    }
+    println!("a push of {} MB through each", args.bulk);
+    bench.bulk(&bulk)?;
+    let report = Report::new(&bench, &args)?;
+    println!("\n{report}");
+    std::fs::write(&args.results, report.to_string())?;
+    println!("written to {}", args.results.display());
+    match report.missed() {
+        0 => Ok(()),
+        missed => bail!("{missed} goals are missed"),
+    }
+}

@@ -1,0 +1,192 @@
+//! The report: medians, ratios and goals, in Markdown.
+
+use std::fmt;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::Args;
+use crate::measure::{Bench, Sample, Work};
+use crate::subjects::{SUBJECTS, Subject};
+
+/// A clone through lockgate takes at most so many times what it takes through nginx.
+const CLONE_GOAL: f64 = 1.10;
+
+/// lockgate's peak memory during the big push, in megabytes.
+const MEMORY_GOAL: f64 = 100.0;
+
+/// What was found, ready to print.
+pub(crate) struct Report {
+    machine: String,
+    command: String,
+    rows: Vec<String>,
+    goals: Vec<Goal>,
+}
+
+struct Goal {
+    what: String,
+    found: f64,
+    limit: f64,
+}
+
+impl Report {
+    pub(crate) fn new(bench: &Bench, args: &Args) -> Result<Self> {
+        let (objects, bulk) = (args.objects, args.bulk);
+        let works = [
+            (Work::Clone, format!("clone of {objects} objects")),
+            (Work::Push, format!("push of {objects} objects")),
+            (Work::Bulk, format!("push of {bulk} MB")),
+        ];
+        let mut rows = Vec::new();
+        for (work, name) in &works {
+            rows.push(row(name, &bench.samples, *work, |sample| sample.wall));
+            rows.push(row("— CPU of the proxy", &bench.samples, *work, |sample| sample.processor));
+        }
+        let clone = |subject| median(&bench.samples, Work::Clone, subject, |sample| sample.wall);
+        let goals = vec![
+            Goal {
+                what: "clone: lockgate / nginx".into(),
+                found: clone(Subject::Lockgate) / clone(Subject::Nginx),
+                limit: CLONE_GOAL,
+            },
+            Goal {
+                what: format!("peak memory of lockgate during a push of {bulk} MB, in MB"),
+                found: bench.peak_memory as f64 / 1e6,
+                limit: MEMORY_GOAL,
+            },
+        ];
+        let command = format!("cargo xtask bench --rounds {} --objects {objects} --bulk {bulk}", args.rounds);
+        Ok(Self { machine: machine()?, command, rows, goals })
+    }
+
+    /// How many goals are missed.
+    pub(crate) fn missed(&self) -> usize {
+        self.goals.iter().filter(|goal| !goal.is_met()).count()
+    }
+}
+
+impl Goal {
+    /// A figure that is not a number has missed.
+    fn is_met(&self) -> bool {
+        self.found <= self.limit
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Clone and push, side by side\n")?;
+        writeln!(
+            f,
+            "Written by `{}`. Medians of interleaved rounds in one run; the slowest and the",
+            self.command
+        )?;
+        writeln!(
+            f,
+            "fastest in brackets. The server is `git http-backend` behind nginx and fcgiwrap, the same for"
+        )?;
+        writeln!(
+            f,
+            "all; *nginx* is a second nginx in front of it, unbuffered; *lockgate* authenticates, decides,"
+        )?;
+        writeln!(f, "and records everything. Plain HTTP on loopback, {}.\n", self.machine)?;
+        writeln!(f, "| seconds | direct | nginx | lockgate | lockgate / nginx |")?;
+        writeln!(f, "|---|---|---|---|---|")?;
+        for row in &self.rows {
+            writeln!(f, "{row}")?;
+        }
+        writeln!(f, "\n| goal | found | at most | |")?;
+        writeln!(f, "|---|---|---|---|")?;
+        for goal in &self.goals {
+            let met = if goal.is_met() { "met" } else { "**missed**" };
+            writeln!(f, "| {} | {:.2} | {:.2} | {met} |", goal.what, goal.found, goal.limit)?;
+        }
+        Ok(())
+    }
+}
+
+fn row(name: &str, samples: &[Sample], work: Work, value: impl Fn(&Sample) -> Duration + Copy) -> String {
+    let cells = SUBJECTS.map(|subject| cell(&values(samples, work, subject, value)));
+    let ratio =
+        median(samples, work, Subject::Lockgate, value) / median(samples, work, Subject::Nginx, value);
+    format!("| {name} | {} | {ratio:.2} |", cells.join(" | "))
+}
+
+fn cell(sorted: &[f64]) -> String {
+    match sorted {
+        [] => "".into(),
+        [.., 0.0] => "–".into(),
+        [only] => format!("{only:.2}"),
+        [first, .., last] => format!("{:.2} ({first:.2}–{last:.2})", middle(sorted)),
+    }
+}
+
+fn median(samples: &[Sample], work: Work, subject: Subject, value: impl Fn(&Sample) -> Duration) -> f64 {
+    middle(&values(samples, work, subject, value))
+}
+
+/// The values in seconds, in order.
+fn values(samples: &[Sample], work: Work, subject: Subject, value: impl Fn(&Sample) -> Duration) -> Vec<f64> {
+    let fitting = samples.iter().filter(|sample| sample.work == work && sample.subject == subject);
+    let mut values: Vec<_> = fitting.map(|sample| value(sample).as_secs_f64()).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The median; not a number when there is none.
+fn middle(sorted: &[f64]) -> f64 {
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[odd / 2],
+        even => (sorted[even / 2 - 1] + sorted[even / 2]) / 2.0,
+    }
+}
+
+/// Processor, memory, system and versions, with the date.
+fn machine() -> Result<String> {
+    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or("unknown".into(), |value| value.trim_start_matches([':', ' ', '\t']).trim().to_owned())
+    };
+    let processor = field(&read("/proc/cpuinfo")?, "model name");
+    let memory: u64 = field(&read("/proc/meminfo")?, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
+    let cores = std::thread::available_parallelism()?;
+    let kernel = read("/proc/sys/kernel/osrelease")?;
+    Ok(format!(
+        "{cores} cores of {processor}, {} GB,\nLinux {}, {}, nginx {}, {}",
+        memory / 1_000_000,
+        kernel.trim(),
+        said(Command::new("git").arg("--version"))?,
+        said(Command::new("nginx").arg("-v"))?.rsplit('/').next().unwrap_or("unknown"),
+        said(Command::new("date").args(["--utc", "+%Y-%m-%d"]))?,
+    ))
+}
+
+/// The first line that a program says.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Goal, cell, middle};
+
+    #[test]
+    fn medians() {
+        assert_eq!(middle(&[1.0, 2.0, 9.0]), 2.0);
+        assert_eq!(middle(&[1.0, 2.0, 4.0, 9.0]), 3.0);
+        assert!(middle(&[]).is_nan());
+        assert_eq!(cell(&[1.0, 2.0, 9.0]), "2.00 (1.00–9.00)");
+        assert_eq!(cell(&[0.0, 0.0]), "–");
+    }
+
+    #[test]
+    fn a_goal_without_a_figure_is_missed() {
+        let goal = |found| Goal { what: String::new(), found, limit: 1.1 };
+        assert!(goal(1.1).is_met());
+        assert!(!goal(1.2).is_met() && !goal(f64::NAN).is_met());
+    }
+}

@@ -1,0 +1,95 @@
+//! What is compared: three ways to one server.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use lockgate_testkit::{GitServer, Idp, Lockgate, Nginx, process};
+
+/// A way to the server, in the order of the report's columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Direct,
+    Nginx,
+    Lockgate,
+}
+
+pub(crate) const SUBJECTS: [Subject; 3] = [Subject::Direct, Subject::Nginx, Subject::Lockgate];
+
+/// The server and what stands in front of it.
+pub(crate) struct Subjects {
+    pub(crate) server: GitServer,
+    nginx: Nginx,
+    pub(crate) lockgate: Lockgate,
+    idp: Idp,
+}
+
+impl Subjects {
+    pub(crate) fn start(program: &Path) -> Result<Self> {
+        let server = GitServer::start()?;
+        let nginx = Nginx::start("", &NGINX.replace("{upstream}", &server.url()), None)?;
+        let idp = Idp::start()?;
+        let mut lockgate = Lockgate::prepare(program.canonicalize()?)?;
+        configure(&lockgate, &server, &idp)?;
+        lockgate.start()?;
+        Ok(Self { server, nginx, lockgate, idp })
+    }
+
+    /// The URL of a repository of the server.
+    pub(crate) fn url(&self, subject: Subject, repository: &str) -> String {
+        match subject {
+            Subject::Direct => format!("{}/{repository}", self.server.url()),
+            Subject::Nginx => format!("{}/{repository}", self.nginx.url()),
+            Subject::Lockgate => format!("{}/git/bench/{repository}", self.lockgate.url()),
+        }
+    }
+
+    /// The processor time that the proxy has used so far; none where there is no proxy.
+    pub(crate) fn processor_time(&self, subject: Subject) -> Result<Duration> {
+        match subject {
+            Subject::Direct => Ok(Duration::ZERO),
+            Subject::Nginx => process::processor_time(self.nginx.pid()),
+            Subject::Lockgate => process::processor_time(self.lockgate.running()?.pid()),
+        }
+    }
+
+    /// A token that lasts for the whole run. All subjects are sent it, though only one looks at it.
+    pub(crate) fn token(&self) -> Result<String> {
+        self.idp.token("bench").expires_in(12 * 3600).sign()
+    }
+}
+
+/// What the manual says for bodies of any size that stream.
+const NGINX: &str = "
+location / {
+    proxy_pass {upstream};
+    proxy_http_version 1.1;
+    proxy_request_buffering off;
+    proxy_buffering off;
+    proxy_read_timeout 600s;
+}
+";
+
+fn configure(lockgate: &Lockgate, server: &GitServer, idp: &Idp) -> Result<()> {
+    std::fs::write(lockgate.folder().join("policy.yaml"), POLICY)?;
+    lockgate.configure(&format!(
+        "listen: {{ address: \"{}\" }}\n\
+         control: {{ listen: \"{}\" }}\n\
+         data_dir: data\n\
+         policy: policy.yaml\n\
+         upstreams: [{{ name: bench, kind: git, url: \"{}\" }}]\n\
+         issuers: [{{ name: bench, issuer: \"{}\", audiences: [lockgate] }}]\n",
+        lockgate.port().addr(),
+        lockgate.control_port().addr(),
+        server.url(),
+        idp.issuer(),
+    ))
+}
+
+const POLICY: &str = "
+version: 1
+rules:
+  - id: everything
+    match: { git: { action: [fetch, push] } }
+    decide: allow
+";
