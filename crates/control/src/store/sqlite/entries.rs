@@ -1,0 +1,101 @@
+//! Entries of the session index, one by one: the whole as JSON, and what is searched in columns, tables and
+//! words.
+
+use lockgate_core::index::Entry;
+use sqlx::SqliteConnection;
+
+use super::super::StoreError;
+
+pub(super) async fn put(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
+    remove(db, &entry.exchange).await?;
+    let id = insert(db, entry).await?;
+    for (position, access) in (0_i64..).zip(&entry.accesses) {
+        sqlx::query("INSERT INTO entry_access (entry, position, action, resource) VALUES (?, ?, ?, ?)")
+            .bind(id)
+            .bind(position)
+            .bind(&access.action)
+            .bind(&access.resource)
+            .execute(&mut *db)
+            .await?;
+        for (name, value) in &access.attributes {
+            sqlx::query(
+                "INSERT OR IGNORE INTO entry_attribute (entry, position, name, value) VALUES (?, ?, ?, ?)",
+            )
+            .bind(id)
+            .bind(position)
+            .bind(name)
+            .bind(value)
+            .execute(&mut *db)
+            .await?;
+        }
+    }
+    sqlx::query("INSERT INTO entry_text (rowid, text) VALUES (?, ?)")
+        .bind(id)
+        .bind(words(entry))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn get(db: &mut SqliteConnection, exchange: &str) -> Result<Entry, StoreError> {
+    let text: Option<String> = sqlx::query_scalar("SELECT entry FROM entry WHERE exchange = ?")
+        .bind(exchange)
+        .fetch_optional(db)
+        .await?;
+    parse(&text.ok_or_else(|| StoreError::NotFound { what: "exchange", id: exchange.to_owned() })?)
+}
+
+/// An entry as it was kept.
+pub(super) fn parse(text: &str) -> Result<Entry, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Row { column: "entry.entry" })
+}
+
+async fn remove(db: &mut SqliteConnection, exchange: &str) -> Result<(), StoreError> {
+    let id: Option<i64> = sqlx::query_scalar("DELETE FROM entry WHERE exchange = ? RETURNING id")
+        .bind(exchange)
+        .fetch_optional(&mut *db)
+        .await?;
+    if let Some(id) = id {
+        sqlx::query("DELETE FROM entry_text WHERE rowid = ?").bind(id).execute(db).await?;
+    }
+    Ok(())
+}
+
+async fn insert(db: &mut SqliteConnection, entry: &Entry) -> Result<i64, StoreError> {
+    let json = serde_json::to_string(entry).expect("plain data with text for keys is JSON");
+    let done = sqlx::query(
+        "INSERT INTO entry (exchange, session, issuer, subject, upstream, protocol, verdict, outcome,
+                            started, ended, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&entry.exchange)
+    .bind(&entry.session)
+    .bind(&entry.issuer)
+    .bind(&entry.subject)
+    .bind(&entry.upstream)
+    .bind(&entry.protocol)
+    .bind(&entry.verdict)
+    .bind(&entry.outcome)
+    .bind(signed(entry.started))
+    .bind(signed(entry.ended))
+    .bind(json)
+    .execute(db)
+    .await?;
+    Ok(done.last_insert_rowid())
+}
+
+/// A time of an entry as a column.
+fn signed(micros: u64) -> i64 {
+    micros.try_into().unwrap_or(i64::MAX)
+}
+
+/// What a search for text looks through.
+fn words(entry: &Entry) -> String {
+    let own = [&entry.exchange, &entry.session, &entry.subject, &entry.upstream, &entry.protocol];
+    let ends = [&entry.verdict, &entry.outcome];
+    let accesses = entry.accesses.iter().flat_map(|access| {
+        let attributes = access.attributes.iter().map(|(_, value)| value);
+        [&access.action, &access.resource, &access.binding].into_iter().chain(attributes)
+    });
+    let all = own.into_iter().chain(ends).chain(&entry.rules).chain(&entry.approval).chain(accesses);
+    all.map(String::as_str).collect::<Vec<_>>().join("\n")
+}
