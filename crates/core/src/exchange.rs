@@ -173,7 +173,7 @@ impl Exchange {
     pub async fn accesses(&self, schema: &Schema, accesses: &[Access]) -> Result<(), Unrecorded> {
         let mutates = |access: &Access| schema.action(access.action).is_none_or(|action| action.mutates);
         self.0.mutates.store(accesses.iter().any(mutates), Ordering::Release);
-        self.state().entry.accesses = accesses.iter().map(indexed).collect();
+        self.state().entry.accesses = accesses.iter().map(EntryAccess::from).collect();
         self.append(Event::Access(json!(accesses).to_string())).await
     }
 
@@ -391,16 +391,6 @@ fn log(entry: &Entry) {
         ms = (entry.ended.saturating_sub(entry.started)) / 1000,
         "exchange"
     );
-}
-
-fn indexed(access: &Access) -> EntryAccess {
-    EntryAccess {
-        action: access.action.into(),
-        resource: access.resource.clone(),
-        binding: access.binding.clone(),
-        attributes: access.attributes.iter().map(|(name, value)| (name.into(), value.to_string())).collect(),
-        effect: String::new(),
-    }
 }
 
 fn now() -> u64 {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Access;
+
 /// What can be searched of one exchange.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -59,6 +61,19 @@ pub struct EntryAccess {
     pub attributes: Vec<(String, String)>,
     /// The effect that the policy gave it: `allow`, `require_approval`, `deny`, or empty.
     pub effect: String,
+}
+
+impl From<&Access> for EntryAccess {
+    fn from(access: &Access) -> Self {
+        let attributes = access.attributes.iter().map(|(name, value)| (name.into(), value.to_string()));
+        Self {
+            action: access.action.into(),
+            resource: access.resource.clone(),
+            binding: access.binding.clone(),
+            attributes: attributes.collect(),
+            effect: String::new(),
+        }
+    }
 }
 
 /// Takes entries.
