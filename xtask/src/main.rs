@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
         Command::Bench { args } => {
-            setup::run()?;
+            setup::for_tests()?;
             cmd::run(&mut cmd::cargo(&["build", "--release", "--package", "lockgate"]))?;
             cmd::run(
                 cmd::cargo(&["run", "--release", "--package", "lockgate-testkit", "--bin", "bench", "--"])

@@ -7,14 +7,15 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 /// Runs a program in a session of its own and kills the whole session when its own stdin closes: on drop, and
-/// also when the test's process is killed and no destructor runs.
+/// also when the test's process is killed and no destructor runs. (The program by itself, too: it may not have
+/// become a session yet.)
 const KEEPER: &str = r#"
 trap '' INT HUP
 setsid "$@" </dev/null &
 program=$!
 echo "$program" >"$LEASH_PID"
 read -r _
-kill -s KILL -- "-$program"
+kill -s KILL -- "-$program" "$program"
 wait "$program"
 "#;
 

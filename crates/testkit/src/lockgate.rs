@@ -151,3 +151,51 @@ impl Lockgate {
         command
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::Lockgate;
+    use crate::nginx;
+
+    /// A program that takes `up --config <file>`, as the binary does.
+    fn program(folder: &Path, script: &str) -> Lockgate {
+        let path = folder.join("program");
+        // Written by another process: a file that this one has open, and so whatever another test's thread
+        // starts meanwhile, cannot be run.
+        let mut writer = Command::new("sh");
+        writer.args(["-c", r#"printf '#!/bin/sh\n%s\n' "$1" >"$0"; chmod 755 "$0""#]).arg(&path).arg(script);
+        assert!(writer.status().unwrap().success());
+        Lockgate::prepare(path).unwrap()
+    }
+
+    #[test]
+    fn a_program_that_listens_is_started_killed_and_asked_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let nginx = nginx::program("nginx").unwrap();
+        let script = format!("echo \"starting $1\" >&2; exec {} -p . -e stderr -c \"$3\"", nginx.display());
+        let mut lockgate = program(folder.path(), &script);
+        let listen = format!("listen {};", lockgate.port().addr());
+        let config = format!(
+            "daemon off; pid nginx.pid; events {{}} http {{ access_log off; server {{ {listen} }} }}"
+        );
+        lockgate.configure(&config).unwrap();
+        lockgate.start().unwrap();
+        assert!(lockgate.peak_memory().unwrap() > 1 << 20);
+        assert!(lockgate.kill().unwrap().starts_with("starting up"));
+        assert!(lockgate.log().is_err());
+        lockgate.start().unwrap();
+        assert!(lockgate.stop().unwrap().status.success());
+    }
+
+    #[test]
+    fn a_program_that_ends_at_once_is_an_error_with_its_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lockgate = program(folder.path(), "echo 'no such key' >&2; exit 1");
+        let error = lockgate.start().unwrap_err();
+        assert!(error.to_string().contains("no such key"), "{error}");
+        assert_eq!(lockgate.run(&["version"]).unwrap().status.code(), Some(1));
+    }
+}

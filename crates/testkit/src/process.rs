@@ -43,3 +43,32 @@ fn children(pid: u32) -> Result<Vec<u32>> {
     }
     Ok(children)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::{peak_memory, processor_time};
+    use crate::{Running, wait};
+
+    #[test]
+    fn memory_is_that_of_the_highest_point() {
+        let before = peak_memory(std::process::id()).unwrap();
+        let block = vec![1_u8; 64 << 20];
+        assert_eq!(block.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 64 << 20);
+        drop(block);
+        assert!(peak_memory(std::process::id()).unwrap() >= before.max(64 << 20));
+        assert!(peak_memory(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn time_is_counted_with_that_of_children() {
+        let busy =
+            Running::start(Command::new("sh").args(["-c", "sh -c 'while :; do :; done' & wait"])).unwrap();
+        wait::until("a child to work", || {
+            processor_time(busy.pid()).ok().filter(|time| *time > Duration::from_millis(20))
+        })
+        .unwrap();
+    }
+}
