@@ -2,18 +2,19 @@
 //! two masked places held one value, and nobody without the key can test a guess against it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 
 /// The key under which tags are made; one per tenant. `Debug` shows nothing of it.
 #[derive(Clone)]
-pub struct TagKey(hmac::Key);
+pub struct TagKey(Arc<hmac::Key>);
 
 impl TagKey {
     /// A key from secret bytes. Use 32 random bytes that live as long as tags must stay comparable.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
     /// The tag of `secret` as `rule` found it.

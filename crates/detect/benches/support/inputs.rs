@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 const SIZE: usize = 16 << 20;
 
-pub fn all() -> Vec<(String, Bytes)> {
+pub(crate) fn all() -> Vec<(String, Bytes)> {
     [
         ("k8s JSON", kubernetes()),
         ("logs", logs()),
@@ -18,7 +18,7 @@ pub fn all() -> Vec<(String, Bytes)> {
 }
 
 /// `pattern` over and over.
-pub fn fill(pattern: &[u8]) -> Bytes {
+pub(crate) fn fill(pattern: &[u8]) -> Bytes {
     pattern.iter().copied().cycle().take(SIZE / 4).collect()
 }
 

@@ -134,26 +134,59 @@ impl Engine {
 
     fn walk(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>) {
         let (input, seam) = (view.input, view.seam());
-        let mut at = 0;
+        let mut at = self.walk_seam(context, view, live);
+        // Where the next quad begins; quads that begin before `at - 3` are behind us.
+        let mut next = None;
         while at < input.len() {
-            if live.is_empty() && at >= 3 {
-                let Some(place) = context.filter.find(input, at - 3) else { return };
-                at = place + 4;
-            } else {
-                self.step_all(context, view, live, seam + at as u64, input[at]);
-                at += 1;
+            if next.is_none_or(|place| place + 4 <= at) {
+                next = Some(context.filter.find(input, at - 3).unwrap_or(input.len()));
             }
-            let quad = match input.get(at.wrapping_sub(4)..at).and_then(<[u8]>::first_chunk) {
-                Some(quad) => u32::from_le_bytes(*quad),
-                None => match quad_before(view, seam + at as u64) {
-                    Some(quad) => quad,
-                    None => continue,
-                },
-            };
-            if !context.filter.targets(quad).is_empty() {
-                self.begin(context, view, live, seam + at as u64 - 4, quad);
+            let stop = next.map_or(input.len(), |place| input.len().min(place + 4));
+            at = self.walk_to(context, view, live, at, stop);
+            if next == Some(stop.wrapping_sub(4))
+                && let Some(quad) = input[..at].last_chunk()
+            {
+                self.begin(context, view, live, seam + at as u64 - 4, u32::from_le_bytes(*quad));
             }
         }
+    }
+
+    /// The first three bytes of an input, where a quad may begin in an earlier one.
+    fn walk_seam(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>) -> usize {
+        let upto = view.input.len().min(3);
+        for at in 0..upto {
+            let position = view.seam() + at as u64;
+            self.step_all(context, view, live, position, view.input[at]);
+            if let Some(quad) = quad_before(view, position + 1)
+                && !context.filter.targets(quad).is_empty()
+            {
+                self.begin(context, view, live, position - 3, quad);
+            }
+        }
+        upto
+    }
+
+    /// Steps what is live from `at` to `stop`, between which nothing new begins.
+    fn walk_to(
+        &mut self,
+        context: &Context<'_>,
+        view: &View<'_>,
+        live: &mut Vec<Candidate>,
+        mut at: usize,
+        stop: usize,
+    ) -> usize {
+        while at < stop {
+            match live.as_mut_slice() {
+                [] => return stop,
+                [alone] if alone.target != KNOWN => at = alone.run(context, view, at, stop),
+                _ => {}
+            }
+            if at < stop {
+                self.step_all(context, view, live, view.seam() + at as u64, view.input[at]);
+                at += 1;
+            }
+        }
+        stop
     }
 
     #[inline]

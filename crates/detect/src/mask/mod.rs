@@ -100,7 +100,11 @@ impl Masker {
     pub fn push<'a>(&mut self, input: impl Into<Input<'a>>, out: &mut impl Sink) {
         let input = input.into();
         let slice = input.as_slice();
-        if slice.len() <= STAGE / 4 && self.staged.len() + slice.len() <= STAGE {
+        if let &[byte] = slice
+            && self.staged.len() < self.staged.capacity()
+        {
+            self.staged.push(byte);
+        } else if slice.len() <= STAGE / 4 && self.staged.len() + slice.len() <= STAGE {
             self.staged.extend_from_slice(slice);
         } else {
             self.push_unstaged(input, out);

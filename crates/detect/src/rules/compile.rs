@@ -76,8 +76,8 @@ pub(crate) struct Program {
     pub body: Dfa,
     /// Finds the end of the secret where the pattern takes bytes after it.
     pub end: Option<meta::Regex>,
-    /// What must stand before the match.
-    pub before: Option<meta::Regex>,
+    /// Matches, backwards, what must stand before the match.
+    pub before: Option<Dfa>,
     /// Secrets that are none.
     pub allow: Option<meta::Regex>,
 }
@@ -168,7 +168,7 @@ impl Rule {
             before: self
                 .before
                 .as_ref()
-                .map(|pattern| search(&format!("(?:{pattern})\\z")))
+                .map(|pattern| parse(pattern).and_then(|hir| build(&hir, true)))
                 .transpose()
                 .map_err(|reason| Fault { field: Field::Before, reason })?,
             allow: search_any(&self.allow)?,
@@ -278,10 +278,15 @@ fn quads_within(hir: &Hir, turns: usize) -> Option<Vec<u32>> {
 }
 
 fn automaton(hir: &Hir) -> Result<Dfa, String> {
+    build(hir, false)
+}
+
+fn build(hir: &Hir, reverse: bool) -> Result<Dfa, String> {
     let nfa = thompson::Compiler::new()
         .configure(
             thompson::Config::new()
                 .utf8(false)
+                .reverse(reverse)
                 .which_captures(WhichCaptures::None)
                 .nfa_size_limit(Some(BUILD_BYTES)),
         )
@@ -305,10 +310,6 @@ fn search_config() -> meta::Config {
 
 fn search_hir(hir: &Hir) -> Result<meta::Regex, String> {
     meta::Builder::new().configure(search_config()).build_from_hir(hir).map_err(|error| error.to_string())
-}
-
-fn search(pattern: &str) -> Result<meta::Regex, String> {
-    search_hir(&parse(pattern)?)
 }
 
 fn search_any(patterns: &[String]) -> Result<Option<meta::Regex>, Fault> {
