@@ -104,6 +104,9 @@ pub fn open_store(url: &str, options: &StoreOptions) -> Result<(Arc<dyn ObjectSt
         return Err(unsupported("a store has no query and no fragment"));
     }
     match parsed.scheme() {
+        "file" if !url.to_ascii_lowercase().starts_with("file:///") => {
+            Err(unsupported("a directory is given as file:///directory"))
+        }
         "file" => open_directory(&parsed),
         "s3" => open_bucket(&parsed, options),
         _ => Err(unsupported("a store is file:///directory or s3://bucket/prefix")),

@@ -3,11 +3,11 @@
 //! A footer says where to look. It is not taken as evidence: whoever reads an exchange reads whole bundles, whose
 //! chain is checked.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use object_store::{GetOptions, GetRange, ObjectStore};
+use object_store::ObjectStoreExt;
 use prost::Message;
 use uuid::Uuid;
 
@@ -73,21 +73,39 @@ impl Archive {
     /// # Errors
     /// When the store cannot be read, or the footer is damaged.
     pub async fn contents(&self, bundle: Uuid) -> Result<BundleContents, ReadError> {
-        let tail = self.range(bundle, GetRange::Suffix(TAIL)).await?;
+        let size = match self.store.head(&bundle_path(&self.prefix, bundle)).await {
+            Ok(object) => object.size,
+            Err(object_store::Error::NotFound { .. }) => return Err(ReadError::NotFound(bundle)),
+            Err(error) => return Err(error.into()),
+        };
+        self.footer(BundleRef { bundle, size }).await
+    }
+
+    async fn footer(&self, BundleRef { bundle, size }: BundleRef) -> Result<BundleContents, ReadError> {
         let damaged = |kind| ReadError::Damaged { bundle, fault: Fault { offset: 0, chunk: None, kind } };
+        if size < TRAILER_LEN as u64 {
+            return Err(damaged(FaultKind::Truncated));
+        }
+        let tail_from = size.saturating_sub(TAIL);
+        let tail = self.range(bundle, tail_from..size).await?;
+        if tail.len() as u64 != size - tail_from {
+            return Err(damaged(FaultKind::Truncated));
+        }
         let trailer = tail.last_chunk::<TRAILER_LEN>().ok_or_else(|| damaged(FaultKind::Truncated))?;
         let (offset, length) = parse_trailer(trailer).ok_or_else(|| damaged(FaultKind::Trailer))?;
-        let length = length as usize;
-        if length > FOOTER_MAX + HEAD_LEN + SUM_LEN {
+        let end = size - TRAILER_LEN as u64;
+        if length as usize > FOOTER_MAX + HEAD_LEN + SUM_LEN || offset.checked_add(length.into()) != Some(end)
+        {
             return Err(damaged(FaultKind::Trailer));
         }
-        let frame = if length + TRAILER_LEN <= tail.len() {
-            tail.slice(tail.len() - TRAILER_LEN - length..tail.len() - TRAILER_LEN)
-        } else {
-            self.range(bundle, GetRange::Bounded(offset..offset.saturating_add(length as u64))).await?
+        let frame = match offset.checked_sub(tail_from) {
+            Some(skip) => {
+                let skip = usize::try_from(skip).map_err(|_| damaged(FaultKind::Trailer))?;
+                tail.slice(skip..skip + length as usize)
+            }
+            None => self.range(bundle, offset..end).await?,
         };
-        let footer = parse_footer(&frame).map_err(damaged)?;
-        Ok(contents(bundle, footer))
+        Ok(contents(bundle, parse_footer(&frame).map_err(damaged)?))
     }
 
     /// The bundles that hold records of an exchange, in order. Looks through the footers of all bundles from
@@ -166,17 +184,12 @@ impl Archive {
         range: TimeRange,
     ) -> Result<impl Stream<Item = Result<BundleContents, ReadError>> + Unpin, ReadError> {
         let bundles = self.bundles(range).await?;
-        let contents = move |listed: BundleRef| async move { self.contents(listed.bundle).await };
+        let contents = move |listed: BundleRef| async move { self.footer(listed).await };
         Ok(Box::pin(stream::iter(bundles).map(contents).buffered(PARALLEL)))
     }
 
-    async fn range(&self, bundle: Uuid, range: GetRange) -> Result<Bytes, ReadError> {
-        let options = GetOptions { range: Some(range), ..GetOptions::default() };
-        match self.store.get_opts(&bundle_path(&self.prefix, bundle), options).await {
-            Ok(object) => Ok(object.bytes().await?),
-            Err(object_store::Error::NotFound { .. }) => Err(ReadError::NotFound(bundle)),
-            Err(error) => Err(error.into()),
-        }
+    async fn range(&self, bundle: Uuid, range: Range<u64>) -> Result<Bytes, ReadError> {
+        Ok(self.store.get_range(&bundle_path(&self.prefix, bundle), range).await?)
     }
 }
 

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
-    writer::{Command, End, Work},
+    scribe::End,
+    writer::{Command, Work},
 };
 use crate::{
     convert::Payload,

@@ -31,6 +31,7 @@ impl Live {
     }
 
     /// Its id.
+    #[cfg(test)]
     pub(crate) fn id(&self) -> Uuid {
         self.exchange
     }

@@ -1,14 +1,15 @@
 //! Writing recordings: [`Recorder`] for a process, [`ExchangeRecorder`] for an exchange.
 //!
-//! Events go through a bounded queue to one writer thread (`writer`), which keeps the open exchanges (`live`) and
-//! puts their records into bundles (`journal`) in files (`wal`) of the spool directory (`spool`); sealed bundles
-//! are brought to the store (`upload`). What a crash leaves behind is put in order at the next start (`recover`).
+//! Events go through a bounded queue to one writer thread (`writer`), which makes records of them (`scribe`, `live`)
+//! and puts these into bundles (`journal`) in files (`wal`) of the spool directory (`spool`); sealed bundles are
+//! brought to the store (`upload`). What a crash leaves behind is put in order at the next start (`recover`).
 
 mod board;
 mod exchange;
 mod journal;
 pub(crate) mod live;
 mod recover;
+mod scribe;
 pub(crate) mod spool;
 mod upload;
 mod wal;

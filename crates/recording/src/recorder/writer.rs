@@ -5,7 +5,7 @@
 //! the bound of the queue bounds. Who waits for durability while the disk fails is told so at once.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -22,14 +21,9 @@ use super::{
     board::Board,
     exchange::Location,
     journal::{Journal, Trouble},
-    live::Live,
+    scribe::{End, Scribe},
 };
-use crate::{
-    convert::{self, Payload},
-    error::RecordError,
-    event::{Closed, Outcome},
-    generated::v1::{self, record},
-};
+use crate::{convert::Payload, error::RecordError, event::Outcome, generated::v1};
 
 /// How long a full spool or disk is left alone before it is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -56,13 +50,6 @@ pub(crate) enum Work {
     Flush(Reply<()>),
 }
 
-/// How an exchange is ended.
-pub(crate) struct End {
-    pub(crate) outcome: Outcome,
-    /// Events of it were refused.
-    pub(crate) interrupted: bool,
-}
-
 /// Someone to be answered after the next commit.
 enum Waiter {
     Sync(Reply<()>),
@@ -82,12 +69,11 @@ enum Mode {
 pub(crate) struct Writer {
     queue: Receiver<Command>,
     board: Arc<Board>,
-    journal: Journal,
+    scribe: Scribe,
     linger: Duration,
     mode: Mode,
     /// When the journal is to be tried again.
     retry_at: Instant,
-    live: HashMap<Uuid, Live>,
     backlog: VecDeque<Work>,
     waiters: Vec<Waiter>,
     /// How many were answered by the last commit: as many may come again.
@@ -104,11 +90,10 @@ impl Writer {
         Self {
             queue,
             board,
-            journal,
+            scribe: Scribe::new(journal),
             linger,
             mode: Mode::Running,
             retry_at: Instant::now(),
-            live: HashMap::new(),
             backlog: VecDeque::new(),
             waiters: Vec::new(),
             answered: 0,
@@ -141,7 +126,7 @@ impl Writer {
     /// Waits for a command, or until something else is due.
     fn wait(&mut self) -> Result<(), Stop> {
         let due = match self.mode {
-            Mode::Running => self.journal.deadline(),
+            Mode::Running => self.scribe.journal.deadline(),
             Mode::Congested | Mode::Failing(_) => Some(self.retry_at),
         };
         let received = match due {
@@ -186,7 +171,7 @@ impl Writer {
                 if !self.waiters.is_empty() {
                     self.commit();
                 }
-                if let Err(trouble) = self.journal.tick() {
+                if let Err(trouble) = self.scribe.journal.tick() {
                     self.trouble(trouble);
                 }
             }
@@ -227,25 +212,27 @@ impl Writer {
     fn process(&mut self, work: Work) -> Result<(), (Work, Trouble)> {
         match work {
             Work::Open { exchange, opened, cost } => {
-                let bundle = match self.journal.ready() {
-                    Ok(bundle) => bundle,
-                    Err(trouble) => return Err((Work::Open { exchange, opened, cost }, trouble)),
-                };
-                self.open(exchange, bundle, opened);
+                let done = self.scribe.open(exchange, opened);
+                done.map_err(|(opened, trouble)| (Work::Open { exchange, opened, cost }, trouble))?;
                 self.board.release(cost);
             }
             Work::Event { exchange, at_micros, payload, cost } => {
-                self.event(exchange, at_micros, payload).map_err(|(payload, trouble)| {
+                let done = self.scribe.event(exchange, at_micros, payload);
+                done.map_err(|(payload, trouble)| {
                     (Work::Event { exchange, at_micros, payload, cost }, trouble)
                 })?;
                 self.board.release(cost);
             }
-            Work::Close { exchange, at_micros, end, reply } => match self.journal.ready() {
-                Ok(bundle) => self.close(exchange, bundle, at_micros, end, reply),
-                Err(trouble) => return Err((Work::Close { exchange, at_micros, end, reply }, trouble)),
-            },
+            Work::Close { exchange, at_micros, end, reply } => {
+                match self.scribe.close(exchange, at_micros, &end) {
+                    Ok(location) => self
+                        .waiters
+                        .extend(reply.zip(location).map(|(reply, location)| Waiter::Close(reply, location))),
+                    Err(trouble) => return Err((Work::Close { exchange, at_micros, end, reply }, trouble)),
+                }
+            }
             Work::Sync(reply) => self.waiters.push(Waiter::Sync(reply)),
-            Work::Flush(reply) => match self.journal.seal() {
+            Work::Flush(reply) => match self.scribe.journal.seal() {
                 Ok(()) => drop(reply.send(Ok(()))),
                 Err(trouble) => return Err((Work::Flush(reply), trouble)),
             },
@@ -253,85 +240,9 @@ impl Writer {
         Ok(())
     }
 
-    fn open(&mut self, exchange: Uuid, bundle: Uuid, opened: v1::Opened) {
-        let live = Live::new(exchange, opened.session.clone(), opened.started_micros, bundle);
-        self.live.insert(exchange, live);
-        self.put(exchange, bundle, 0, record::Event::Opened(opened));
-    }
-
-    fn event(&mut self, exchange: Uuid, at_micros: u64, payload: Payload) -> Result<(), (Payload, Trouble)> {
-        match payload {
-            Payload::Whole(event) => match self.journal.ready() {
-                Ok(bundle) => self.put(exchange, bundle, at_micros, event),
-                Err(trouble) => return Err((Payload::Whole(event), trouble)),
-            },
-            Payload::Octets { stream, mut data } => {
-                while !data.is_empty() {
-                    let (bundle, piece) = match self.piece(&mut data) {
-                        Ok(piece) => piece,
-                        Err(trouble) => return Err((Payload::Octets { stream, data }, trouble)),
-                    };
-                    if let Some(live) = self.live.get_mut(&exchange) {
-                        live.digests.update(stream.direction(), &piece);
-                    }
-                    self.put(exchange, bundle, at_micros, stream.record(piece));
-                }
-            }
-            Payload::Text { kind, mut text } => loop {
-                let (bundle, piece) = match self.piece(&mut text) {
-                    Ok(piece) => piece,
-                    Err(trouble) => return Err((Payload::Text { kind, text }, trouble)),
-                };
-                self.put(exchange, bundle, at_micros, kind.record(piece, !text.is_empty()));
-                if text.is_empty() {
-                    break;
-                }
-            },
-        }
-        Ok(())
-    }
-
-    /// Cuts off as much of `data` as the next record can hold.
-    fn piece(&mut self, data: &mut Bytes) -> Result<(Uuid, Bytes), Trouble> {
-        let bundle = self.journal.ready()?;
-        let length = self.journal.piece(data.len());
-        Ok((bundle, data.split_to(length)))
-    }
-
-    fn close(
-        &mut self,
-        exchange: Uuid,
-        bundle: Uuid,
-        at_micros: u64,
-        end: End,
-        reply: Option<Reply<Location>>,
-    ) {
-        if end.interrupted {
-            let reason = "events were refused while nothing could be recorded".to_owned();
-            self.put(exchange, bundle, at_micros, record::Event::Gap(v1::Gap { reason }));
-        }
-        let Some(live) = self.live.get(&exchange) else { return };
-        let (request, response) = live.digests.finish();
-        let closed = convert::closed_to_proto(Closed { outcome: end.outcome, request, response });
-        self.put(exchange, bundle, at_micros, record::Event::Closed(closed));
-        let Some(live) = self.live.remove(&exchange) else { return };
-        if let Some(reply) = reply {
-            self.waiters.push(Waiter::Close(reply, Location { bundles: live.into_bundles() }));
-        }
-    }
-
-    /// Puts a record into the bundle that the journal has made ready.
-    fn put(&mut self, exchange: Uuid, bundle: Uuid, at_micros: u64, event: record::Event) {
-        let Some(live) = self.live.get_mut(&exchange) else { return };
-        if let Some(continued) = live.continue_in(bundle, at_micros) {
-            self.journal.push(&continued);
-        }
-        self.journal.push(&live.record(at_micros, event));
-    }
-
     /// Makes everything durable and answers those who wait for it.
     fn commit(&mut self) {
-        match self.journal.commit() {
+        match self.scribe.journal.commit() {
             Ok(()) => {
                 self.answered = self.waiters.len();
                 self.waiters.drain(..).for_each(Waiter::succeed);
@@ -341,31 +252,37 @@ impl Writer {
     }
 
     fn trouble(&mut self, trouble: Trouble) {
-        let now = Instant::now();
-        let reason: Arc<str> = match trouble {
-            Trouble::Congested => {
-                self.mode = Mode::Congested;
-                self.retry_at = now + CONGESTED_RETRY;
-                return;
+        match trouble {
+            Trouble::Disk(error) => self.fail(error.to_string().into()),
+            Trouble::SpoolFull(store) => {
+                self.commit();
+                self.fail(format!("the spool is full because of the store: {store}").into());
             }
-            Trouble::Disk(error) => error.to_string().into(),
-            Trouble::SpoolFull(store) => format!("the spool is full because of the store: {store}").into(),
-        };
+            Trouble::Congested => {
+                self.commit();
+                self.board.set_writer_trouble(None);
+                self.mode = Mode::Congested;
+                self.retry_at = Instant::now() + CONGESTED_RETRY;
+            }
+        }
+    }
+
+    fn fail(&mut self, reason: Arc<str>) {
         if !matches!(self.mode, Mode::Failing(_)) {
             tracing::error!(%reason, "nothing can be recorded");
         }
-        self.retry_at = now + RETRY;
         self.board.set_writer_trouble(Some(reason.clone()));
         for waiter in self.waiters.drain(..) {
             waiter.fail(RecordError::Failing { reason: reason.clone() });
         }
         self.backlog = self.backlog.drain(..).filter_map(|work| refuse(work, &reason)).collect();
         self.mode = Mode::Failing(reason);
+        self.retry_at = Instant::now() + RETRY;
     }
 
     /// Tries again what did not work, and then what has waited behind it.
     fn resume(&mut self) {
-        if let Err(trouble) = self.journal.retry() {
+        if let Err(trouble) = self.scribe.journal.retry() {
             return self.trouble(trouble);
         }
         if matches!(self.mode, Mode::Failing(_)) {
@@ -373,22 +290,23 @@ impl Writer {
         }
         self.mode = Mode::Running;
         self.board.set_writer_trouble(None);
-        while let (Mode::Running, Some(work)) = (&self.mode, self.backlog.pop_front()) {
+        while matches!(self.mode, Mode::Running)
+            && let Some(work) = self.backlog.pop_front()
+        {
             self.attempt(work);
         }
     }
 
     /// Writes all that was accepted, ends what is open, seals.
     fn shut_down(&mut self) -> Result<(), RecordError> {
-        self.journal.lift_limit();
+        self.scribe.journal.lift_limit();
         while let Ok(Command::Work(work)) = self.queue.try_recv() {
             self.accept(work);
         }
         if !matches!(self.mode, Mode::Running) {
             self.resume();
         }
-        let open: Vec<(Uuid, u64)> = self.live.iter().map(|(id, live)| (*id, live.age_micros())).collect();
-        for (exchange, at_micros) in open {
+        for (exchange, at_micros) in self.scribe.unfinished() {
             let end = End { outcome: Outcome::Abandoned, interrupted: false };
             self.accept(Work::Close { exchange, at_micros, end, reply: None });
         }
@@ -396,7 +314,7 @@ impl Writer {
             self.commit();
         }
         if matches!(self.mode, Mode::Running)
-            && let Err(trouble) = self.journal.seal()
+            && let Err(trouble) = self.scribe.journal.seal()
         {
             self.trouble(trouble);
         }
