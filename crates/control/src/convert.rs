@@ -15,7 +15,7 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use crate::model::PageRequest;
-pub(crate) use approval::{Decide, Links, ListApprovals, approval, ticket};
+pub(crate) use approval::{Decide, Links, ListApprovals, approval, proto_state, ticket};
 pub(crate) use policy::{Publish, WatchMessage};
 
 /// How long a text written by a person may be: a reason, a comment, a filter's value.
@@ -65,7 +65,7 @@ pub(crate) fn inner<M, T: FromProto<M>>(value: Option<M>, field: &str) -> Result
     T::from_proto(present(value, field)?).map_err(|error| error.within(field))
 }
 
-fn present<T>(value: Option<T>, field: &str) -> Result<T> {
+pub(crate) fn present<T>(value: Option<T>, field: &str) -> Result<T> {
     value.ok_or_else(|| WrongField::new(field, "is missing"))
 }
 

@@ -8,17 +8,21 @@
 //! What must never be true: an approval without its people, or used twice; a policy in force that does not
 //! load; an administrative act that is not in the audit; a pass because the control plane is away.
 
+mod call;
 mod convert;
 mod force;
 mod guard;
 mod services;
 mod status;
 
+pub mod client;
 pub mod model;
 pub mod operator;
+pub mod people;
 pub mod roles;
 pub mod server;
 pub mod store;
 pub mod transport;
 
+pub use call::CallError;
 pub use convert::WrongField;

@@ -102,10 +102,3 @@ pub struct Page<T> {
     /// For the next page, where there is one.
     pub next: Option<String>,
 }
-
-impl<T> Page<T> {
-    /// The same page of something else.
-    pub(crate) fn map<U>(self, map: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(map).collect(), next: self.next }
-    }
-}

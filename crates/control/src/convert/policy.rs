@@ -2,9 +2,7 @@
 
 use lockgate_proto::v1::{self, watch_policy_request::Message};
 
-use super::{
-    FromProto, IntoProto, Result, WrongField, inner, not_empty, optional, present, short, time, timestamp,
-};
+use super::{FromProto, IntoProto, Result, inner, not_empty, optional, present, short, time, timestamp};
 use crate::model::{PolicyProblem, PublishedPolicy};
 
 impl FromProto<v1::Policy> for PublishedPolicy {

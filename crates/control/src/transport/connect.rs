@@ -40,6 +40,9 @@ pub enum ConnectError {
     /// A URL of another kind.
     #[error("{0} is no URL of a control plane: https://host:port")]
     Url(Uri),
+    /// A token that can't be one: it has characters that no token has.
+    #[error("the token has characters that no token has")]
+    Token,
     /// A certificate or a key is not one.
     #[error("the certificates for {url} can't be used")]
     Tls {

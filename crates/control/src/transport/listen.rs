@@ -166,7 +166,7 @@ where
         stopped.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
-    let mut server = server.layer(guard);
+    let server = server.layer(guard);
     let serving = server.serve_with_incoming_shutdown(
         routes,
         limited(incoming, MAX_CONNECTIONS),

@@ -1,0 +1,171 @@
+//! Entries on their way to the index: a bounded queue, sent in batches, by a task that tries again.
+//!
+//! The recording is the truth, so that when the queue is full the oldest entry goes: what happens now is what
+//! people search for.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use lockgate_core::index::Entry;
+use lockgate_proto::v1::{self, session_service_client::SessionServiceClient};
+use prost::Message;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Channel;
+
+use super::backoff::Backoff;
+use crate::{call::CallError, convert::IntoProto};
+
+/// What waits at most.
+const MAX_ENTRIES: usize = 10_000;
+const MAX_BYTES: usize = 16 << 20;
+/// What is sent at once, at most; an entry that is larger is cut.
+const BATCH_ENTRIES: usize = 500;
+const BATCH_BYTES: usize = 1 << 20;
+/// How long a batch may take.
+const SENT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The queue and the task that empties it.
+#[derive(Debug)]
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// How many entries are waiting or on their way.
+    pending: watch::Sender<usize>,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: VecDeque<v1::Entry>,
+    bytes: usize,
+    /// Dropped since the last that was sent.
+    dropped: u64,
+}
+
+impl Queue {
+    pub(super) fn new(channel: Channel) -> Self {
+        let (waiting, pending) = (Mutex::default(), watch::Sender::new(0));
+        let shared = Arc::new(Shared { waiting, pending, dropped: AtomicU64::new(0) });
+        let task = tokio::spawn(send_all(shared.clone(), SessionServiceClient::new(channel)));
+        Self { shared, _task: AbortOnDropHandle::new(task) }
+    }
+
+    pub(super) fn put(&self, entry: Entry) {
+        self.shared.put(cut(entry.into_proto()), MAX_ENTRIES, MAX_BYTES);
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn flush(&self, within: Duration) -> bool {
+        let mut pending = self.shared.pending.subscribe();
+        let sent = tokio::time::timeout(within, pending.wait_for(|pending| *pending == 0)).await.is_ok();
+        if !sent {
+            tracing::warn!(entries = *self.shared.pending.borrow(), "index entries were not sent");
+        }
+        sent
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that holds the lock can leave it half done.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, entry: v1::Entry, max_entries: usize, max_bytes: usize) {
+        let mut waiting = self.waiting();
+        waiting.bytes += entry.encoded_len();
+        waiting.entries.push_back(entry);
+        let mut dropped = 0;
+        while waiting.entries.len() > max_entries || waiting.bytes > max_bytes {
+            let Some(oldest) = waiting.entries.pop_front() else { break };
+            waiting.bytes -= oldest.encoded_len();
+            dropped += 1;
+        }
+        if dropped > 0 && waiting.dropped == 0 {
+            tracing::warn!("the index is too far behind: the oldest entries are dropped");
+        }
+        waiting.dropped += dropped;
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.pending.send_modify(|pending| *pending = *pending + 1 - dropped as usize);
+    }
+
+    /// The oldest entries, as many as go at once.
+    fn batch(&self) -> Vec<v1::Entry> {
+        let mut waiting = self.waiting();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(entry) = waiting.entries.front() {
+            bytes += entry.encoded_len();
+            if batch.len() == BATCH_ENTRIES || (bytes > BATCH_BYTES && !batch.is_empty()) {
+                break;
+            }
+            waiting.bytes -= entry.encoded_len();
+            batch.extend(waiting.entries.pop_front());
+        }
+        batch
+    }
+
+    fn done(&self, entries: usize) {
+        let dropped = std::mem::take(&mut self.waiting().dropped);
+        if dropped > 0 {
+            tracing::warn!(dropped, "entries are missing in the index; the recordings have them");
+        }
+        self.pending.send_modify(|pending| *pending -= entries);
+    }
+}
+
+async fn send_all(shared: Arc<Shared>, mut client: SessionServiceClient<Channel>) {
+    let mut pending = shared.pending.subscribe();
+    // It ends when the queue does.
+    while pending.wait_for(|pending| *pending > 0).await.is_ok() {
+        let entries = shared.batch();
+        let count = entries.len();
+        send(&mut client, v1::PutEntriesRequest { entries }).await;
+        shared.done(count);
+    }
+}
+
+/// Sends a batch, however long it takes. What can't be stored, ever, is given up.
+async fn send(client: &mut SessionServiceClient<Channel>, batch: v1::PutEntriesRequest) {
+    let mut backoff = Backoff::new();
+    loop {
+        let mut request = tonic::Request::new(batch.clone());
+        request.set_timeout(SENT_WITHIN);
+        match client.put_entries(request).await.map_err(CallError::from) {
+            Ok(response) => return log_rejected(&response.into_inner().rejected),
+            Err(CallError::Invalid(error)) => {
+                return tracing::error!(error, entries = batch.entries.len(), "entries can't be indexed");
+            }
+            Err(error) => tracing::debug!(%error, "the index is away"),
+        }
+        backoff.wait().await;
+    }
+}
+
+fn log_rejected(rejected: &[v1::RejectedEntry]) {
+    for entry in rejected {
+        tracing::error!(reason = entry.reason, "an entry can't be indexed");
+    }
+}
+
+/// Makes an entry small enough to be sent: what is cut off can't be searched for, but is recorded.
+fn cut(mut entry: v1::Entry) -> v1::Entry {
+    while entry.encoded_len() > BATCH_BYTES && !entry.accesses.is_empty() {
+        entry.accesses.truncate(entry.accesses.len() / 2);
+    }
+    entry
+}
