@@ -34,7 +34,7 @@ pub enum Value {
     Flag(bool),
     /// A count or a size in bytes.
     Number(u64),
-    /// Several texts: a matcher matches where any of them does.
+    /// Several texts: a matcher matches where any of them does, in a rule that allows where all do.
     List(Vec<String>),
 }
 

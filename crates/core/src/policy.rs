@@ -2,9 +2,44 @@
 //!
 //! A document is YAML. [`Policy::load`] checks it against what each protocol can say ([`Schema`]),
 //! compiles it and runs the tests it carries; whatever is wrong refuses it as a whole, with line and
-//! column. [`Policy::judge`] is the only maker of verdicts. Deny goes before require_approval, that
-//! before allow, that before the default; obligations of all matching rules are united; what cannot be
-//! judged is denied. [`PolicyHandle`] holds the one in force for the pipeline.
+//! column. [`Policy::judge`] is the only maker of verdicts. [`PolicyHandle`] holds the policy in force
+//! for the pipeline.
+//!
+//! # What it guarantees
+//! - Deny goes before require_approval, that before allow, that before the default. The order of rules
+//!   does not matter, and of several accesses in one request the strictest decides.
+//! - What an access lacks never widens what is allowed (the table in `condition.rs`), and an access that
+//!   does not keep to its protocol's schema, or a request that asks for nothing, is denied.
+//! - Obligations of all matching rules are united: every mask, the longest time, the larger payload, the
+//!   stricter failure; the defaults fill in what no rule says. Masks apply to actions that are maskable.
+//! - Demands for approval are all met by one approval: by a group that every rule names, by the most
+//!   people, within the shortest times. Where no group is named by all, the request is denied.
+//!
+//! # The document
+//! ```yaml
+//! version: 1
+//! groups:                          # names for principals; all keys of an entry must fit
+//!   agents: [ { issuer: github, claim: { repository_owner_id: "1234" }, group: ci } ]
+//! rules:
+//!   - id: prod-push                # lower-case letters, digits, - _ .
+//!     match:                       # all keys must hold; or `everything: true`
+//!       who: [agents, group:ops, "github:repo:org/**"]   # group here, group anywhere, issuer:subjects
+//!       upstreams: ["prod-*"]
+//!       git: { action: push, refs: [refs/heads/main], change: [force, delete] }
+//!       any: [ { git: { kind: tag } }, { all: [ { who: agents }, { not: { upstreams: lab } } ] } ]
+//!     decide: require_approval     # allow, require_approval, deny
+//!     mode: enforce                # or shadow: evaluated, logged and explained, without effect
+//!     reason: "{ref} of {repository} is protected, {principal}"
+//!     approval: { from: [group:release], count: 1, hold: 10m, ttl: 1h, on_disconnect: cancel }
+//!     oblige: { record: { payload: full, retain: 365d, on_failure: strict } }   # and mask: [all]
+//! defaults: { decide: deny, record: { payload: full, retain: 90d, on_failure: strict } }
+//! tests:                           # who: a group, issuer:subject, or { issuer, subject, groups, claims }
+//!   - { who: agents, upstream: prod-1, git: { action: push, ref: refs/heads/main, kind: tag,
+//!       change: force }, expect: { decide: require_approval, rule: prod-push } }       # or rule: default
+//! ```
+//! In globs `*` stops at a slash and `**` does not; `?` is one character. A claim inside another is
+//! named by a JSON pointer: `/kubernetes.io/namespace`. A list in `any` needs one to hold, a list of
+//! values one to match. There are no anchors, aliases, tags, or characters that nobody sees.
 
 mod compile;
 mod condition;

@@ -19,10 +19,15 @@ use crate::{
 /// the text; the patterns that take a regex by this.
 const MAX_PATTERNS: usize = 20_000;
 
+/// The keys of a `match` besides the protocols.
+const KEYS: [&str; 6] = ["who", "upstreams", "any", "all", "not", "everything"];
+
 /// What is known while a document is compiled.
 pub(super) struct Compiler<'a> {
     pub(super) schemas: &'a [&'static Schema],
     pub(super) groups: Vec<Group>,
+    /// The ids of the rules so far, also of those that are wrong otherwise.
+    pub(super) ids: BTreeSet<String>,
     pub(super) errors: Errors,
     patterns: usize,
 }
@@ -51,7 +56,7 @@ impl Place {
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(schemas: &'a [&'static Schema]) -> Self {
-        Self { schemas, groups: Vec::new(), errors: Errors::default(), patterns: 0 }
+        Self { schemas, groups: Vec::new(), ids: BTreeSet::new(), errors: Errors::default(), patterns: 0 }
     }
 
     /// Compiles a rule's `match`.
@@ -67,6 +72,11 @@ impl<'a> Compiler<'a> {
             let hint = "an empty match: what matches everything says `everything: true`";
             self.errors.push(node.at, hint);
             return None;
+        }
+        if let Some((key, _)) = entries.iter().find(|(key, _)| key.name == "everything" && entries.len() > 1)
+        {
+            self.errors
+                .push(key.at, "`everything` stands alone: leave it out, the other keys say what matches");
         }
         let parts: Vec<_> = entries.iter().map(|(key, node)| self.entry(key, node, place)).collect();
         let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
@@ -93,7 +103,7 @@ impl<'a> Compiler<'a> {
         match &*key.name {
             "everything" => {
                 if !read::flag(node, "everything", &mut self.errors)? {
-                    self.errors.push(node.at, "what matches nothing is no rule");
+                    self.errors.push(node.at, "a rule that matches nothing is no rule");
                     return None;
                 }
                 Some((is(Matcher::Everything), self.everywhere()))
@@ -116,7 +126,7 @@ impl<'a> Compiler<'a> {
                 Some((Condition::Not(place.path, Box::new(condition)), self.everywhere()))
             }
             name => {
-                let schema = self.schema(key.at, name, "match")?;
+                let schema = self.schema(key.at, name, "match", &KEYS)?;
                 self.protocol(schema, node, &place)
             }
         }
@@ -232,8 +242,8 @@ impl<'a> Compiler<'a> {
         let (mut groups, mut people) = (Vec::new(), Vec::new());
         for (at, text) in read::texts(node, "who", &mut self.errors)? {
             match text.split_once(':') {
-                None | Some(("group", _)) => groups.push(self.group_ref(at, text)?),
-                Some((issuer, subjects)) => people.push(self.people(at, issuer, subjects)?),
+                None | Some(("group", _)) => groups.extend(self.group_ref(at, text)),
+                Some((issuer, subjects)) => people.extend(self.people(at, issuer, subjects)),
             }
         }
         Some(Matcher::Who { groups, people })
@@ -270,13 +280,17 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The schema of a protocol.
-    pub(super) fn schema(&mut self, at: At, name: &str, what: &str) -> Option<&'static Schema> {
+    /// The schema of a protocol that is named by a key of `what`; `besides` are its other keys.
+    pub(super) fn schema(
+        &mut self,
+        at: At,
+        name: &str,
+        what: &str,
+        besides: &[&str],
+    ) -> Option<&'static Schema> {
         let found = self.schemas.iter().find(|schema| schema.protocol == name);
         if found.is_none() {
-            let own = ["who", "upstreams", "any", "all", "not", "everything"];
-            let own = if what == "match" { &own[..] } else { &own[..2] };
-            let known = self.schemas.iter().map(|schema| schema.protocol).chain(own.iter().copied());
+            let known = self.schemas.iter().map(|schema| schema.protocol).chain(besides.iter().copied());
             let hint = suggestion(name, known);
             self.errors.push(at, format!("unknown key {} in {what}{hint}", quoted(name)));
         }

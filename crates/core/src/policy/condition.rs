@@ -15,6 +15,7 @@ use std::fmt;
 use super::{
     glob::Globs,
     group::{Group, GroupRef},
+    reason::clean,
 };
 use crate::{
     access::{Access, Value},
@@ -119,7 +120,7 @@ impl Condition {
                 let failed: Vec<&str> = failed.map(Self::path).collect();
                 format!("none does: see {}", failed.join(", "))
             }
-            Self::Is(_, matcher) => matcher.actual(asked),
+            Self::Is(_, matcher) => clean(&matcher.actual(asked)),
         }
     }
 }

@@ -5,7 +5,6 @@ use super::{
     compile::Compiler,
     errors::PolicyErrors,
     read::{self, Fields},
-    terms::Record,
     yaml::{self, Kind, Node},
 };
 use crate::{
@@ -30,7 +29,7 @@ pub(super) fn load(text: &str, version: String, schemas: &[&'static Schema]) -> 
     }
     let rules = fields.get("rules").map(|node| compiler.rules(node)).unwrap_or_default();
     let (default, record) = compiler.defaults(&fields);
-    let cases = compiler.cases(fields.get("tests"), &rules);
+    let cases = compiler.cases(fields.get("tests"));
     let Compiler { groups, errors, .. } = compiler;
     let policy = errors.into_result(|| Policy {
         version,
@@ -62,9 +61,7 @@ impl Compiler<'_> {
             self.errors.push(node.at, format!("more than {MAX_RULES} rules"));
             return Vec::new();
         }
-        let rules: Vec<_> = nodes.iter().map(|node| self.rule(node)).collect();
-        self.unique_ids(nodes, &rules);
-        rules.into_iter().flatten().collect()
+        nodes.iter().filter_map(|node| self.rule(node)).collect()
     }
 
     fn defaults(&mut self, fields: &Fields<'_>) -> (Effect, RecordTerms) {
@@ -78,7 +75,7 @@ impl Compiler<'_> {
             defaults.0 = read::word(node, "defaults.decide", &words, &mut self.errors).unwrap_or(defaults.0);
         }
         if let Some(node) = fields.get("record") {
-            let record = self.record(node).unwrap_or(Record::default());
+            let record = self.record(node);
             defaults.1 = record.with_defaults(defaults.1);
         }
         defaults

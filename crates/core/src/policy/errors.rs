@@ -103,6 +103,7 @@ pub(super) fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a st
     match near {
         Some((_, name)) => format!(": did you mean {name:?}?"),
         None if known.is_empty() || known.len() > 20 => String::new(),
+        None if known.len() == 1 => format!(": there is only {:?}", known[0]),
         None => format!(": it is one of {}", known.join(", ")),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Policy, condition::Asked};
+use super::{Policy, condition::Asked, reason::clean};
 use crate::{
     access::Access,
     principal::Principal,
@@ -73,10 +73,10 @@ impl Policy {
         let decision = self.decide(&asked);
         let held = decision.ground.effect == Effect::RequireApproval;
         Explanation {
-            principal: principal.to_string(),
+            principal: clean(&principal.to_string()),
             groups: self.groups(principal),
-            asked: format!("{} {} on {}", access.protocol, access.action, access.resource),
-            upstream: upstream.to_owned(),
+            asked: clean(&format!("{} {} on {}", access.protocol, access.action, access.resource)),
+            upstream: clean(upstream),
             rules: rules.collect(),
             approval: decision.demand.filter(|_| held).and_then(|demand| demand.terms()),
             obligations: decision.oblige.with_defaults(self.record),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     compile::Compiler,
-    errors::At,
+    errors::{At, quoted, suggestion},
     glob::Globs,
     read::{self, Fields},
     yaml::Node,
@@ -96,7 +96,7 @@ impl Compiler<'_> {
     pub(super) fn groups(&mut self, node: &Node) {
         for (key, node) in read::entries(node, "groups", &mut self.errors).unwrap_or_default() {
             read::slug(key.at, &key.name, "a group's name", &mut self.errors);
-            let what = format!("the group {}", key.name);
+            let what = format!("the group {}", quoted(&key.name));
             let items = read::list(node, &what, &mut self.errors).unwrap_or_default();
             if items.is_empty() {
                 self.errors.push(node.at, format!("{what} has no members"));
@@ -117,7 +117,7 @@ impl Compiler<'_> {
         let mut claims = Vec::new();
         if let Some(node) = fields.get("claim") {
             for (key, node) in read::entries(node, "claim", &mut self.errors)? {
-                let globs = self.globs(node, &format!("the claim {}", key.name))?;
+                let globs = self.globs(node, &format!("the claim {}", quoted(&key.name)))?;
                 claims.push((key.name.clone(), globs));
             }
         }
@@ -137,11 +137,11 @@ impl Compiler<'_> {
         }
         if index.is_none() && !anywhere {
             let known = self.groups.iter().map(|group| &*group.name);
-            let hint = super::errors::suggestion(name, known);
+            let hint = suggestion(name, known);
             let message = format!(
                 "no group {} in `groups`{hint} (a group that the configuration derives from tokens is \
                  written group:<name>)",
-                super::errors::quoted(name)
+                quoted(name)
             );
             self.errors.push(at, message);
             return None;

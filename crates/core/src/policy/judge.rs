@@ -10,12 +10,12 @@ use super::{
     condition::Asked,
     describe, reason,
     rule::Rule,
-    terms::{Demand, Oblige, add},
+    terms::{Demand, Oblige, add, unite},
 };
 use crate::{
     access::Access,
     principal::Principal,
-    verdict::{Denial, Effect, Ground, Grounds, Hold, Permit, Verdict},
+    verdict::{Denial, Effect, Ground, Grounds, Hold, Obligations, Permit, Verdict},
 };
 
 /// What the policy says to one access.
@@ -28,7 +28,7 @@ pub(super) struct Decision {
 impl Policy {
     /// Judges everything that one request asks for. Who asks for nothing is refused.
     pub fn judge(&self, principal: &Principal, upstream: &str, accesses: &[Access]) -> Verdict {
-        let mut oblige = Oblige::default();
+        let mut obligations: Option<Obligations> = None;
         let mut demand: Option<Demand> = None;
         let mut grounds =
             Grounds { policy: self.version.clone(), accesses: Vec::with_capacity(accesses.len()) };
@@ -36,19 +36,25 @@ impl Policy {
             let asked = Asked { principal, upstream, access, groups: &self.groups };
             self.report_shadows(&asked);
             let decision = self.decide(&asked);
-            // Each was taken for what can be masked in it.
-            oblige.unite(&decision.oblige, true);
+            let other = decision.oblige.with_defaults(self.record);
+            obligations = Some(match obligations {
+                Some(obligations) => unite(obligations, other),
+                None => other,
+            });
             if let Some(other) = decision.demand {
                 add(&mut demand, other);
             }
             grounds.accesses.push(decision.ground);
         }
-        let obligations = |oblige: Oblige| oblige.with_defaults(self.record);
-        match grounds.accesses.iter().map(|ground| ground.effect).max() {
-            None | Some(Effect::Deny) => Verdict::Denial(Denial::new(grounds)),
-            Some(Effect::Allow) => Verdict::Permit(Permit::new(grounds, obligations(oblige))),
-            Some(Effect::RequireApproval) => match demand.and_then(|demand| demand.terms()) {
-                Some(terms) => Verdict::Hold(Hold::new(grounds, obligations(oblige), terms)),
+        let strictest = grounds.accesses.iter().map(|ground| ground.effect).max();
+        let (Some(strictest), Some(obligations)) = (strictest, obligations) else {
+            return Verdict::Denial(Denial::new(grounds));
+        };
+        match strictest {
+            Effect::Deny => Verdict::Denial(Denial::new(grounds)),
+            Effect::Allow => Verdict::Permit(Permit::new(grounds, obligations)),
+            Effect::RequireApproval => match demand.and_then(|demand| demand.terms()) {
+                Some(terms) => Verdict::Hold(Hold::new(grounds, obligations, terms)),
                 None => Verdict::Denial(Denial::new(apart(grounds))),
             },
         }
@@ -127,12 +133,18 @@ fn ground(rule: &Rule, rules: Vec<String>, demand: Option<&Demand>, asked: &Aske
         Effect::Deny => Ground { effect: Effect::Deny, rules, reason: reason() },
         Effect::RequireApproval => match demand.and_then(Demand::terms) {
             Some(terms) => {
-                let reason = format!("{} (by {})", reason(), reason::approvers(&terms));
+                let by = reason::approvers(&terms);
+                let reason = match &rule.reason {
+                    Some(_) => format!("{} (needs approval by {by})", reason()),
+                    None => format!("{} by {by}", reason()),
+                };
                 Ground { effect: Effect::RequireApproval, rules, reason }
             }
             None => {
                 let all = rules.join(" and ");
-                let reason = format!("{all} demand approval by groups that have nobody in common by name");
+                let reason = format!(
+                    "the rules {all} need the approval of different groups: none can give it for all"
+                );
                 Ground { effect: Effect::Deny, rules, reason }
             }
         },

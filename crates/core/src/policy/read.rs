@@ -139,7 +139,7 @@ pub(super) fn duration(
     let within = parse_duration(least).is_some_and(|least| least <= duration)
         && parse_duration(most).is_some_and(|most| duration <= most);
     if !within {
-        errors.push(node.at, format!("{what} is from {least} to {most}, not {written}"));
+        errors.push(node.at, format!("{what} is from {least} to {most}, not {}", quoted(written)));
     }
     within.then_some(duration)
 }

@@ -156,7 +156,8 @@ pub(super) fn approvers(terms: &ApprovalTerms) -> String {
     text
 }
 
-fn clean(text: &str) -> String {
+/// Text of a request as people see it: one line, and short.
+pub(super) fn clean(text: &str) -> String {
     let mut clean: String =
         text.chars().take(MAX_VALUE).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(MAX_VALUE).is_some() {

@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use super::{
     Policy,
     compile::Compiler,
+    condition::Asked,
     describe::{self, AccessError},
     errors::{At, Errors, PolicyErrors, quoted, suggestion},
     read::{self, Fields},
-    rule::{DEFAULT, Rule},
+    rule::DEFAULT,
     yaml::{Key, Kind, Node},
 };
 use crate::{access::Access, principal::Principal, verdict::Effect};
@@ -37,8 +38,8 @@ impl Policy {
     }
 
     fn failure(&self, case: &Case) -> Option<String> {
-        let explanation = self.explain(&case.principal, &case.upstream, &case.access);
-        let ground = &explanation.ground;
+        let Case { principal, upstream, access, .. } = case;
+        let ground = self.decide(&Asked { principal, upstream, access, groups: &self.groups }).ground;
         let by_rule = |rule: &String| match rule.as_str() {
             DEFAULT => ground.rules.is_empty(),
             rule => ground.rules.iter().any(|other| other == rule),
@@ -49,7 +50,8 @@ impl Policy {
         let by = |rules: &str| if rules.is_empty() { String::new() } else { format!(" by {rules}") };
         let expected = by(case.rule.as_deref().unwrap_or_default());
         let actual = by(&if ground.rules.is_empty() { DEFAULT.to_owned() } else { ground.rules.join(", ") });
-        let why = case.rule.as_ref().and_then(|rule| explanation.why_not(rule)).unwrap_or_default();
+        let why = || self.explain(principal, upstream, access).why_not(case.rule.as_ref()?);
+        let why = why().unwrap_or_default();
         Some(format!(
             "test failed: expected {}{expected}, got {}{actual}{why}",
             case.effect.word(),
@@ -60,13 +62,13 @@ impl Policy {
 
 impl Compiler<'_> {
     /// Reads `tests`.
-    pub(super) fn cases(&mut self, node: Option<&Node>, rules: &[Rule]) -> Vec<Case> {
+    pub(super) fn cases(&mut self, node: Option<&Node>) -> Vec<Case> {
         let Some(node) = node.filter(|node| !matches!(node.kind, Kind::Null)) else { return Vec::new() };
         let nodes = read::list(node, "tests", &mut self.errors).unwrap_or_default();
-        nodes.iter().filter_map(|node| self.case(node, rules)).collect()
+        nodes.iter().filter_map(|node| self.case(node)).collect()
     }
 
-    fn case(&mut self, node: &Node, rules: &[Rule]) -> Option<Case> {
+    fn case(&mut self, node: &Node) -> Option<Case> {
         let mut asked = None;
         let mut principal = None;
         let mut upstream = String::new();
@@ -75,7 +77,7 @@ impl Compiler<'_> {
             match &*key.name {
                 "who" => principal = Some(self.test_principal(node)?),
                 "upstream" => read::text(node, "upstream", &mut self.errors)?.clone_into(&mut upstream),
-                "expect" => expected = Some(self.expected(node, rules)?),
+                "expect" => expected = Some(self.expected(node)?),
                 _ if asked.is_some() => {
                     self.errors.push(key.at, "a test asks for one thing of one protocol");
                     return None;
@@ -90,7 +92,7 @@ impl Compiler<'_> {
         Some(Case { at: node.at, principal: principal?, upstream, access: asked?, effect, rule })
     }
 
-    fn expected(&mut self, node: &Node, rules: &[Rule]) -> Option<(Effect, Option<String>)> {
+    fn expected(&mut self, node: &Node) -> Option<(Effect, Option<String>)> {
         let fields = Fields::read(node, "expect", &["decide", "rule"], &mut self.errors)?;
         let decide = fields.need("decide", "expect", &mut self.errors)?;
         let words =
@@ -98,8 +100,8 @@ impl Compiler<'_> {
         let effect = read::word(decide, "decide", &words, &mut self.errors)?;
         let Some(node) = fields.get("rule") else { return Some((effect, None)) };
         let rule = read::text(node, "rule", &mut self.errors)?;
-        if rule != DEFAULT && !rules.iter().any(|other| other.id == rule) {
-            let hint = suggestion(rule, rules.iter().map(|rule| &*rule.id));
+        if rule != DEFAULT && !self.ids.contains(rule) {
+            let hint = suggestion(rule, self.ids.iter().map(String::as_str));
             self.errors.push(node.at, format!("there is no rule {}{hint}", quoted(rule)));
             return None;
         }
@@ -159,12 +161,12 @@ impl Compiler<'_> {
     }
 
     fn test_access(&mut self, key: &Key, node: &Node) -> Option<Access> {
-        let schema = self.schema(key.at, &key.name, "a test")?;
+        let schema = self.schema(key.at, &key.name, "a test", &["who", "upstream", "expect"])?;
         let entries = read::entries(node, schema.protocol, &mut self.errors)?;
         let mut action = None;
         let mut attributes = Vec::new();
         for (key, node) in entries {
-            let texts = read::texts(node, &key.name, &mut self.errors)?;
+            let texts = read::texts(node, &quoted(&key.name), &mut self.errors)?;
             let values: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
             match (&*key.name, values.as_slice()) {
                 ("action", [text]) => action = Some((node.at, *text)),

@@ -37,6 +37,18 @@ impl Oblige {
     }
 }
 
+/// Unites the obligations of two accesses of one request, each with its defaults filled in: what only
+/// one of them asks for does not weaken what the other keeps by default.
+pub(super) fn unite(mut all: Obligations, other: Obligations) -> Obligations {
+    all.mask.extend(other.mask);
+    all.record = RecordTerms {
+        retain: all.record.retain.max(other.record.retain),
+        payload: all.record.payload.max(other.record.payload),
+        on_failure: all.record.on_failure.max(other.record.on_failure),
+    };
+    all
+}
+
 impl Record {
     pub(super) fn with_defaults(self, defaults: RecordTerms) -> RecordTerms {
         RecordTerms {

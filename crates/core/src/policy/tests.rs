@@ -1,4 +1,12 @@
-//! The policy as a whole.
+//! The policy as a whole: documents in, verdicts and errors out.
+
+mod errors;
+mod examples;
+mod explain;
+mod hostile;
+mod laws;
+mod matchers;
+mod verdicts;
 
 use crate::{
     access::{Access, Action, Attribute, Matcher, Schema},
@@ -44,48 +52,47 @@ fn load(text: &str) -> Result<Policy, PolicyErrors> {
     Policy::load(text, &[&GIT, &K8S])
 }
 
-fn agent() -> Principal {
+/// A policy of rules alone, each a line of YAML.
+fn rules(rules: &[&str]) -> Policy {
+    let rules: String = rules.iter().map(|rule| format!("  - {rule}\n")).collect();
+    load(&format!("version: 1\nrules:\n{rules}")).unwrap_or_else(|errors| panic!("{errors}\n{rules}"))
+}
+
+fn principal(issuer: &str, subject: &str, groups: &[&str], claims: &str) -> Principal {
     Principal {
-        issuer: "github".into(),
-        subject: "repo:org/app:ref:refs/heads/main".into(),
-        groups: vec!["ci".into()],
-        claims: serde_json::from_str(r#"{ "repository_owner_id": "1234" }"#).unwrap(),
+        issuer: issuer.into(),
+        subject: subject.into(),
+        groups: groups.iter().map(|&group| group.to_owned()).collect(),
+        claims: serde_json::from_str(claims).unwrap(),
     }
 }
 
-fn push(policy: &Policy, name: &str) -> Access {
-    policy.access("git", "push", [("repository", vec!["team/app"]), ("ref", vec![name])]).unwrap()
+fn agent() -> Principal {
+    principal("github", "repo:org/app:ref:x", &["ci"], r#"{ "repository_owner_id": "1234" }"#)
 }
 
-#[test]
-fn the_example_of_the_design() {
-    let policy = load(
-        "version: 1
-groups: { agents: [ { issuer: github, claim: { repository_owner_id: \"1234\" } } ] }
-rules:
-  - id: prod-push
-    match: { git: { action: push, refs: [refs/heads/main, 'refs/heads/release/**'] } }
-    decide: require_approval
-    approval: { from: [group:release], count: 1, hold: 10m, ttl: 1h }
-  - id: secret-reads
-    match: { any: [ { k8s: { resources: [secrets], action: [read] } } ] }
-    decide: allow
-    oblige: { mask: [all] }
-defaults: { decide: deny, record: { retain: 90d, payload: full, on_failure: strict } }
-tests:
-  - { who: agents, git: { action: push, ref: refs/heads/main }, expect: { decide: require_approval, rule: prod-push } }
-",
-    )
-    .unwrap_or_else(|errors| panic!("{errors}"));
-    let verdict = policy.judge(&agent(), "prod", &[push(&policy, "refs/heads/main")]);
-    let Verdict::Hold(hold) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(hold.grounds().accesses[0].rules, ["prod-push"]);
-    assert_eq!(
-        hold.grounds().accesses[0].reason,
-        "push on team/app needs approval (by one person of release)"
-    );
-    assert_eq!(hold.terms().from.iter().collect::<Vec<_>>(), ["release"]);
-    let verdict = policy.judge(&agent(), "prod", &[push(&policy, "refs/heads/x")]);
-    let Verdict::Denial(denial) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(denial.grounds().accesses[0].reason, "no rule allows push on team/app");
+/// An access as it is written in one line: `git push repository=team/app ref=a,b`.
+fn access(text: &str) -> Access {
+    let policy = load("version: 1").unwrap();
+    let mut words = text.split(' ');
+    let (protocol, action) = (words.next().unwrap(), words.next().unwrap());
+    let attributes = words.map(|word| {
+        let (name, values) = word.split_once('=').unwrap();
+        (name, values.split(',').collect())
+    });
+    policy.access(protocol, action, attributes).unwrap()
+}
+
+/// The verdict on some accesses, as its word and what the first that decides says.
+fn judged(policy: &Policy, principal: &Principal, accesses: &[&str]) -> String {
+    let accesses: Vec<Access> = accesses.iter().map(|text| access(text)).collect();
+    show(&policy.judge(principal, "forge", &accesses))
+}
+
+fn show(verdict: &Verdict) -> String {
+    let mut shown = verdict.word().to_owned();
+    for ground in &verdict.grounds().accesses {
+        shown.push_str(&format!(" [{} {}]", ground.effect.word(), ground.rules.join("+")));
+    }
+    shown
 }

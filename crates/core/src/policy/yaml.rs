@@ -47,6 +47,9 @@ pub(super) fn parse(text: &str) -> Result<Node, PolicyErrors> {
     let node = if text.len() > MAX_BYTES {
         errors.push(At::START, format!("the document is larger than {} KiB", MAX_BYTES / 1024));
         None
+    } else if let Some((at, c)) = unseen(text) {
+        errors.push(at, format!("the character U+{:04X} is not allowed: nobody would see it", u32::from(c)));
+        None
     } else {
         let mut reader =
             Reader { events: Parser::new_from_str_with_options(text, options()), errors: &mut errors };
@@ -55,6 +58,24 @@ pub(super) fn parse(text: &str) -> Result<Node, PolicyErrors> {
     // Where something was refused the tree has holes: what they would be called by whoever reads the
     // tree is noise. A missing document is an error already.
     errors.into_result(|| node).map(|node| node.unwrap_or(Node { at: At::START, kind: Kind::Null }))
+}
+
+/// The first character that an editor does not show, or that reorders what it shows; a parser could
+/// read another document than a person does.
+fn unseen(text: &str) -> Option<(At, char)> {
+    let mut at = At::START;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for c in text.chars() {
+        let hides = matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+        if hides || c.is_control() && !matches!(c, '\t' | '\n' | '\r') {
+            return Some((at, c));
+        }
+        at = match c {
+            '\n' => At { line: at.line + 1, column: 1 },
+            _ => At { column: at.column + 1, ..at },
+        };
+    }
+    None
 }
 
 fn options() -> Options {
@@ -78,22 +99,25 @@ impl<'a> Reader<'a> {
         let mut document = None;
         loop {
             let (event, at) = self.next()?;
-            match event {
-                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
-                Event::StreamEnd if document.is_some() => return document,
-                Event::StreamEnd => {
-                    self.errors.push(At::START, "the document is empty");
-                    return None;
-                }
-                event if document.is_none() => document = Some(self.node(event, at)?),
-                _ => {
-                    self.errors.push(at, "a policy is one YAML document, and here begins another");
-                    return None;
-                }
+            if matches!(event, Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd) {
+                continue;
             }
+            let ends = matches!(event, Event::StreamEnd);
+            if ends && document.is_none() {
+                self.errors.push(At::START, "the document is empty");
+            }
+            if ends {
+                return document;
+            }
+            if document.is_some() {
+                self.errors.push(at, "a policy is one YAML document, and here begins another");
+                return None;
+            }
+            document = Some(self.node(event, at)?);
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the parser's events are not ours")]
     fn node(&mut self, event: Event<'a>, at: At) -> Option<Node> {
         let (kind, anchor, tagged) = match event {
             Event::Scalar(text, style, anchor, tag) => (scalar(&text, style), anchor, tag.is_some()),
