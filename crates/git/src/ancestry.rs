@@ -99,6 +99,7 @@ impl Prover {
         for ((walk, answer), update) in walks.into_iter().zip(answers).zip(updates) {
             match walk {
                 Walk::Reached => *answer = Ancestry::FastForward,
+                Walk::Apart => *answer = Ancestry::Diverged,
                 Walk::Missing(wants) => open.push((answer, *update, wants)),
                 Walk::TooMany => {}
             }
@@ -139,7 +140,7 @@ impl Prover {
         match followed.await {
             Ok(Walk::Reached) => Ancestry::FastForward,
             // What is missing now the upstream left out because the old tip reaches it.
-            Ok(Walk::Missing(_) | Walk::TooMany) => Ancestry::Diverged,
+            Ok(Walk::Apart | Walk::Missing(_) | Walk::TooMany) => Ancestry::Diverged,
             Err(error) => {
                 tracing::info!(error = %chain(&error), "the upstream's answer can't be followed");
                 Ancestry::Unknown

@@ -175,3 +175,63 @@ fn change(command: &Command, ancestry: Ancestry) -> &'static str {
         (false, false) => "force",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{oid::Oid, parse::Capabilities};
+
+    fn request(name: &str, old: u8, new: u8, options: &[&str]) -> PushRequest {
+        let oid = |byte| Oid::from_bytes(&[byte; 20]).unwrap();
+        PushRequest {
+            shallow: Vec::new(),
+            commands: vec![Command { old: oid(old), new: oid(new), name: name.to_owned() }],
+            capabilities: Capabilities::parse(b"report-status atomic").unwrap(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            certificate: false,
+        }
+    }
+
+    #[test]
+    fn says_what_changes() {
+        use Ancestry::{Diverged, FastForward, Unknown};
+        let check = |name, (old, new), ancestry: &[Ancestry], expected: [&str; 3]| {
+            let access = push("app", &request(name, old, new, &[]), ancestry).remove(0);
+            let value = |name| access.attributes.get(name).map(ToString::to_string).unwrap_or_default();
+            assert_eq!([value("change"), value("kind"), value("ancestry")], expected);
+        };
+        let (branch, tag, note) = ("refs/heads/a", "refs/tags/a", "refs/notes/a");
+        check(branch, (0, 1), &[Unknown], ["create", "branch", ""]);
+        check(branch, (1, 0), &[Unknown], ["delete", "branch", ""]);
+        check(branch, (1, 2), &[FastForward], ["update", "branch", "fast-forward"]);
+        check(branch, (1, 2), &[Diverged], ["force", "branch", "diverged"]);
+        check(branch, (1, 2), &[Unknown], ["force", "branch", "unknown"]);
+        check(branch, (1, 2), &[], ["force", "branch", "unknown"]);
+        check(tag, (0, 1), &[Unknown], ["create", "tag", ""]);
+        check(tag, (1, 2), &[FastForward], ["force", "tag", ""]);
+        check(tag, (1, 0), &[Unknown], ["delete", "tag", ""]);
+        check(note, (1, 2), &[FastForward], ["update", "other", "fast-forward"]);
+        check("refs/headsx", (0, 1), &[Unknown], ["create", "other", ""]);
+    }
+
+    #[test]
+    fn binds_an_approval_to_content_and_options() {
+        let access = push("app", &request("refs/heads/a", 1, 2, &["ci.skip", "a \"b\""]), &[]).remove(0);
+        insta::assert_snapshot!(access.binding, @r#"refs/heads/a 0101010101010101010101010101010101010101..0202020202020202020202020202020202020202 -o "ci.skip" -o "a \"b\"""#);
+        assert_eq!(access.attributes.get("option").unwrap().to_string(), "ci.skip,a \"b\"");
+    }
+
+    #[test]
+    fn uses_only_names_of_the_schema() {
+        let accesses = [fetch("app"), push("app", &request("refs/heads/a", 1, 2, &["x"]), &[]).remove(0)];
+        for access in accesses {
+            assert!(SCHEMA.action(access.action).is_some());
+            for (name, value) in access.attributes.iter() {
+                let attribute = SCHEMA.attribute(name).unwrap();
+                if let Matcher::Choice(words) = attribute.matcher {
+                    assert!(words.contains(&&*value.to_string()), "{name} {value}");
+                }
+            }
+        }
+    }
+}

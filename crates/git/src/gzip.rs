@@ -69,3 +69,83 @@ impl Decoder {
 fn fault(error: io::Error) -> BodyError {
     BodyError::Client(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::pieces;
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Decodes a body that comes in pieces; also says how large the largest frame was.
+    fn decoded(body: &[u8], cuts: &[usize], max: u64) -> Result<(Vec<u8>, usize), BodyError> {
+        let (mut body, mut all, mut largest) = (decode(pieces(body, cuts), max), Vec::new(), 0);
+        crate::testing::block_on(async {
+            while let Some(frame) = body.frame().await {
+                let data = frame?.into_data().unwrap();
+                largest = largest.max(data.len());
+                all.extend_from_slice(&data);
+            }
+            Ok((all, largest))
+        })
+    }
+
+    fn check(body: &[u8], expected: Option<&[u8]>) {
+        for cuts in [&[1][..], &[7, 3], &[100_000]] {
+            let decoded = decoded(body, cuts, 1 << 20).ok().map(|(data, _)| data);
+            assert_eq!(decoded.as_deref(), expected, "in pieces of {cuts:?}");
+        }
+    }
+
+    #[test]
+    fn decodes_one_member_and_several() {
+        check(&gzip(b"hello"), Some(b"hello"));
+        check(&gzip(b""), Some(b""));
+        check(&[gzip(b"hello "), gzip(b""), gzip(b"world")].concat(), Some(b"hello world"));
+    }
+
+    #[test]
+    fn refuses_what_is_not_gzip_to_its_end() {
+        let whole = gzip(b"hello, hello, hello");
+        check(b"", None);
+        check(b"hello", None);
+        for end in 1..whole.len() {
+            check(&whole[..end], None);
+        }
+        check(&[&whole[..], b"\0"].concat(), None);
+        check(&[&whole[..], b"more"].concat(), None);
+        check(&[&whole[..], &whole[..5]].concat(), None);
+        let mut other = whole.clone();
+        let sum = other.len() - 8;
+        other[sum] ^= 1;
+        check(&other, None);
+    }
+
+    #[test]
+    fn holds_little_of_a_bomb() {
+        let bomb = gzip(&vec![0; 20 << 20]);
+        let (data, largest) = decoded(&bomb, &[16 * 1024], 20 << 20).unwrap();
+        assert_eq!(data.len(), 20 << 20);
+        assert!(largest < 1 << 20, "{largest} bytes at once");
+        let error = decoded(&bomb, &[16 * 1024], (20 << 20) - 1).unwrap_err();
+        assert!(matches!(error, BodyError::Client(_)), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_split_decodes_the_same(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..4),
+            cuts in prop::collection::vec(1usize..50, 1..20),
+        ) {
+            let body: Vec<u8> = parts.iter().flat_map(|part| gzip(part)).collect();
+            prop_assert_eq!(decoded(&body, &cuts, 1 << 20).unwrap().0, parts.concat());
+        }
+    }
+}

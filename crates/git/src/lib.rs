@@ -44,8 +44,12 @@ mod gzip;
 mod pack;
 mod respond;
 mod service;
+#[cfg(test)]
+mod testing;
 
 pub use classify::SCHEMA;
 pub use config::Config;
+#[doc(hidden)]
+pub use pack::fuzz_pack;
 pub use pack::{Commit, PackError, Person};
 pub use service::Git;

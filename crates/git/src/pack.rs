@@ -24,6 +24,8 @@ pub(crate) use commits::Commits;
 pub use describe::{Commit, Person};
 pub(crate) use scan::{Event, scan};
 
+use crate::oid::ObjectFormat;
+
 /// A pack that can be read from any place, any number of times.
 pub(crate) trait Source {
     /// A reader from an offset in the pack.
@@ -80,3 +82,22 @@ pub enum PackError {
     #[error("the pack can't be read")]
     Io(#[from] std::io::Error),
 }
+
+/// Reads anything as a pack, and its commits as commits. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_pack(bytes: &[u8]) {
+    let until = Instant::now() + std::time::Duration::from_secs(1);
+    let budget = Budget { commits: 1000, until, cancelled: Arc::default() };
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        // Whether it is one does not matter here: only that it ends, and without panic.
+        let _ = scan(&bytes, format, &budget, |event| {
+            if let Event::Commit(name, content) = event {
+                Commit::parse(*name, content);
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -291,5 +291,21 @@ impl PushParser {
     }
 }
 
+/// Reads anything as a push, whole and in halves, which must come to the same. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_push(body: &[u8]) {
+    let parse = |pieces: &[&[u8]]| {
+        let mut parser = PushParser::new(100, 1 << 16);
+        for piece in pieces {
+            if matches!(parser.feed(piece)?, Progress::Complete { .. }) {
+                break;
+            }
+        }
+        parser.finish()
+    };
+    let (first, second) = body.split_at(body.len() / 2);
+    assert_eq!(parse(&[body]).is_ok(), parse(&[first, second]).is_ok(), "a split changed the meaning");
+}
+
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use crate::{
     pack::{self, Budget, Commit, Event, PackError, Source},
     parse::{ParseError, Progress, PushParser, PushRequest},
     pkt::{Band, Packet, Packets, PktError},
+    refname::printable,
 };
 
 /// Commits that are described of one push.
@@ -219,7 +220,7 @@ impl ResultReader {
     }
 
     fn line(&mut self, packet: Packet<'_>) {
-        let Some(line) = packet.line().map(String::from_utf8_lossy) else { return };
+        let Some(line) = packet.line().map(|line| printable(&String::from_utf8_lossy(line))) else { return };
         match line.split_once(' ') {
             Some(("unpack", status)) => self.result.unpack = status.to_owned(),
             Some(("ok", name)) => self.result.refs.push(RefResult { name: name.to_owned(), refused: None }),
@@ -231,6 +232,15 @@ impl ResultReader {
             Some(_) | None => {}
         }
     }
+}
+
+/// Reads anything as the two bodies of a push. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_report(bytes: &[u8]) {
+    // Whether it is one does not matter here: only that reading ends, and without panic.
+    let _ = describe_result(bytes);
+    let _ = describe_push(bytes, None);
+    let _ = describe_push(bytes, Some("gzip"));
 }
 
 #[cfg(test)]

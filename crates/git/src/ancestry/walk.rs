@@ -15,6 +15,8 @@ const WANTS: usize = 1024;
 pub(super) enum Walk {
     /// At the old tip.
     Reached,
+    /// At the beginnings of history: the old tip is not among the ancestors.
+    Apart,
     /// At these commits, which none of the packs holds.
     Missing(Vec<Oid>),
     /// At more of them than anybody will be asked for.
@@ -47,5 +49,9 @@ pub(super) fn walk(packs: &[&Commits], new: Oid, old: Oid, budget: &Budget) -> R
             None => {}
         }
     }
-    Ok(if missing.len() > WANTS { Walk::TooMany } else { Walk::Missing(missing.into_iter().collect()) })
+    Ok(match missing.len() {
+        0 => Walk::Apart,
+        1..=WANTS => Walk::Missing(missing.into_iter().collect()),
+        _ => Walk::TooMany,
+    })
 }

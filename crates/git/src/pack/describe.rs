@@ -2,7 +2,10 @@
 
 use gix_object::{CommitRef, bstr::BStr, date::Time};
 
-use crate::{oid::Oid, refname::is_hidden};
+use crate::{
+    oid::{ObjectFormat, Oid},
+    refname::printable,
+};
 
 /// Characters of a name, address or subject that are kept.
 const LONGEST: usize = 200;
@@ -41,8 +44,8 @@ impl Commit {
     /// Reads a commit's content; `None` where it is none.
     pub(crate) fn parse(oid: Oid, content: &[u8]) -> Option<Self> {
         let kind = match oid.format() {
-            crate::oid::ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
-            crate::oid::ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
+            ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
+            ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
         };
         let commit = CommitRef::from_bytes(content, kind).ok()?;
         let (author, committer) = (commit.author().ok()?, commit.committer().ok()?);
@@ -65,6 +68,5 @@ fn person(name: &BStr, email: &BStr, time: Option<Time>) -> Person {
 }
 
 fn line(text: &BStr) -> String {
-    let text = String::from_utf8_lossy(text);
-    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(LONGEST).collect()
+    printable(&String::from_utf8_lossy(text)).chars().take(LONGEST).collect()
 }

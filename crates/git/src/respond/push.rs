@@ -16,11 +16,9 @@ use super::{content, has_type, plain, result, text};
 use crate::{
     parse::PushRequest,
     pkt::{self, Band},
+    refname::printable,
     route::Service,
 };
-
-/// What git prints behind a ref stays on one line of a terminal, more or less.
-const REASON: usize = 400;
 
 /// The answers to one push.
 #[derive(Debug, Clone)]
@@ -127,9 +125,7 @@ impl HeldStream for PushDialect {
 /// A refusal of a push whose refs and capabilities are not known: every git since 2010 understands the
 /// side-band, and prints the reason as that of a failed unpacking.
 pub(crate) fn refuse_unread(refusal: &Refusal) -> Response<Body> {
-    let mut line = format!("unpack {}", text::printable(&refusal.reason));
-    line.truncate(line.floor_char_boundary(REASON));
-    line.push('\n');
+    let line = format!("unpack {}\n", printable(text::short(&refusal.reason)));
     let mut report = BytesMut::new();
     pkt::write(&mut report, line.as_bytes());
     report.put_slice(pkt::FLUSH);
@@ -149,19 +145,18 @@ fn framed(refusal: &Refusal, refs: &[String], report: &[u8]) -> Bytes {
 
 fn remote(out: &mut BytesMut, lines: &[String]) {
     for line in lines {
-        pkt::write_band(out, Band::Progress, format!("{}\n", text::printable(line)).as_bytes());
+        pkt::write_band(out, Band::Progress, format!("{}\n", printable(line)).as_bytes());
     }
 }
 
 /// What git prints behind the ref, in brackets.
 fn reason(refusal: &Refusal, place: usize) -> String {
-    let own = refusal.accesses.get(place).map(|access| &*access.reason).filter(|reason| !reason.is_empty());
-    let mut text = match (refusal.kind, &refusal.url) {
-        (RefusalKind::ApprovalNeeded, Some(url)) => format!("approval required: {url}"),
-        _ => own.unwrap_or(&refusal.reason).to_owned(),
+    let text = match (refusal.kind, &refusal.url, refusal.accesses.get(place)) {
+        (RefusalKind::ApprovalNeeded, Some(url), _) => &format!("approval required: {url}"),
+        (_, _, Some(access)) => text::reason(access),
+        (_, _, None) => text::short(&refusal.reason),
     };
-    text.truncate(text.floor_char_boundary(REASON));
-    text::printable(&text)
+    printable(text)
 }
 
 fn spoken(time: Duration) -> String {

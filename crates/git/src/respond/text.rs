@@ -5,16 +5,18 @@
 
 use lockgate_core::refusal::{AccessRefusal, Refusal};
 
-use crate::refname::is_hidden;
+use crate::refname::printable;
 
 /// Refs that are listed; a push of thousands is told of the first.
 const LISTED: usize = 20;
 /// A line of prose is broken before this column.
 const WIDTH: usize = 100;
+/// Bytes of a reason that are shown.
+const REASON: usize = 400;
 
 /// The lines of a refusal, without control characters. `refs` are those of the accesses, in order.
 pub(super) fn lines(refusal: &Refusal, refs: &[String]) -> Vec<String> {
-    let mut lines = wrapped(&format!("lockgate: {}: {}", refusal.kind.word(), refusal.reason));
+    let mut lines = wrapped(&format!("lockgate: {}: {}", refusal.kind.word(), short(&refusal.reason)));
     let single = refs.len() < 2;
     for (place, access) in refusal.accesses.iter().enumerate().take(LISTED) {
         match refs.get(place) {
@@ -30,16 +32,21 @@ pub(super) fn lines(refusal: &Refusal, refs: &[String]) -> Vec<String> {
     lines.into_iter().map(|line| printable(&line)).collect()
 }
 
-fn about(access: &AccessRefusal) -> String {
-    match &access.rule {
-        Some(rule) => format!("{} (rule {rule})", access.reason),
-        None => access.reason.clone(),
-    }
+/// Why one access does not go on: its own reason, or that of its company.
+pub(super) fn reason(access: &AccessRefusal) -> &str {
+    if access.reason.is_empty() { "refused together with the others" } else { short(&access.reason) }
 }
 
-/// Text that is one line and shows all that it holds.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
+/// As much of a reason as anybody reads.
+pub(super) fn short(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(REASON)]
+}
+
+fn about(access: &AccessRefusal) -> String {
+    match &access.rule {
+        Some(rule) => format!("{} (rule {rule})", reason(access)),
+        None => reason(access).to_owned(),
+    }
 }
 
 fn wrapped(text: &str) -> Vec<String> {

@@ -1,1 +1,5 @@
+//! Real git through the protocol, to a real upstream; and what no git sends.
 
+mod gateway;
+mod real;
+mod wire;
