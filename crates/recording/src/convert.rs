@@ -20,7 +20,7 @@ pub(crate) const TEXT_MAX: usize = 16 << 20;
 /// An event on its way to the writer: whole, or to be cut into pieces that fit a chunk.
 #[derive(Debug)]
 pub(crate) enum Payload {
-    Whole(record::Event),
+    Whole(Box<record::Event>),
     Octets { stream: Stream, data: Bytes },
     Text { kind: TextKind, text: Bytes },
 }
@@ -107,12 +107,12 @@ impl TryFrom<Event> for Payload {
             Event::ResponseData(data) => octets(Stream::Body(Direction::Response), data),
             Event::RequestTrailers(fields) => whole("trailers", P::RequestTrailers(trailers(fields))),
             Event::ResponseTrailers(fields) => whole("trailers", P::ResponseTrailers(trailers(fields))),
-            Event::RequestEnd => Ok(Self::Whole(P::RequestEnd(v1::Mark {}))),
-            Event::ResponseEnd => Ok(Self::Whole(P::ResponseEnd(v1::Mark {}))),
+            Event::RequestEnd => whole("a mark", P::RequestEnd(v1::Mark {})),
+            Event::ResponseEnd => whole("a mark", P::ResponseEnd(v1::Mark {})),
             Event::Access(json) => text(TextKind::Access, json),
             Event::Verdict(json) => text(TextKind::Verdict, json),
             Event::Approval(json) => text(TextKind::Approval, json),
-            Event::Forwarded => Ok(Self::Whole(P::Forwarded(v1::Mark {}))),
+            Event::Forwarded => whole("a mark", P::Forwarded(v1::Mark {})),
             Event::ChannelData { channel, direction, data } => {
                 octets(Stream::Channel(channel, direction), data)
             }
@@ -127,7 +127,7 @@ impl TryFrom<Event> for Payload {
 
 fn whole(what: &'static str, event: record::Event) -> Result<Payload, RecordError> {
     limit(what, event.encoded_len(), PIECE_MAX)?;
-    Ok(Payload::Whole(event))
+    Ok(Payload::Whole(Box::new(event)))
 }
 
 fn text(kind: TextKind, text: String) -> Result<Payload, RecordError> {

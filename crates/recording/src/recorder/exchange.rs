@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     board::Board,
     scribe::End,
-    writer::{Command, Work},
+    writer::{Command, Entry, Work},
 };
 use crate::{
     convert::Payload,
@@ -81,7 +81,7 @@ impl ExchangeRecorder {
         let mut state = self.lock();
         let sent = state
             .check()
-            .and_then(|()| self.inner.send(Work::Event { exchange: self.id(), at_micros, payload, cost }));
+            .and_then(|()| self.inner.record(Entry::Event { exchange: self.id(), at_micros, payload, cost }));
         match sent {
             Ok(()) => state.appended += 1,
             Err(_) => self.inner.board.release(cost),
@@ -124,7 +124,7 @@ impl ExchangeRecorder {
             let (reply, answer) = oneshot::channel();
             let end = End { outcome: bounded(outcome), interrupted: state.interrupted };
             let at_micros = self.at_micros();
-            self.inner.send(Work::Close { exchange: self.id(), at_micros, end, reply: Some(reply) })?;
+            self.inner.record(Entry::Close { exchange: self.id(), at_micros, end, reply: Some(reply) })?;
             answer
         };
         answer.await.unwrap_or(Err(RecordError::Closed))
@@ -160,6 +160,10 @@ impl Inner {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    fn record(&self, entry: Entry) -> Result<(), RecordError> {
+        self.send(Work::Record(entry))
+    }
+
     fn send(&self, work: Work) -> Result<(), RecordError> {
         self.queue.send(Command::Work(work)).map_err(|_| RecordError::Closed)
     }
@@ -172,7 +176,7 @@ impl Drop for Inner {
         if !state.closed {
             let end = End { outcome: Outcome::Abandoned, interrupted: state.interrupted };
             // A recorder that is closed has ended all exchanges itself.
-            let _ = self.send(Work::Close { exchange: self.exchange, at_micros, end, reply: None });
+            let _ = self.record(Entry::Close { exchange: self.exchange, at_micros, end, reply: None });
         }
     }
 }

@@ -36,7 +36,7 @@ use self::{
     recover::recover,
     spool::Spool,
     upload::Uploader,
-    writer::{Command, Reply, Work, Writer},
+    writer::{Command, Entry, Reply, Work, Writer},
 };
 pub use self::{
     board::Status,
@@ -182,7 +182,7 @@ impl Recorder {
         let opened = convert::opened_to_proto(opened)?;
         let Shared { queue, board, .. } = &*self.shared;
         let cost = board.acquire(prost::Message::encoded_len(&opened)).await?;
-        self.send(Work::Open { exchange, opened, cost })?;
+        self.send(Work::Record(Entry::Open { exchange, opened: Box::new(opened), cost }))?;
         Ok(ExchangeRecorder::new(exchange, started, queue.clone(), board.clone()))
     }
 

@@ -43,11 +43,16 @@ pub(crate) enum Command {
 
 /// What the writer is asked to do.
 pub(crate) enum Work {
-    Open { exchange: Uuid, opened: v1::Opened, cost: u32 },
-    Event { exchange: Uuid, at_micros: u64, payload: Payload, cost: u32 },
-    Close { exchange: Uuid, at_micros: u64, end: End, reply: Option<Reply<Location>> },
+    Record(Entry),
     Sync(Reply<()>),
     Flush(Reply<()>),
+}
+
+/// Something to be recorded.
+pub(crate) enum Entry {
+    Open { exchange: Uuid, opened: Box<v1::Opened>, cost: u32 },
+    Event { exchange: Uuid, at_micros: u64, payload: Payload, cost: u32 },
+    Close { exchange: Uuid, at_micros: u64, end: End, reply: Option<Reply<Location>> },
 }
 
 /// Someone to be answered after the next commit.
@@ -202,42 +207,57 @@ impl Writer {
 
     /// Does one piece of work as far as it goes; the rest comes first when the journal has recovered.
     fn attempt(&mut self, work: Work) {
-        if let Err((rest, trouble)) = self.process(work) {
+        let failed = match work {
+            Work::Record(entry) => self.record(entry).map(|(rest, trouble)| (Work::Record(rest), trouble)),
+            Work::Sync(reply) => {
+                self.waiters.push(Waiter::Sync(reply));
+                None
+            }
+            Work::Flush(reply) => match self.scribe.journal.seal() {
+                Ok(()) => {
+                    let _ = reply.send(Ok(()));
+                    None
+                }
+                Err(trouble) => Some((Work::Flush(reply), trouble)),
+            },
+        };
+        if let Some((rest, trouble)) = failed {
             self.backlog.push_front(rest);
             self.trouble(trouble);
         }
     }
 
-    /// Does one piece of work. In trouble, gives back what of it is still to be done.
-    fn process(&mut self, work: Work) -> Result<(), (Work, Trouble)> {
-        match work {
-            Work::Open { exchange, opened, cost } => {
-                let done = self.scribe.open(exchange, opened);
-                done.map_err(|(opened, trouble)| (Work::Open { exchange, opened, cost }, trouble))?;
-                self.board.release(cost);
-            }
-            Work::Event { exchange, at_micros, payload, cost } => {
-                let done = self.scribe.event(exchange, at_micros, payload);
-                done.map_err(|(payload, trouble)| {
-                    (Work::Event { exchange, at_micros, payload, cost }, trouble)
-                })?;
-                self.board.release(cost);
-            }
-            Work::Close { exchange, at_micros, end, reply } => {
-                match self.scribe.close(exchange, at_micros, &end) {
-                    Ok(location) => self
-                        .waiters
-                        .extend(reply.zip(location).map(|(reply, location)| Waiter::Close(reply, location))),
-                    Err(trouble) => return Err((Work::Close { exchange, at_micros, end, reply }, trouble)),
-                }
-            }
-            Work::Sync(reply) => self.waiters.push(Waiter::Sync(reply)),
-            Work::Flush(reply) => match self.scribe.journal.seal() {
-                Ok(()) => drop(reply.send(Ok(()))),
-                Err(trouble) => return Err((Work::Flush(reply), trouble)),
-            },
+    /// Records an entry, bundle by bundle. In trouble, gives back what of it is still to be recorded.
+    fn record(&mut self, mut entry: Entry) -> Option<(Entry, Trouble)> {
+        loop {
+            let bundle = match self.scribe.journal.ready() {
+                Ok(bundle) => bundle,
+                Err(trouble) => return Some((entry, trouble)),
+            };
+            entry = self.put(bundle, entry)?;
         }
-        Ok(())
+    }
+
+    /// Puts into a bundle as much of an entry as goes into one record; gives back the rest.
+    fn put(&mut self, bundle: Uuid, entry: Entry) -> Option<Entry> {
+        match entry {
+            Entry::Open { exchange, opened, cost } => {
+                self.scribe.open(bundle, exchange, *opened);
+                self.board.release(cost);
+            }
+            Entry::Event { exchange, at_micros, payload, cost } => {
+                if let Some(payload) = self.scribe.event(bundle, exchange, at_micros, payload) {
+                    return Some(Entry::Event { exchange, at_micros, payload, cost });
+                }
+                self.board.release(cost);
+            }
+            Entry::Close { exchange, at_micros, end, reply } => {
+                let location = self.scribe.close(bundle, exchange, at_micros, end);
+                let waiter = reply.zip(location).map(|(reply, location)| Waiter::Close(reply, location));
+                self.waiters.extend(waiter);
+            }
+        }
+        None
     }
 
     /// Makes everything durable and answers those who wait for it.
@@ -308,7 +328,7 @@ impl Writer {
         }
         for (exchange, at_micros) in self.scribe.unfinished() {
             let end = End { outcome: Outcome::Abandoned, interrupted: false };
-            self.accept(Work::Close { exchange, at_micros, end, reply: None });
+            self.accept(Work::Record(Entry::Close { exchange, at_micros, end, reply: None }));
         }
         if matches!(self.mode, Mode::Running) {
             self.commit();
@@ -334,13 +354,13 @@ fn refuse(work: Work, reason: &Arc<str>) -> Option<Work> {
             let _ = reply.send(Err(failing()));
             None
         }
-        Work::Close { exchange, at_micros, end, reply } => {
+        Work::Record(Entry::Close { exchange, at_micros, end, reply }) => {
             if let Some(reply) = reply {
                 let _ = reply.send(Err(failing()));
             }
-            Some(Work::Close { exchange, at_micros, end, reply: None })
+            Some(Work::Record(Entry::Close { exchange, at_micros, end, reply: None }))
         }
-        work @ (Work::Open { .. } | Work::Event { .. }) => Some(work),
+        Work::Record(entry @ (Entry::Open { .. } | Entry::Event { .. })) => Some(Work::Record(entry)),
     }
 }
 

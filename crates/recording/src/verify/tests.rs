@@ -330,10 +330,8 @@ fn an_exchange_that_lies_about_itself_is_found() {
         open(&mut builder, &mut live, id);
         write(&mut builder, &mut live);
         let bundle = author.end(id, builder);
-        match check_all(&[&bundle]).problems.remove(0).kind {
-            ProblemKind::Exchange(fault) => fault,
-            other => panic!("{other}"),
-        }
+        let ProblemKind::Exchange(fault) = check_all(&[&bundle]).problems.remove(0).kind else { panic!() };
+        fault
     };
     let unsent = kind(&|builder, live| {
         live.digests.update(Direction::Response, b"never recorded");

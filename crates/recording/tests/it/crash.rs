@@ -4,17 +4,18 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     path::Path,
+    sync::Arc,
 };
 
 use lockgate_recording::{
     Archive, Event, FaultKind, Outcome, Recorder, TimeRange, What, bundle_path, verify_bundle,
 };
-use object_store::ObjectStoreExt;
+use object_store::{ObjectStoreExt, memory::InMemory};
 use uuid::Uuid;
 
 use crate::{
     process::{Process, folder, say},
-    support::{archive, config, noise, opened, read, record, verify},
+    support::{archive, config, config_with, noise, opened, read, record, verify},
 };
 
 /// The process: many tasks record exchanges and say what was acknowledged.
@@ -26,23 +27,20 @@ async fn victim() {
     config.bundle_max_bytes = 300_000;
     let (recorder, recovered) = Recorder::open(config).await.unwrap();
     say(format!("recovered {}", recovered.bundles.len()));
-    let tasks = (0..8usize).map(|number| {
-        let recorder = recorder.clone();
-        tokio::spawn(async move {
-            loop {
-                let exchange = recorder.begin(opened()).await.unwrap();
-                for events in 1..=number {
-                    exchange.append(Event::RequestData(noise(1 + 3000 * number))).await.unwrap();
-                    exchange.durable().await.unwrap();
-                    say(format!("durable {} {events}", exchange.id()));
-                }
-                exchange.close(Outcome::Complete).await.unwrap();
-                say(format!("closed {}", exchange.id()));
-            }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+    let tasks = (0..8usize).map(|number| tokio::spawn(record_for_ever(recorder.clone(), number)));
+    futures::future::join_all(tasks).await;
+}
+
+async fn record_for_ever(recorder: Recorder, events: usize) {
+    loop {
+        let exchange = recorder.begin(opened()).await.unwrap();
+        for event in 1..=events {
+            exchange.append(Event::RequestData(noise(1 + 3000 * events))).await.unwrap();
+            exchange.durable().await.unwrap();
+            say(format!("durable {} {event}", exchange.id()));
+        }
+        exchange.close(Outcome::Complete).await.unwrap();
+        say(format!("closed {}", exchange.id()));
     }
 }
 
@@ -150,12 +148,12 @@ async fn a_bundle_torn_at_any_byte_is_recovered() {
     let bytes = torn(source.path()).await;
     let name = name(source.path()).await;
     let mut most = 0;
-    for length in (0..=bytes.len()).rev().step_by(7) {
+    for length in (0..=bytes.len()).rev().step_by(11) {
         let directory = tempfile::tempdir().unwrap();
         let spool = directory.path().join("spool");
         fs::create_dir(&spool).unwrap();
         fs::write(spool.join(format!("{name}.lgr")), &bytes[..length]).unwrap();
-        let config = config(directory.path());
+        let config = config_with(directory.path(), Arc::new(InMemory::new()));
         let (recorder, recovered) = Recorder::open(config.clone()).await.unwrap();
         recorder.flush().await.unwrap();
         recorder.close().await.unwrap();
