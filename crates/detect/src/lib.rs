@@ -32,6 +32,7 @@ mod known;
 mod mask;
 mod rules;
 mod sink;
+mod structure;
 mod tag;
 
 pub use self::adapt::{MaskBody, MaskStream};
@@ -40,4 +41,5 @@ pub use self::known::{KnownError, KnownValues, MIN_VALUE};
 pub use self::mask::{MaskOptions, Masker, Placeholder};
 pub use self::rules::{Class, RuleError, RuleInfo, RuleSet, entropy, expand_sample};
 pub use self::sink::{Discard, Input, Piece, Sink};
+pub use self::structure::{Encoding, JsonMasker, PlaceError, Places, StructureError, YamlMasker};
 pub use self::tag::{Tag, TagKey};

@@ -90,6 +90,16 @@ impl Piece<'_> {
     }
 }
 
+impl Piece<'_> {
+    /// The piece as input for the next stage, shared where it was shared.
+    pub(crate) fn with_input<T>(&self, next: impl FnOnce(Input<'_>) -> T) -> T {
+        match self {
+            Piece::Slice(slice) => next(Input::Slice(slice)),
+            Piece::Shared(bytes, range) => next(Input::Shared(&bytes.slice(range.clone()))),
+        }
+    }
+}
+
 /// Takes the masked stream.
 pub trait Sink {
     /// Takes the next piece; pieces are never empty.

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::MaskOptions;
 use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Step, Swallowed};
 use super::settle::{Escape, Found, Region};
 use super::view::{Kept, View};
+use super::{MaskOptions, Replacement};
 use crate::filter::{Filter, KNOWN};
 use crate::finding::Finding;
 use crate::known::Snapshot;
@@ -79,6 +79,31 @@ impl Engine {
     }
 
     pub(super) fn finish(&mut self, context: &Context<'_>, out: &mut impl Sink) {
+        self.cut(context, out);
+        (self.skew, self.lines) = (0, 0);
+    }
+
+    /// A stretch of the stream is masked without being seen here.
+    pub(super) fn skip(&mut self, replacement: &Replacement<'_>, max_findings: usize) {
+        let Replacement { rule, tag, entropy, length, lines, .. } = replacement;
+        let finding = Finding {
+            rule: Arc::clone(rule),
+            offset: self.skew,
+            length: *length,
+            line: self.lines + 1,
+            tag: Some(*tag),
+            entropy: *entropy,
+        };
+        self.skew += length;
+        self.lines += lines;
+        self.found += 1;
+        if self.findings.len() < max_findings {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Ends what is open; the stream goes on afresh, with its offsets and lines.
+    pub(super) fn cut(&mut self, context: &Context<'_>, out: &mut impl Sink) {
         let live = std::mem::take(&mut self.live);
         let kept = std::mem::take(&mut self.kept);
         let view = View { kept: kept.as_slice(), base: kept.base(), input: &[] };
@@ -91,8 +116,16 @@ impl Engine {
             }
         }
         self.settle(context, &view, Input::Slice(&[]), self.now, out);
-        let (findings, found) = (std::mem::take(&mut self.findings), self.found);
-        *self = Self { findings, found, ..Self::default() };
+        self.count_lines(&view, self.now);
+        let (findings, escapes) = (std::mem::take(&mut self.findings), std::mem::take(&mut self.escapes));
+        *self = Self {
+            findings,
+            escapes,
+            found: self.found,
+            lines: self.lines,
+            skew: self.skew + self.now,
+            ..Self::default()
+        };
     }
 
     pub(super) fn is_holding(&self) -> bool {

@@ -18,8 +18,8 @@ use crate::filter::Filter;
 use crate::finding::Finding;
 use crate::known::{KnownValues, Snapshot};
 use crate::rules::RuleSet;
-use crate::sink::{Input, Sink};
-use crate::tag::TagKey;
+use crate::sink::{Input, Piece, Sink};
+use crate::tag::{Tag, TagKey};
 
 /// Small writes are gathered up to this size, so that a stream cut into single bytes costs little more
 /// than a whole one.
@@ -112,7 +112,7 @@ impl Masker {
     }
 
     /// Takes one byte that the source writes in a longer form, such as `\u0041` for `A`: the rules see the
-    /// byte, the output shows `raw` (8 bytes at most), or a placeholder for both.
+    /// byte, the output shows `raw` (10 bytes at most), or a placeholder for both.
     pub fn push_escaped(&mut self, byte: u8, raw: &[u8], out: &mut impl Sink) {
         if self.staged.len() == STAGE {
             self.flush(out);
@@ -216,6 +216,35 @@ impl Masker {
             options: self.options,
         };
         (context, &mut self.engine)
+    }
+}
+
+/// A stretch of the stream that was masked elsewhere, by place.
+pub(crate) struct Replacement<'a> {
+    pub rule: Arc<str>,
+    pub tag: Tag,
+    pub entropy: f32,
+    /// Its length in the stream, and how many newlines it had.
+    pub length: u64,
+    pub lines: u64,
+    /// What stands there instead.
+    pub text: &'a [u8],
+}
+
+impl Masker {
+    pub(crate) fn key(&self) -> &TagKey {
+        &self.key
+    }
+
+    /// Ends what is open, as if the stream ended here, and writes `replacement` as it is.
+    pub(crate) fn replace(&mut self, replacement: &Replacement<'_>, out: &mut impl Sink) {
+        self.flush(out);
+        let options = self.options;
+        let (mut context, engine) = self.parts();
+        context.options.truncated = false;
+        engine.cut(&context, out);
+        engine.skip(replacement, options.findings);
+        out.put(Piece::Slice(replacement.text));
     }
 }
 

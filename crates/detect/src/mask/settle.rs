@@ -41,14 +41,14 @@ pub(super) struct Region {
 #[derive(Clone, Copy)]
 pub(super) struct Escape {
     at: u64,
-    raw: [u8; 8],
+    raw: [u8; 10],
     len: u8,
 }
 
 impl Escape {
     pub(super) fn new(at: u64, raw: &[u8]) -> Self {
-        let mut bytes = [0; 8];
-        let len = raw.len().min(8);
+        let mut bytes = [0; 10];
+        let len = raw.len().min(10);
         bytes[..len].copy_from_slice(&raw[..len]);
         Self { at, raw: bytes, len: len as u8 }
     }
