@@ -200,3 +200,24 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_the_date_of_the_id() {
+        let check = |millis: u64, date: &str| {
+            let id = Uuid::from_u128(u128::from(millis) << 80);
+            let path = bundle_path(&Path::from("a/b"), id);
+            assert_eq!(path.as_ref(), format!("a/b/bundles/{date}/{id}.lgr"));
+            assert_eq!(id_millis(id), millis);
+        };
+        check(0, "1970/01/01");
+        check(951_782_399_999, "2000/02/28");
+        check(951_782_400_000, "2000/02/29");
+        check(1_735_689_599_999, "2024/12/31");
+        check(1_735_689_600_000, "2025/01/01");
+        check(4_107_542_400_000, "2100/03/01");
+    }
+}

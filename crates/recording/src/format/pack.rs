@@ -64,3 +64,37 @@ fn sample(raw: &[u8]) -> Vec<u8> {
     let stride = raw.len() / 4;
     (0..4).flat_map(|i| &raw[i * stride..i * stride + SAMPLE_LEN]).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        aws_lc_rs::rand::fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn text_is_packed_and_comes_back() {
+        for length in [100, 5_000, 1 << 20] {
+            let text: Vec<u8> = b"{\"kind\":\"Pod\"}".iter().copied().cycle().take(length).collect();
+            for hurried in [false, true, false] {
+                let packed = Packer::new().pack(&text, hurried).unwrap();
+                assert!(packed.len() < text.len());
+                assert_eq!(unpack(&packed, text.len()).unwrap(), text);
+                assert_eq!(unpack(&packed, text.len() - 1), None);
+                assert_eq!(unpack(&packed, text.len() + 1), None);
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_left_as_it_is() {
+        let mut packer = Packer::new();
+        for length in [1, 100, 5_000, 1 << 20] {
+            assert_eq!(packer.pack(&noise(length), false), None);
+        }
+        assert_eq!(unpack(b"no zstd", 7), None);
+    }
+}

@@ -105,6 +105,7 @@ impl Scanner {
         if (head.kind == FrameKind::Header) != expected_header {
             return Err(self.fault(FaultKind::NoFrame));
         }
+        let chunk = (head.kind == FrameKind::Chunk).then_some(self.chunks);
         if self.buffer.len() < head.frame_len() {
             self.buffer.reserve(head.frame_len() - self.buffer.len());
             return Ok(Scanned::More);
@@ -114,7 +115,7 @@ impl Scanner {
             self.check_link(&head, &payload)?;
             Ok(payload)
         });
-        let payload = checked.map_err(|kind| self.fault(kind))?;
+        let payload = checked.map_err(|kind| Fault { offset: self.offset, chunk, kind })?;
         Ok(self.accept(&head, payload))
     }
 

@@ -34,6 +34,9 @@ struct Health {
     store: Option<Arc<str>>,
     /// The size of the sealed bundles that are not in the store yet.
     spool_bytes: u64,
+    /// How many bundles were ever sealed, and how many of them are in the store.
+    sealed: u64,
+    uploaded: u64,
     closed: bool,
 }
 
@@ -135,21 +138,30 @@ impl Board {
         self.health.borrow().spool_bytes.saturating_add(bundle_bytes) <= self.spool_max_bytes
     }
 
+    /// A bundle of this size was sealed.
     pub(crate) fn spooled(&self, bytes: u64) {
-        self.health.send_modify(|health| health.spool_bytes += bytes);
+        self.health.send_modify(|health| {
+            health.spool_bytes += bytes;
+            health.sealed += 1;
+        });
     }
 
+    /// A bundle of this size is in the store.
     pub(crate) fn uploaded(&self, bytes: u64) {
-        self.health.send_modify(|health| health.spool_bytes = health.spool_bytes.saturating_sub(bytes));
+        self.health.send_modify(|health| {
+            health.spool_bytes = health.spool_bytes.saturating_sub(bytes);
+            health.uploaded += 1;
+        });
     }
 
-    /// Waits until the spool is empty; fails when the store is in trouble.
+    /// Waits until the bundles sealed so far are in the store; fails when the store is in trouble.
     pub(crate) async fn wait_uploaded(&self) -> Result<(), RecordError> {
         let mut health = self.health.subscribe();
-        let done = health.wait_for(|health| health.spool_bytes == 0 || health.store.is_some()).await;
-        let health = done.map_err(|_| RecordError::Closed)?;
+        let sealed = health.borrow().sealed;
+        let settled = |health: &Health| health.uploaded >= sealed || health.store.is_some();
+        let health = health.wait_for(settled).await.map_err(|_| RecordError::Closed)?;
         match &health.store {
-            Some(reason) if health.spool_bytes > 0 => {
+            Some(reason) if health.uploaded < sealed => {
                 Err(RecordError::NotUploaded { reason: reason.clone() })
             }
             Some(_) | None => Ok(()),

@@ -239,3 +239,20 @@ fn next_id(last: Option<Uuid>) -> Uuid {
         Some(_) | None => id,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::id_millis;
+
+    #[test]
+    fn ids_only_grow() {
+        let now = next_id(None);
+        assert!(next_id(Some(now)) > now);
+        // The clock is a year behind the last bundle.
+        let ahead = Uuid::from_u128(now.as_u128() + (u128::from(365 * 86_400_000_u64) << 80));
+        let next = next_id(Some(ahead));
+        assert_eq!(id_millis(next), id_millis(ahead) + 1);
+        assert_eq!(next.get_version_num(), 7);
+    }
+}

@@ -210,6 +210,34 @@ async fn a_spool_has_one_recorder() {
 }
 
 #[tokio::test]
+async fn the_key_for_redaction_outlives_a_restart() {
+    let tag = async |directory: &std::path::Path| {
+        let (recorder, _) = Recorder::open(config(directory)).await.unwrap();
+        let tag = recorder.redactor().tag(b"credential");
+        recorder.close().await.unwrap();
+        tag
+    };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = tag(one.path()).await;
+    assert_eq!(first, tag(one.path()).await);
+    assert_ne!(first, tag(two.path()).await);
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (recorder, _) = Recorder::open(config(directory.path())).await.unwrap();
+    recorder.close().await.unwrap();
+    let state = directory.path().join("spool/state");
+    let good = std::fs::read(&state).unwrap();
+    for bad in [&good[..3], &good[..good.len() - 1], b"", &[good.clone(), b"x".to_vec()].concat()] {
+        std::fs::write(&state, bad).unwrap();
+        let opened = Recorder::open(config(directory.path())).await;
+        assert!(matches!(opened, Err(RecordError::SpoolDamaged { .. })), "{opened:?}");
+    }
+}
+
+#[tokio::test]
 async fn many_exchanges_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
