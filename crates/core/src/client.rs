@@ -30,6 +30,7 @@ use crate::{
 
 use connect::Connector;
 pub use connect::TlsError;
+pub(crate) use connect::tls_config;
 use pool::{Lease, Pool, SendError};
 
 /// Streams that one HTTP/2 connection carries at once: below the 100 that most servers allow.

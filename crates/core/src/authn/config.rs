@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Algorithm, JwksError, SessionFrom};
+use crate::client::TlsError;
 
 /// An issuer whose tokens are accepted. [`IssuerConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
@@ -86,8 +87,7 @@ impl IssuerConfig {
     }
 }
 
-/// Why the configured issuers can't be used. The operator is at fault, except for [`Self::Tls`] and
-/// [`Self::Http`].
+/// Why the configured issuers can't be used. The operator is at fault, except for [`Self::Http`].
 #[derive(Debug, thiserror::Error)]
 pub enum AuthnConfigError {
     /// A field of an issuer makes no sense.
@@ -117,9 +117,15 @@ pub enum AuthnConfigError {
         #[source]
         source: JwksError,
     },
-    /// rustls refused the settings.
-    #[error("TLS can't be set up")]
-    Tls(#[source] rustls::Error),
+    /// Its certificates can't be used.
+    #[error("issuer {issuer}: TLS can't be set up")]
+    Tls {
+        /// The issuer's name.
+        issuer: String,
+        /// Why not.
+        #[source]
+        source: TlsError,
+    },
     /// The HTTP client can't be built.
     #[error("the HTTP client can't be set up")]
     Http(#[source] reqwest::Error),
@@ -178,7 +184,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_at_start() {
         assert_eq!(check(|_| {}), "fine");
-        let rows: [(&str, fn(&mut IssuerConfig)); 12] = [
+        type Change = fn(&mut IssuerConfig);
+        let rows: [(&str, Change); 12] = [
             (": it needs a name", |c| c.name.clear()),
             ("passthrough: the name is taken by upstreams with `auth: passthrough`", |c| {
                 c.name = "passthrough".into();
@@ -194,7 +201,7 @@ mod tests {
             ("github: the session's claims are empty", |c| c.session = SessionFrom::Claims(Vec::new())),
             ("github: the longest lifetime is zero", |c| c.max_lifetime = Duration::ZERO),
             ("github: keys would be too old before they are fetched again", |c| c.max_stale = Duration::ZERO),
-            ("github: the CA file holds no usable certificate", |c| c.ca = Some(b"no PEM".to_vec())),
+            ("github: TLS can't be set up", |c| c.ca = Some(b"no PEM".to_vec())),
         ];
         for (expected, change) in rows {
             assert_eq!(check(change), format!("issuer {expected}"));

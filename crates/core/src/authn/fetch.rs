@@ -1,16 +1,13 @@
 //! Fetches what an issuer publishes: over TLS, from where the configuration says, without redirects, in
 //! bounded size and time.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url, header::ACCEPT, redirect::Policy};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
 use serde_json::Value;
 
 use super::{AuthnConfigError, IssuerConfig, JwksError, json};
+use crate::client::tls_config;
 
 /// The largest document that is read.
 const MAX_DOCUMENT: usize = 1 << 20;
@@ -155,8 +152,10 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 fn client(config: &IssuerConfig) -> Result<Client, AuthnConfigError> {
+    let tls = tls_config(config.ca.as_deref())
+        .map_err(|source| AuthnConfigError::Tls { issuer: config.name.clone(), source })?;
     Client::builder()
-        .tls_backend_preconfigured(tls(config)?)
+        .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         // The environment is the binary's to read, not ours.
         .no_proxy()
@@ -165,28 +164,4 @@ fn client(config: &IssuerConfig) -> Result<Client, AuthnConfigError> {
         .user_agent("lockgate")
         .build()
         .map_err(AuthnConfigError::Http)
-}
-
-/// With the provider named, so that nothing has to be installed for the whole process.
-fn tls(config: &IssuerConfig) -> Result<ClientConfig, AuthnConfigError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(pem) = &config.ca {
-        let unusable = || AuthnConfigError::Issuer {
-            issuer: config.name.clone(),
-            problem: "the CA file holds no usable certificate",
-        };
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.map_err(|_| unusable())?).map_err(|_| unusable())?;
-        }
-        if roots.is_empty() {
-            return Err(unusable());
-        }
-    }
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(AuthnConfigError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }

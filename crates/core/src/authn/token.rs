@@ -119,13 +119,14 @@ mod tests {
 
     #[test]
     fn types_of_other_tokens_are_refused() {
-        let check = |typ: &str| Token::parse(&compact(&format!(r#"{{"alg":"ES256","typ":"{typ}"}}"#), "{}"));
+        let accepted =
+            |typ: &str| Token::parse(&compact(&format!(r#"{{"alg":"ES256","typ":"{typ}"}}"#), "{}")).is_ok();
         for typ in ["JWT", "jwt", "at+jwt", "application/jwt", "APPLICATION/AT+JWT"] {
-            assert!(check(typ).is_ok(), "{typ}");
+            assert!(accepted(typ), "{typ}");
         }
         for typ in ["", "logout+jwt", "secevent+jwt", "dpop+jwt", "application/", "JOSE", "applicatioñ/jwt"]
         {
-            assert!(check(typ).is_err(), "{typ}");
+            assert!(!accepted(typ), "{typ}");
         }
     }
 

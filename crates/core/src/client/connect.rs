@@ -27,7 +27,7 @@ pub enum TlsError {
     #[error("the URL {0} has no scheme http or https, or no host")]
     Url(Uri),
     /// The PEM does not hold certificates.
-    #[error("the upstream's CA file holds no usable certificate")]
+    #[error("the CA file holds no usable certificate")]
     Ca,
     /// rustls refused the settings.
     #[error("TLS can't be set up")]
@@ -60,7 +60,7 @@ impl Connector {
             "https" => {
                 let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(host).map_err(|_| url())?;
-                (Some((TlsConnector::from(Arc::new(tls_config(upstream)?)), name)), 443)
+                (Some((TlsConnector::from(Arc::new(tls_config(upstream.ca.as_deref())?)), name)), 443)
             }
             _ => return Err(url()),
         };
@@ -113,9 +113,10 @@ async fn h2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<
     Ok(Sender::H2(sender))
 }
 
-fn tls_config(upstream: &Upstream) -> Result<ClientConfig, TlsError> {
+/// TLS to a server that the system's certificates, or these in PEM, vouch for.
+pub(crate) fn tls_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
-    if let Some(pem) = &upstream.ca {
+    if let Some(pem) = ca {
         for certificate in CertificateDer::pem_slice_iter(pem) {
             roots.add(certificate.map_err(|_| TlsError::Ca)?).map_err(|_| TlsError::Ca)?;
         }

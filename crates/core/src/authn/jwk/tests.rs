@@ -145,7 +145,7 @@ fn keys_that_may_not_verify_are_left_out() {
     let (p256, _) = signed(Algorithm::Es256);
     let (ed25519, _) = signed(Algorithm::EdDsa);
     let rsa = rsa_jwk(&RSA);
-    let small = rsa_jwk(&RSA)["n"].as_str().unwrap()[..170].to_owned();
+    let small = rsa_jwk(&RSA)["n"].as_str().unwrap()[..168].to_owned();
     let long = base64(&[0xff; 1025]);
     let x = p256["x"].clone();
     let no_algorithm = "the key is not for an algorithm that is accepted of this issuer";
@@ -240,7 +240,9 @@ fn a_token_finds_the_one_key_that_fits() {
         [named(Algorithm::Es256, "a"), named(Algorithm::Es384, "a"), named(Algorithm::Es384, "a")];
     let find = |keys: &[Value], algorithm, kid: Option<&str>| {
         let header = Header { algorithm, key_id: kid.map(Into::into) };
-        set(keys).find(&header).map(|key| key.jwk["crv"].as_str().unwrap_or("RSA").to_owned())
+        set(keys)
+            .find(&header)
+            .map(|key| key.jwk.get("crv").and_then(Value::as_str).unwrap_or("RSA").to_owned())
     };
     let rows = [
         (&keys[..], Algorithm::Es256, Some("b"), Ok("P-256")),
