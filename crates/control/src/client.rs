@@ -23,7 +23,7 @@ use crate::{
     call::CallError,
     convert::{self, FromProto, IntoProto},
     model::Approval,
-    transport::MAX_MESSAGE,
+    transport::MAX_ANSWER,
 };
 
 pub use policy::PolicyWatch;
@@ -62,7 +62,7 @@ impl ControlClient {
     }
 
     fn approvals(&self) -> ApprovalServiceClient<Channel> {
-        ApprovalServiceClient::new(self.0.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
+        ApprovalServiceClient::new(self.0.channel.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     async fn request(&self, ask: Ask) -> Result<Ticket, CallError> {

@@ -157,3 +157,6 @@ fn proto_effect(word: &str) -> v1::Effect {
     let all = [v1::Effect::Allow, v1::Effect::RequireApproval, v1::Effect::Deny];
     all.into_iter().find(|effect| effect_word(*effect) == word).unwrap_or(v1::Effect::Unspecified)
 }
+
+#[cfg(test)]
+mod tests;

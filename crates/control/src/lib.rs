@@ -12,6 +12,8 @@ mod call;
 mod convert;
 mod force;
 mod guard;
+#[cfg(test)]
+mod samples;
 mod services;
 mod status;
 

@@ -19,7 +19,7 @@ use crate::{
         Answer, Approval, AuditEvent, EntryFilter, Page, PageRequest, PolicyProblem, PublishedPolicy,
         Session, State,
     },
-    transport::{self, CALL_WITHIN, ConnectError, Endpoint, MAX_MESSAGE},
+    transport::{self, CALL_WITHIN, ConnectError, Endpoint, MAX_ANSWER},
 };
 
 /// A person's connection to the control plane.
@@ -224,7 +224,7 @@ impl Client {
     pub async fn audit(&self, page: &PageRequest) -> Result<Page<AuditEvent>, CallError> {
         let (page_size, page_token) = asked(page);
         let request = v1::ListAuditEventsRequest { page_size, page_token };
-        let mut client = AuditServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE);
+        let mut client = AuditServiceClient::new(self.service()).max_decoding_message_size(MAX_ANSWER);
         let answer = client.list_audit_events(request).await?.into_inner();
         given(answer.events, answer.next_page_token)
     }
@@ -234,15 +234,15 @@ impl Client {
     }
 
     fn policies_service(&self) -> PolicyServiceClient<Service> {
-        PolicyServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE)
+        PolicyServiceClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
     }
 
     fn approvals_service(&self) -> ApprovalServiceClient<Service> {
-        ApprovalServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE)
+        ApprovalServiceClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
     }
 
     fn sessions_service(&self) -> SessionServiceClient<Service> {
-        SessionServiceClient::new(self.service()).max_decoding_message_size(MAX_MESSAGE)
+        SessionServiceClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
     }
 }
 

@@ -106,7 +106,6 @@ const TABLE: &[(&str, Allowed)] = &[
     ("/lockgate.v1.SessionService/GetEntry", READERS),
     ("/lockgate.v1.AuditService/ListAuditEvents", AUDITORS),
     ("/grpc.health.v1.Health/Check", ANYONE),
-    ("/grpc.health.v1.Health/List", ANYONE),
     ("/grpc.health.v1.Health/Watch", ANYONE),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", READERS),
 ];

@@ -14,11 +14,11 @@ use lockgate_proto::v1::{
 };
 use tonic::{Request, Status, service::Routes};
 
-use crate::{guard::Person, server::Shared, transport::MAX_MESSAGE};
+use crate::{guard::Person, server::Shared, transport::MAX_REQUEST};
 
 /// All services, health and reflection.
 pub(crate) async fn routes(shared: &Shared) -> Routes {
-    let limit = MAX_MESSAGE;
+    let limit = MAX_REQUEST;
     let (health, health_service) = tonic_health::server::health_reporter();
     let policy = PolicyServiceServer::new(policy::Service(shared.clone())).max_decoding_message_size(limit);
     let approval =

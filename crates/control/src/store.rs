@@ -5,6 +5,8 @@
 //! written down, or neither. The rules of an approval's life are not a store's to know; it applies
 //! [`crate::model::Approval`]'s to a row that nobody else changes meanwhile.
 
+#[cfg(test)]
+mod conformance;
 mod sqlite;
 
 use jiff::Timestamp;

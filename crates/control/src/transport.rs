@@ -14,8 +14,10 @@ pub use connect::{ConnectError, Endpoint, connect};
 pub use listen::{Listener, ServeError};
 pub(crate) use listen::{serve, serve_in_memory};
 
-/// How large a message may be.
-pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+/// How large a question may be.
+pub(crate) const MAX_REQUEST: usize = 4 << 20;
+/// How large an answer may be: a page of a list, and one item that is larger than a page.
+pub(crate) const MAX_ANSWER: usize = 16 << 20;
 /// How long a call may take; streams are not calls in this sense.
 pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection may be silent before it is asked whether it lives.

@@ -22,7 +22,7 @@ use crate::{
     convert::{self, IntoProto, WatchMessage},
     force,
     model::PublishedPolicy,
-    transport::MAX_MESSAGE,
+    transport::MAX_ANSWER,
 };
 
 /// How long the control plane may take for the first policy before the last good one is taken.
@@ -57,7 +57,7 @@ impl ControlClient {
     ) -> PolicyWatch {
         let (sender, in_force) = watch::channel(handle.current().is_some());
         let follower = Follower {
-            client: PolicyServiceClient::new(self.0.channel.clone()).max_decoding_message_size(MAX_MESSAGE),
+            client: PolicyServiceClient::new(self.0.channel.clone()).max_decoding_message_size(MAX_ANSWER),
             proxy: self.0.proxy.clone(),
             handle,
             schemas: schemas.into(),

@@ -263,3 +263,6 @@ impl Approval {
 fn after(now: Timestamp, terms: &ApprovalTerms) -> Timestamp {
     now.checked_add(terms.ttl).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

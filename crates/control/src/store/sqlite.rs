@@ -171,3 +171,38 @@ fn principal(issuer: String, subject: String) -> Principal {
 fn unsigned(number: i64, column: &'static str) -> Result<u64, StoreError> {
     number.try_into().map_err(|_| StoreError::Row { column })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{samples::entry, store::conformance::conformance};
+
+    async fn open() -> (Arc<dyn Store>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("control.db")).await.unwrap();
+        (Arc::new(store), folder)
+    }
+
+    conformance!(super::open);
+
+    #[tokio::test]
+    async fn what_was_kept_is_there_after_a_restart() {
+        let (store, folder) = open().await;
+        let entry = entry("team/app", "refs/heads/main", 0);
+        store.put_entries(std::slice::from_ref(&entry)).await.unwrap();
+        store.close().await;
+        let again = SqliteStore::open(&folder.path().join("control.db")).await.unwrap();
+        assert_eq!(again.entry(&entry.exchange).await.unwrap(), entry);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        std::fs::write(&path, "not a database, but long enough to look at".repeat(100)).unwrap();
+        assert!(SqliteStore::open(&path).await.is_err());
+        assert!(SqliteStore::open(folder.path()).await.is_err());
+    }
+}

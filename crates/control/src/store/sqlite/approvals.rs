@@ -1,6 +1,7 @@
 //! Approvals and the answers to them. What may happen to one is [`Approval`]'s to say; here it is read, and
 //! written back by the transaction that nothing else gets between.
 
+use futures::StreamExt;
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, SqliteConnection};
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use super::{
     audit::{self, By},
     micros,
     page::{self, Item},
-    principal, time,
+    principal, time, unsigned,
 };
 use crate::model::{Answer, Approval, ApprovalRequest, Decision, Page, PageRequest, State};
 
@@ -50,8 +51,7 @@ pub(super) async fn list(
     page: &PageRequest,
     now: Timestamp,
 ) -> Result<Page<Approval>, StoreError> {
-    let mut query = QueryBuilder::new(SELECT);
-    query.push("WHERE (");
+    let mut query = QueryBuilder::new("SELECT id, length(request) FROM approval WHERE (");
     let states = if states.is_empty() { &State::ALL } else { states };
     let mut any = query.separated(" OR ");
     for state in states {
@@ -72,13 +72,17 @@ pub(super) async fn list(
         query.push(" AND id < ").push_bind(token);
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(page.limit() + 1);
-    let rows: Vec<Row> = query.build_query_as().fetch_all(&mut *db).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let (token, bytes) = (row.id.clone(), row.request.len());
-        found.push(Item { item: with_decisions(db, row, now).await?, token, bytes });
+    let rows = query.build_query_as::<(String, i64)>();
+    let found = rows.fetch(&mut *db).map(|row| {
+        let (id, length) = row?;
+        Ok(Item { item: id.clone(), token: id, bytes: unsigned(length, "approval.request")? as usize })
+    });
+    let Page { items: ids, next } = page::cut(page, found).await?;
+    let mut items = Vec::with_capacity(ids.len());
+    for id in ids {
+        items.push(get(db, &id, now).await?);
     }
-    Ok(page::cut(page, found))
+    Ok(Page { items, next })
 }
 
 pub(super) async fn decide(

@@ -1,5 +1,6 @@
 //! The audit's rows. Written by the transaction that does what they tell.
 
+use futures::StreamExt;
 use jiff::Timestamp;
 use lockgate_core::principal::Principal;
 use sqlx::SqliteConnection;
@@ -43,15 +44,14 @@ pub(super) async fn list(
     db: &mut SqliteConnection,
     page: &PageRequest,
 ) -> Result<Page<AuditEvent>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows = sqlx::query_as::<_, Row>(
         "SELECT number, at, issuer, subject, action, target, detail FROM audit
          WHERE number < ? ORDER BY number DESC LIMIT ?",
     )
     .bind(page::number(page)?.unwrap_or(i64::MAX))
     .bind(page.limit() + 1)
-    .fetch_all(db)
-    .await?;
-    Ok(page::cut(page, rows.into_iter().map(Row::item).collect::<Result<_, _>>()?))
+    .fetch(db);
+    page::cut(page, rows.map(|row| row?.item())).await
 }
 
 #[derive(sqlx::FromRow)]

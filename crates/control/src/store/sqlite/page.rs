@@ -1,6 +1,10 @@
 //! Lists in parts. A token is the place of the last item given out, so that what is added meanwhile neither
 //! repeats an item nor hides one.
 
+use std::pin::pin;
+
+use futures::{Stream, TryStreamExt};
+
 use super::super::StoreError;
 use crate::model::{Page, PageRequest};
 
@@ -26,29 +30,37 @@ pub(super) struct Item<T> {
     pub(super) bytes: usize,
 }
 
-/// Makes a page of what a query gave that was limited to one row more than the page.
-pub(super) fn cut<T>(page: &PageRequest, found: Vec<Item<T>>) -> Page<T> {
+/// Makes a page of what a query gives that is limited to one row more than the page. Rows that do not come
+/// into the page are not read.
+pub(super) async fn cut<T>(
+    page: &PageRequest,
+    found: impl Stream<Item = Result<Item<T>, StoreError>>,
+) -> Result<Page<T>, StoreError> {
+    let mut found = pin!(found);
     let limit = page.limit() as usize;
     let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
-    for Item { item, token, bytes: size } in found {
+    while let Some(Item { item, token, bytes: size }) = found.try_next().await? {
         bytes += size;
         if items.len() == limit || (bytes > MAX_BYTES && !items.is_empty()) {
-            return Page { items, next: last };
+            return Ok(Page { items, next: last });
         }
         items.push(item);
         last = Some(token);
     }
-    Page { items, next: None }
+    Ok(Page { items, next: None })
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn cut_sizes(size: u32, sizes: &[usize]) -> (Vec<usize>, Option<String>) {
         let items = sizes.iter().enumerate();
-        let found = items.map(|(at, bytes)| Item { item: at, token: at.to_string(), bytes: *bytes });
-        let page = cut(&PageRequest::first(size), found.collect());
+        let found = items.map(|(at, bytes)| Ok(Item { item: at, token: at.to_string(), bytes: *bytes }));
+        let page = PageRequest::first(size);
+        let page = cut(&page, futures::stream::iter(found)).now_or_never().unwrap().unwrap();
         (page.items, page.next)
     }
 

@@ -1,5 +1,6 @@
 //! The log of published policies.
 
+use futures::StreamExt;
 use sqlx::SqliteConnection;
 
 use super::{
@@ -66,16 +67,15 @@ pub(super) async fn list(
     db: &mut SqliteConnection,
     page: &PageRequest,
 ) -> Result<Page<PublishedPolicy>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows = sqlx::query_as::<_, Row>(
         "SELECT revision, version, '' AS text, issuer, subject, at, comment,
                 revision = (SELECT max(revision) FROM policy_publication) AS current
          FROM policy_publication WHERE revision < ? ORDER BY revision DESC LIMIT ?",
     )
     .bind(page::number(page)?.unwrap_or(i64::MAX))
     .bind(page.limit() + 1)
-    .fetch_all(db)
-    .await?;
-    Ok(page::cut(page, rows.into_iter().map(Row::item).collect::<Result<_, _>>()?))
+    .fetch(db);
+    page::cut(page, rows.map(|row| row?.item())).await
 }
 
 /// All columns of a policy; what follows says of which.

@@ -1,5 +1,6 @@
 //! Searches of the session index: a filter becomes a `WHERE`, every value of it a parameter.
 
+use futures::StreamExt;
 use lockgate_core::index::Entry;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -23,12 +24,13 @@ pub(super) async fn entries(
         query.push_bind(exchange.to_owned()).push(")");
     }
     query.push(" ORDER BY started DESC, exchange DESC LIMIT ").push_bind(page.limit() + 1);
-    let rows: Vec<(i64, String, String)> = query.build_query_as().fetch_all(db).await?;
-    let found = rows.into_iter().map(|(started, exchange, entry)| {
+    let rows = query.build_query_as::<(i64, String, String)>();
+    let found = rows.fetch(db).map(|row| {
+        let (started, exchange, entry) = row?;
         let (token, bytes) = (format!("{started}.{exchange}"), entry.len());
         Ok(Item { item: entries::parse(&entry)?, token, bytes })
     });
-    Ok(page::cut(page, found.collect::<Result<_, StoreError>>()?))
+    page::cut(page, found).await
 }
 
 pub(super) async fn sessions(
@@ -49,8 +51,8 @@ pub(super) async fn sessions(
         query.push_bind(session.to_owned()).push(")");
     }
     query.push(" ORDER BY latest DESC, session DESC LIMIT ").push_bind(page.limit() + 1);
-    let rows: Vec<SessionRow> = query.build_query_as().fetch_all(db).await?;
-    Ok(page::cut(page, rows.into_iter().map(SessionRow::item).collect::<Result<_, _>>()?))
+    let rows = query.build_query_as::<SessionRow>().fetch(db);
+    page::cut(page, rows.map(|row| row?.item())).await
 }
 
 /// The conditions of a filter.
