@@ -9,10 +9,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::stream;
-use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 
-use crate::body::{Body, BodyError};
+use crate::body::{self, Body, BodyError};
 
 /// How much a read from a spool returns at once.
 const READ: usize = 128 * 1024;
@@ -164,8 +164,9 @@ impl Spool {
         SpoolReader { spool: self.clone(), offset }
     }
 
-    /// The whole as a body, behind `head`.
+    /// The whole as a body of known length, behind `head`.
     pub fn body_after(&self, head: Bytes) -> Body {
+        let hint = SizeHint::with_exact(head.len() as u64 + self.len);
         let (first, spool) = ((!head.is_empty()).then_some(head), self.clone());
         let frames = stream::try_unfold((first, 0u64), move |(first, offset)| {
             let spool = spool.clone();
@@ -179,7 +180,7 @@ impl Spool {
                 Ok((!bytes.is_empty()).then(|| (Frame::data(bytes), (None, next))))
             }
         });
-        StreamBody::new(frames).boxed_unsync()
+        body::from_stream(frames, hint)
     }
 }
 
@@ -248,7 +249,9 @@ mod tests {
         spool.reader(1).take(1 << 20).read_to_end_bounded(&mut read);
         assert_eq!(read, expected.get(1..).unwrap_or_default());
 
-        let body = http_body_util::Limited::new(spool.body_after(Bytes::from_static(b"head")), 1 << 20);
+        let body = spool.body_after(Bytes::from_static(b"head"));
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(expected.len() as u64 + 4));
+        let body = http_body_util::Limited::new(body, 1 << 20);
         #[expect(clippy::disallowed_methods, reason = "limited above")]
         let whole = body.collect().await.unwrap().to_bytes();
         assert_eq!(whole, [b"head", &*expected].concat());
