@@ -13,7 +13,7 @@ pub enum ObjectFormat {
 
 impl ObjectFormat {
     /// Bytes of a name.
-    pub const fn len(self) -> usize {
+    pub const fn width(self) -> usize {
         match self {
             Self::Sha1 => 20,
             Self::Sha256 => 32,
@@ -45,7 +45,7 @@ impl Oid {
     /// The name of that many bytes: 20 or 32.
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
         let format =
-            [ObjectFormat::Sha1, ObjectFormat::Sha256].into_iter().find(|f| f.len() == name.len())?;
+            [ObjectFormat::Sha1, ObjectFormat::Sha256].into_iter().find(|f| f.width() == name.len())?;
         let mut bytes = [0; 32];
         bytes[..name.len()].copy_from_slice(name);
         Some(Self { format, bytes })
@@ -71,7 +71,7 @@ impl Oid {
 
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.format.len()]
+        &self.bytes[..self.format.width()]
     }
 
     /// Whether it is all zeros: no object.

@@ -245,9 +245,9 @@ mod tests {
             while !rest.is_empty() {
                 let (mut piece, after) = rest.split_at(cuts.next().unwrap().min(rest.len()));
                 while let Some(packet) = packets.next(&mut piece).unwrap() {
-                    match packet {
-                        Packet::Data(data) => seen.push(data.to_vec()),
-                        other => flushed |= other == Packet::Flush,
+                    flushed |= packet == Packet::Flush;
+                    if let Packet::Data(data) = packet {
+                        seen.push(data.to_vec());
                     }
                 }
                 rest = after;

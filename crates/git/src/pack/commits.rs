@@ -52,7 +52,7 @@ impl Commits {
     pub(crate) fn parents(&self, place: usize) -> impl Iterator<Item = Oid> {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
         let parents = &self.parents[start as usize..self.ends[place] as usize];
-        parents.chunks_exact(self.format.len()).filter_map(Oid::from_bytes)
+        parents.chunks_exact(self.format.width()).filter_map(Oid::from_bytes)
     }
 
     /// Whether the entry at that offset of the pack is a commit.
@@ -75,13 +75,13 @@ impl Commits {
             self.parents.extend_from_slice(parent.as_bytes());
         }
         let end = u32::try_from(self.parents.len()).ok();
-        let end = end.filter(|end| *end as usize <= self.max * PARENTS * self.format.len());
+        let end = end.filter(|end| *end as usize <= self.max * PARENTS * self.format.width());
         self.ends.push(end.ok_or(PackError::TooLarge("parents of commits"))?);
         self.names.extend_from_slice(name.as_bytes());
         self.offsets.push(offset);
         let place = u32::try_from(place).map_err(|_| PackError::TooLarge("commits"))?;
         let Self { names, by_name, hasher, format, .. } = self;
-        let name_of = |place: u32| &names[place as usize * format.len()..][..format.len()];
+        let name_of = |place: u32| &names[place as usize * format.width()..][..format.width()];
         let hash = |place: u32| hasher.hash_one(name_of(place));
         if by_name.find(hash(place), |other| name_of(*other) == name_of(place)).is_none() {
             by_name.insert_unique(hash(place), place, |other| hash(*other));
@@ -90,7 +90,7 @@ impl Commits {
     }
 
     fn name(&self, place: u32) -> &[u8] {
-        &self.names[place as usize * self.format.len()..][..self.format.len()]
+        &self.names[place as usize * self.format.width()..][..self.format.width()]
     }
 }
 
@@ -102,7 +102,7 @@ fn parents(content: &[u8], format: ObjectFormat) -> impl Iterator<Item = Oid> {
 }
 
 fn header(content: &mut &[u8], word: &[u8], format: ObjectFormat) -> Option<Oid> {
-    let (name, rest) = content.strip_prefix(word)?.split_at_checked(format.len() * 2)?;
+    let (name, rest) = content.strip_prefix(word)?.split_at_checked(format.width() * 2)?;
     *content = rest.strip_prefix(b"\n")?;
     Oid::from_hex(name)
 }

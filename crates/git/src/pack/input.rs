@@ -95,7 +95,7 @@ impl<R: Read> Input<R> {
 
     fn base_name(&mut self, format: ObjectFormat) -> Result<Oid, PackError> {
         let mut name = [0; 32];
-        let name = &mut name[..format.len()];
+        let name = &mut name[..format.width()];
         self.fill(name)?;
         Oid::from_bytes(name).ok_or(PackError::Malformed("a delta against no object"))
     }
@@ -107,9 +107,8 @@ impl<R: Read> Input<R> {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), PackError> {
-        self.reader.read_exact(bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => CUT,
-            _ => error.into(),
+        self.reader.read_exact(bytes).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::UnexpectedEof { CUT } else { error.into() }
         })?;
         self.offset += bytes.len() as u64;
         Ok(())
