@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     approvals::ApprovalsCommand,
     policy::{ExplainArgs, PolicyCommand},
-    sessions::{Filter, RawSide, ReplayArgs, SessionsCommand},
+    sessions::{Filter, RawSide, ReplayArgs, SessionsCommand, VerdictWord},
 };
 
 /// A gateway between agents or CI jobs and what they change: every request is authenticated, decided by
@@ -126,6 +126,12 @@ pub(crate) struct VerifyArgs {
     /// A store, `file:///directory` or `s3://bucket/prefix`, or a single bundle (`.lgr`); the one of the configuration
     #[arg(value_name = "STORE")]
     pub(crate) store: Option<String>,
+    /// Only this exchange, and the bundles that hold it
+    #[arg(long, value_name = "ID")]
+    pub(crate) exchange: Option<String>,
+    /// Only this session, and the bundles that hold it
+    #[arg(long, value_name = "ID", conflicts_with = "exchange")]
+    pub(crate) session: Option<String>,
     /// The configuration that names the store
     #[arg(short, long, value_name = "FILE", env = "LOCKGATE_CONFIG", default_value = "lockgate.yaml")]
     pub(crate) config: PathBuf,

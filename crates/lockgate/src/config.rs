@@ -29,10 +29,10 @@ pub(crate) use self::{
     error::ConfigError,
     issuer::Issuer,
     limits::Limits,
-    listen::{CertFiles, Listen, Tls},
+    listen::{Listen, Tls},
     recording::Recording,
     secret::read_text,
-    upstream::{Auth, Upstream},
+    upstream::Upstream,
 };
 
 /// A configuration is smaller than this.
@@ -53,6 +53,9 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
+    /// The name of this gateway, in recordings and to the control plane: `lockgate`.
+    #[serde(default = "name")]
+    pub(crate) name: scalar::Name,
     /// Where clients reach the gateway.
     #[serde(default)]
     pub(crate) listen: Listen,
@@ -80,6 +83,10 @@ pub(crate) struct File {
     /// What bounds time and memory.
     #[serde(default)]
     pub(crate) limits: Limits,
+}
+
+fn name() -> scalar::Name {
+    scalar::Name("lockgate".into())
 }
 
 fn data_dir() -> PathBuf {

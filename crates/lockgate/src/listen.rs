@@ -61,34 +61,33 @@ const H2_PREFACE: &[u8] = b"PRI";
 /// A pause after the system could not give a connection, for lack of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A bound socket, and all that its connections share.
+/// A bound socket.
 pub(crate) struct Listener {
     socket: TcpListener,
-    shared: Arc<Shared>,
+    tls: Option<watch::Receiver<TlsAcceptor>>,
+    limits: Limits,
 }
 
 struct Shared {
     service: Pipeline,
     ready: Ready,
-    /// The latest certificate; none: plain HTTP.
     tls: Option<watch::Receiver<TlsAcceptor>>,
     limits: Limits,
+    /// Says to each connection that it is to end.
     shutdown: CancellationToken,
 }
 
 impl Listener {
-    /// Binds the address. Connections wait until [`Listener::serve`].
+    /// Binds the address; with TLS by the latest of these acceptors, or plain. Connections wait until
+    /// [`Listener::serve`].
     pub(crate) async fn bind(
         address: SocketAddr,
-        service: Pipeline,
-        ready: Ready,
         tls: Option<watch::Receiver<TlsAcceptor>>,
         limits: Limits,
     ) -> Result<Self> {
         let socket =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-        let shutdown = CancellationToken::new();
-        Ok(Self { socket, shared: Arc::new(Shared { service, ready, tls, limits, shutdown }) })
+        Ok(Self { socket, tls, limits })
     }
 
     /// The address that is bound.
@@ -98,14 +97,16 @@ impl Listener {
 
     /// Serves until `shutdown`; then takes no more connections and requests, and gives those under way the
     /// configured time to end.
-    pub(crate) async fn serve(self, shutdown: CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.shared.limits.connections));
+    pub(crate) async fn serve(self, service: Pipeline, ready: Ready, shutdown: CancellationToken) {
+        let Self { socket, tls, limits } = self;
+        let (room, limit) = (Arc::new(Semaphore::new(limits.connections)), limits.shutdown.0);
+        let shared = Arc::new(Shared { service, ready, tls, limits, shutdown: shutdown.clone() });
         let connections = TaskTracker::new();
         loop {
             // Room first: who waits for it waits in the system's queue.
             let accepted = async {
                 let room = Arc::clone(&room).acquire_owned().await;
-                (self.socket.accept().await, room)
+                (socket.accept().await, room)
             };
             let (accepted, room) = tokio::select! {
                 accepted = accepted => accepted,
@@ -113,7 +114,7 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let shared = Arc::clone(&self.shared);
+                    let shared = Arc::clone(&shared);
                     connections.spawn(async move {
                         shared.connection(stream, peer).await;
                         drop(room);
@@ -125,10 +126,8 @@ impl Listener {
                 }
             }
         }
-        drop(self.socket);
-        self.shared.shutdown.cancel();
+        drop(socket);
         connections.close();
-        let limit = self.shared.limits.shutdown.0;
         if tokio::time::timeout(limit, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), ?limit, "requests under way are cut off");
         }

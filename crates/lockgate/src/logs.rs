@@ -7,9 +7,6 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 
 use crate::cli::LogFormat;
 
-/// What is logged where nothing else is asked for.
-pub(crate) const DEFAULT_FILTER: &str = "info";
-
 /// Starts the log, once per process.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<()> {
     let filter =

@@ -1,9 +1,64 @@
-//! lockgate, the binary.
+//! lockgate: the program. Configuration, listeners, command line, wiring; what is worth reusing is in the crates
+//! below it.
+
 mod certs;
 mod cli;
+mod commands;
 mod config;
 mod demo;
 mod listen;
 mod logs;
 mod output;
-fn main() {}
+mod people;
+mod recordings;
+mod recovered;
+mod serve;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{Cli, Command},
+    commands::Exit,
+};
+
+/// Many small buffers of many connections: this allocator keeps the resident memory low.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = cli.log.clone().unwrap_or_else(|| default_filter(&cli.command).to_owned());
+    let done = logs::start(&filter, cli.log_format).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(commands::run(cli.command));
+        // What still runs is of no use to anybody.
+        runtime.shutdown_background();
+        done
+    });
+    match done {
+        Ok(Exit::Ok) => ExitCode::SUCCESS,
+        Ok(Exit::Problem) => ExitCode::FAILURE,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Servers tell what they do; commands only what goes wrong.
+fn default_filter(command: &Command) -> &'static str {
+    match command {
+        Command::Up(_) | Command::Proxy(_) | Command::Control(_) => "info",
+        Command::Demo(args) if args.verbose => "info",
+        Command::Demo(_)
+        | Command::Config(_)
+        | Command::Policy(_)
+        | Command::Approvals(_)
+        | Command::Sessions(_)
+        | Command::Verify(_)
+        | Command::Completions { .. } => "error",
+    }
+}

@@ -38,6 +38,16 @@ macro_rules! say {
 }
 pub(crate) use say;
 
+/// Prints why a command failed, with its causes, to stderr.
+pub(crate) fn error(error: &anyhow::Error) {
+    let mut stderr = io::stderr().lock();
+    // There is nowhere left to say that it can't be said.
+    let _ = writeln!(stderr, "lockgate: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(stderr, "  because: {cause}");
+    }
+}
+
 /// Prints a value as JSON, indented.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     say!("{}", serde_json::to_string_pretty(value)?);

@@ -1,54 +1,74 @@
 //! The control plane, and how a proxy that runs apart reaches it.
 
-use std::{
-    collections::BTreeMap,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
+use lockgate_control::roles::{Role, RoleGroups};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{
     ConfigError,
-    scalar::{Address, HttpUrl, Name},
+    listen::Tls,
+    scalar::{Address, HttpUrl},
 };
 
 /// `control:`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Control {
-    /// Where people and proxies reach it; `127.0.0.1:8081`.
-    pub(crate) listen: Spanned<Address>,
-    /// Its certificate, and the authority that signs those of proxies. Needed beyond loopback.
-    pub(crate) tls: Option<ControlTls>,
-    /// How people call it, where that is not its address.
+    /// Where people on other machines reach it; nowhere. On this machine there is a socket in the data folder.
+    pub(crate) listen: Option<Spanned<Address>>,
+    /// TLS for them: `{ cert: file, key: file }` or `generated`. Needed beyond loopback.
+    pub(crate) tls: Option<Tls>,
+    /// The URL at which they reach it.
     pub(crate) public_url: Option<HttpUrl>,
-    /// Which groups of people may do what, by role: `viewer`, `approver`, `auditor`, `admin`.
-    pub(crate) roles: BTreeMap<String, Vec<String>>,
+    /// The authority of its certificate, for people's commands; the system's.
+    pub(crate) ca: Option<PathBuf>,
+    /// Where proxies reach it, for `lockgate control`.
+    pub(crate) proxies: Option<Proxies>,
+    /// What whoever can read the data folder may do.
+    pub(crate) operator: Operator,
+    /// Which groups of people may do what.
+    pub(crate) roles: RoleGroups,
 }
 
-/// `tls:` of a control plane.
+/// `proxies:`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ControlTls {
-    /// Its certificate and chain, in PEM.
+pub(crate) struct Proxies {
+    /// Address and port.
+    pub(crate) listen: Address,
+    /// The control plane's certificate and chain, in PEM.
     pub(crate) cert: PathBuf,
     /// Its private key.
     pub(crate) key: PathBuf,
     /// The authority of the proxies' certificates.
-    pub(crate) proxy_ca: PathBuf,
+    pub(crate) ca: PathBuf,
+}
+
+/// `operator:`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Operator {
+    /// Their roles: `[admin]`.
+    pub(crate) roles: Vec<Role>,
+    /// Their groups, for policies that name who approves; none.
+    pub(crate) groups: Vec<String>,
+}
+
+impl Default for Operator {
+    fn default() -> Self {
+        Self { roles: vec![Role::Admin], groups: Vec::new() }
+    }
 }
 
 /// `proxy:`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proxy {
-    /// Its name, for people; that of its certificate.
-    pub(crate) name: Spanned<Name>,
-    /// The control plane's URL.
+    /// The control plane's URL for proxies: `https://host:port`.
     pub(crate) control: HttpUrl,
-    /// Its certificate, signed by the control plane's `proxy_ca`.
+    /// Its certificate, signed by the control plane's `proxies.ca`.
     pub(crate) cert: PathBuf,
     /// Its private key.
     pub(crate) key: PathBuf,
@@ -56,25 +76,14 @@ pub(crate) struct Proxy {
     pub(crate) ca: Option<PathBuf>,
 }
 
-impl Default for Control {
-    fn default() -> Self {
-        let address = Address((Ipv4Addr::LOCALHOST, 8081).into());
-        let unknown = serde_saphyr::Location::UNKNOWN;
-        Self {
-            listen: Spanned { value: address, referenced: unknown, defined: unknown },
-            tls: None,
-            public_url: None,
-            roles: BTreeMap::new(),
-        }
-    }
-}
-
 impl Control {
     pub(crate) fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        if !self.listen.value.0.ip().is_loopback() && self.tls.is_none() {
-            let message = "the control plane speaks plain text on loopback only";
-            let error = ConfigError::new(path, message).at(self.listen.referenced);
-            return Err(error.hint("set `tls: { cert, key, proxy_ca }`"));
+        let Some(listen) = &self.listen else { return Ok(()) };
+        let plain = self.tls.as_ref().is_none_or(|tls| *tls == Tls::Off);
+        if plain && !listen.value.0.ip().is_loopback() {
+            let message = "tokens would cross the network readable: the control plane needs TLS here";
+            let error = ConfigError::new(path, message).at(listen.referenced);
+            return Err(error.hint("set `tls: generated` or `tls: { cert, key }`"));
         }
         Ok(())
     }

@@ -21,8 +21,6 @@ pub(crate) struct Recording {
     pub(crate) store: Option<String>,
     /// What an `s3://` URL does not say.
     pub(crate) s3: Option<Spanned<S3>>,
-    /// The name of this gateway in the recordings; the host's name.
-    pub(crate) name: Option<String>,
     /// A bundle is sealed and stored when it is this large; 8 MiB.
     pub(crate) bundle_size: Option<Size>,
     /// A bundle is sealed and stored when it is this old; 5 s.

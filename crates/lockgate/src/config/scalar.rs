@@ -51,7 +51,7 @@ pub(crate) struct Host(pub(crate) Authority);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address(pub(crate) SocketAddr);
 
-fn span(text: &str) -> Result<Span, String> {
+pub(crate) fn span(text: &str) -> Result<Span, String> {
     let wrong = || {
         format!("`{text}` is not a time: write a number and a unit, as in `500ms`, `10s`, `15m`, `1h`, `90d`")
     };

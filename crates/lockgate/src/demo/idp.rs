@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use lockgate_core::body::{self, Body};
 use serde_json::{Value, json};
 
-use super::http::Server;
+use super::{http::Server, world::AGENT};
 
 /// Whom the tokens are for.
 pub(super) const AUDIENCE: &str = "lockgate";
@@ -75,7 +75,7 @@ fn answer(signer: &Signer, request: &Request<Incoming>) -> Result<Response<Body>
         "/token" => {
             // A run may name itself; everybody on this machine may have a token of the demo.
             let run = request.uri().query().unwrap_or("by-hand");
-            let token = signer.sign(&issuer, super::AGENT, run)?;
+            let token = signer.sign(&issuer, AGENT, run)?;
             json!({ "access_token": token, "token_type": "Bearer", "expires_in": LIFETIME })
         }
         _ => {
@@ -102,7 +102,7 @@ impl Signer {
         let now = Timestamp::now().as_second();
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": KEY });
         let claims = json!({
-            "iss": issuer, "aud": AUDIENCE, "sub": subject, "jti": run,
+            "iss": issuer, "aud": AUDIENCE, "sub": subject, "jti": run, "team": "agents",
             "iat": now, "nbf": now, "exp": now + LIFETIME,
         });
         let message = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));

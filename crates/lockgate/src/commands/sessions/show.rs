@@ -1,0 +1,122 @@
+//! `lockgate sessions show`: a session with its exchanges, or an exchange with what its recording says.
+
+use anyhow::{Context as _, Result, bail};
+use lockgate_control::model::{EntryFilter, PageRequest};
+use lockgate_core::index::Entry;
+use lockgate_git::report::{PushDescription, PushResult};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{super::pushes, print_entries};
+use crate::{
+    cli::Reach,
+    output::{self, plain, say},
+    people::{self, Person},
+    recordings::Transcript,
+};
+
+/// How many exchanges of a session are shown.
+const SHOWN: u32 = 1000;
+
+pub(super) async fn run(id: &str, reach: &Reach) -> Result<()> {
+    let person = Person::connect(reach)?;
+    match Uuid::parse_str(id) {
+        // A session's id is the same digits without the dashes.
+        Ok(exchange) if id.contains('-') => show_exchange(&person, exchange, reach.json).await,
+        Ok(_) | Err(_) => show_session(&person, id, reach.json).await,
+    }
+}
+
+async fn show_session(person: &Person, id: &str, json: bool) -> Result<()> {
+    let filter = EntryFilter { session: Some(id.to_owned()), ..EntryFilter::default() };
+    let page = person.client.entries(&filter, &PageRequest::first(SHOWN)).await;
+    let mut page = page.map_err(|error| person.explain(error))?;
+    page.items.reverse();
+    if json {
+        return output::json(&page.items);
+    }
+    let (Some(first), Some(last)) = (page.items.first(), page.items.last()) else {
+        bail!("there is no session {id}");
+    };
+    say!("session    {id}");
+    say!("who        {}:{}", first.issuer, first.subject);
+    say!("from       {} to {}", people::micros(first.started), people::micros(last.ended));
+    say!("");
+    print_entries(&page, "it has no exchanges");
+    Ok(())
+}
+
+async fn show_exchange(person: &Person, exchange: Uuid, json: bool) -> Result<()> {
+    let entry = person.client.entry(&exchange.to_string()).await;
+    let entry = entry.map_err(|error| person.explain(error))?;
+    let bundles: Vec<_> = entry.bundles.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    let transcript = pushes::read(&person.archive()?, exchange, &bundles, |it| it.closed.is_some()).await?;
+    let transcript = transcript.context("its recording is not in the store")?;
+    let push = if pushes::is_push(&transcript) { Some(pushes::describe(&transcript).await?) } else { None };
+    if json {
+        let mut value = json!({ "entry": entry, "approvals": transcript.approvals });
+        value["verdict"] = transcript.verdict.clone();
+        if let Some((push, _)) = &push {
+            value["content"] = pushes::commits(push);
+        }
+        return output::json(&value);
+    }
+    print(&entry, &transcript);
+    if let Some((push, result)) = &push {
+        print_updates(push, result.as_ref(), &transcript.verdict);
+        pushes::print_commits(push);
+    }
+    Ok(())
+}
+
+fn print(entry: &Entry, transcript: &Transcript) {
+    let seconds = entry.ended.saturating_sub(entry.started) as f64 / 1e6;
+    say!("exchange   {}", entry.exchange);
+    say!("session    {}", entry.session);
+    say!("who        {}:{}", entry.issuer, entry.subject);
+    say!("from       {}", transcript.opened.peer);
+    say!("upstream   {} ({})", entry.upstream, entry.protocol);
+    if let Some(head) = &transcript.request {
+        say!("request    {} {}", head.method, plain(&head.target));
+    }
+    say!("began      {}, took {seconds:.3} s", people::micros(entry.started));
+    let rules = if entry.rules.is_empty() { "the default".to_owned() } else { entry.rules.join(", ") };
+    say!("verdict    {}, by {rules}", entry.verdict);
+    for approval in &transcript.approvals {
+        let text = |name: &str| approval[name].as_str().unwrap_or_default().to_owned();
+        let by: Vec<_> = approval["by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let by = if by.is_empty() { String::new() } else { format!(", by {}", by.join(", ")) };
+        say!("approval   {} {}{by}", text("id"), text("state"));
+    }
+    let forwarded = match transcript.forwarded {
+        Some(at) => format!("after {:.3} s", at.as_secs_f64()),
+        None => "no: the upstream never saw it".into(),
+    };
+    say!("forwarded  {forwarded}");
+    say!("outcome    {}, status {}", entry.outcome, entry.status);
+    say!("bytes      {} from the client, {} to it", entry.bytes_in, entry.bytes_out);
+    say!("recorded   in {}", entry.bundles.join(", "));
+}
+
+fn print_updates(push: &PushDescription, result: Option<&PushResult>, verdict: &Value) {
+    say!("updates");
+    for (index, command) in push.request.commands.iter().enumerate() {
+        let short = |oid: &dyn std::fmt::Display| oid.to_string().chars().take(12).collect::<String>();
+        let ground = &verdict["grounds"]["accesses"][index];
+        let effect = ground["effect"].as_str().unwrap_or("not decided");
+        let outcome = result.and_then(|result| result.refs.iter().find(|it| it.name == command.name));
+        let outcome = match outcome {
+            Some(told) => match &told.refused {
+                Some(reason) => format!("rejected: {}", plain(reason)),
+                None => "done".into(),
+            },
+            None => "no answer".into(),
+        };
+        say!(
+            "  {}  {}..{}  {effect}  {outcome}",
+            plain(&command.name),
+            short(&command.old),
+            short(&command.new)
+        );
+    }
+}

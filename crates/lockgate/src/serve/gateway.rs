@@ -1,0 +1,86 @@
+//! A gateway that serves.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use lockgate_control::client::{ControlClient, PolicyWatch};
+use lockgate_core::{index::Index, policy::PolicyHandle};
+use lockgate_recording::Recorder;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Reload, front::Front};
+use crate::{
+    config::Config,
+    recovered,
+    wiring::{self, Asked, Built},
+};
+
+/// How long the index may take for its last entries.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
+/// A gateway that serves, until it is stopped.
+pub(super) struct Gateway {
+    url: String,
+    reload: Reload,
+    client: ControlClient,
+    recorder: Recorder,
+    closing: TaskTracker,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+    limit: Duration,
+    _policy: PolicyWatch,
+}
+
+impl Gateway {
+    /// Starts it. The last good policy is kept in `last_good`, for a control plane that may be away.
+    pub(super) async fn start(
+        config: &Config,
+        front: Front,
+        client: ControlClient,
+        last_good: Option<&Path>,
+    ) -> Result<Self> {
+        let policy = PolicyHandle::new();
+        let watch = client.watch_policy(policy.clone(), &wiring::schemas(), last_good);
+        let index: Arc<dyn Index> = Arc::new(client.clone());
+        let asked = Asked { approvals: Arc::new(client.clone()), index: Arc::clone(&index), policy };
+        let built = wiring::gateway(config, &config.file.name.0, asked).await?;
+        let Built { pipeline, ready, recorder, closing, archive, recovered } = built;
+        tokio::spawn(recovered::index(recovered, recorder.clone(), archive, index));
+        let (url, shutdown) = (front.url(), CancellationToken::new());
+        // Where there is a policy, nobody is refused for its being late.
+        if tokio::time::timeout(FLUSH_WITHIN, watch.ready()).await.is_err() {
+            tracing::warn!("there is no policy: every request is refused until one is published");
+        }
+        let serving = tokio::spawn(front.listener.serve(pipeline, ready, shutdown.clone()));
+        announce(config, &url);
+        let limit = config.file.limits.shutdown.0;
+        let reload = front.reload;
+        Ok(Self { url, reload, client, recorder, closing, shutdown, serving, limit, _policy: watch })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn reload(&self) -> Reload {
+        Arc::clone(&self.reload)
+    }
+
+    /// Ends it: no new requests, those under way to their end, what they were recorded and indexed.
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        // It panics in no case of its own; what is recorded is saved whatever happened.
+        let _ = self.serving.await;
+        wiring::close(&self.recorder, &self.closing, self.limit).await;
+        self.client.flush(FLUSH_WITHIN).await;
+    }
+}
+
+fn announce(config: &Config, url: &str) {
+    tracing::info!(url, version = env!("CARGO_PKG_VERSION"), "the gateway serves");
+    for upstream in &config.file.upstreams {
+        let (name, kind) = (&upstream.name.value.0, &upstream.kind.value);
+        tracing::info!(upstream = name, at = format!("{url}/{kind}/{name}/"), "reached");
+    }
+}

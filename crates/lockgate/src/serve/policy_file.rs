@@ -1,0 +1,74 @@
+//! The policy's file: published at the start, and again whenever it changes. One that can't be used changes
+//! nothing: the last good policy stays in force.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Result, bail};
+use lockgate_control::{
+    operator::Operator,
+    server::{Control, PublishError},
+};
+use lockgate_core::principal::Principal;
+
+use super::Reload;
+use crate::{config::read_text, wiring::Chain};
+
+/// A policy is smaller than this.
+pub(crate) const POLICY_MAX: u64 = 1 << 20;
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A policy's file that was published.
+pub(super) struct PolicyFile {
+    control: Control,
+    path: PathBuf,
+    by: Principal,
+    text: String,
+}
+
+impl PolicyFile {
+    /// Publishes the file.
+    pub(super) async fn publish(control: Control, path: PathBuf, operator: Operator) -> Result<Self> {
+        let text = read_text(&path, POLICY_MAX)?;
+        let file = Self { control, path, by: operator.principal(), text };
+        match file.put(file.text.clone()).await {
+            Ok(()) => Ok(file),
+            Err(PublishError::Refused(errors)) => {
+                let lines = errors.iter().map(|error| format!("{}:{error}", file.path.display()));
+                bail!("the policy is refused:\n{}", lines.collect::<Vec<_>>().join("\n"));
+            }
+            Err(error @ PublishError::Store(_)) => Err(error.into()),
+        }
+    }
+
+    /// Publishes each change of the file.
+    pub(super) async fn watch(mut self, reload: Reload) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = reload.notified() => {}
+            }
+            match read_text(&self.path, POLICY_MAX) {
+                Ok(text) if text == self.text => {}
+                Ok(text) => {
+                    // Told once, whether it is good or not.
+                    self.text.clone_from(&text);
+                    if let Err(error) = self.put(text).await {
+                        let file = self.path.display().to_string();
+                        tracing::error!(file, error = %Chain(&error), "the policy in force stays as it was");
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(error = format!("{error:#}"), "the policy's file can't be read")
+                }
+            }
+        }
+    }
+
+    async fn put(&self, text: String) -> Result<(), PublishError> {
+        let comment = format!("from {}", self.path.display());
+        let published = self.control.publish(text, self.by.clone(), comment).await?;
+        tracing::info!(version = published.version, file = %self.path.display(), "the policy is in force");
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! Puts the parts together: from a configuration to a gateway that serves. The only place that knows every
+//! protocol.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use lockgate_core::{
+    access::Schema,
+    approval::Approvals,
+    authn::Authenticator,
+    client::Client,
+    exchange::Evidence,
+    index::Index,
+    layers::{Target, mask::Mask},
+    pipeline::{self, Gateway, Pipeline},
+    policy::PolicyHandle,
+    protocol::Protocol,
+    spool::Spools,
+    upstream::Auth,
+};
+use lockgate_detect::{RuleSet, TagKey};
+use lockgate_git::Git;
+use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, open_store};
+use tokio_util::task::TaskTracker;
+
+use crate::{config::Config, listen::Ready};
+
+/// Every protocol that this binary speaks: one line each.
+pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
+    vec![Arc::new(Git::new(lockgate_git::Config::default()))]
+}
+
+/// The names that a policy may use.
+pub(crate) fn schemas() -> Vec<&'static Schema> {
+    protocols().iter().map(|protocol| protocol.schema()).collect()
+}
+
+/// The kinds of upstreams that a configuration may name.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    schemas().iter().map(|schema| schema.protocol).collect()
+}
+
+/// Whom a gateway asks besides itself.
+pub(crate) struct Asked {
+    /// For approvals.
+    pub(crate) approvals: Arc<dyn Approvals>,
+    /// To keep the index.
+    pub(crate) index: Arc<dyn Index>,
+    /// The policy in force.
+    pub(crate) policy: PolicyHandle,
+}
+
+/// A gateway that was put together.
+pub(crate) struct Built {
+    /// What answers requests.
+    pub(crate) pipeline: Pipeline,
+    /// Whether it can.
+    pub(crate) ready: Ready,
+    /// What records them.
+    pub(crate) recorder: Recorder,
+    /// What still has to be written.
+    pub(crate) closing: TaskTracker,
+    /// Where the recordings are.
+    pub(crate) archive: Archive,
+    /// What a crash had left.
+    pub(crate) recovered: Recovered,
+}
+
+/// Builds a gateway.
+pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result<Built> {
+    let limits = &config.file.limits;
+    let data = config.data_dir();
+    private_folder(&data)?;
+    let targets = targets(config)?;
+    let authenticator = authenticator(config)?;
+    let (recorder, recovered) = recorder(config, name).await?;
+    let closing = TaskTracker::new();
+    let evidence = Evidence { recorder: recorder.clone(), index: asked.index, closing: closing.clone() };
+    let mask = Mask::new(RuleSet::builtin(), tag_key(&data.join("mask.key"))?, &targets)?;
+    let spools = Spools { dir: data.join("pushes"), memory: limits.push_memory.bytes(), max: limits.push.0 };
+    private_folder(&spools.dir)?;
+    let warmed = authenticator.clone();
+    tokio::spawn(async move { warmed.warm().await });
+    let ready = ready(asked.policy.clone(), recorder.clone());
+    let pipeline = pipeline::build(Gateway {
+        targets,
+        authenticator,
+        policy: asked.policy,
+        approvals: asked.approvals,
+        evidence,
+        spools,
+        mask,
+        client_idle: limits.client_idle.0,
+        orphan: limits.orphan.0,
+    });
+    Ok(Built { pipeline, ready, recorder, closing, archive: archive(config)?, recovered })
+}
+
+/// Verifies the tokens of the configured issuers.
+pub(crate) fn authenticator(config: &Config) -> Result<Authenticator> {
+    let issuers = config.file.issuers.iter().map(|issuer| issuer.resolve(&config.base));
+    Ok(Authenticator::new(issuers.collect::<Result<_>>()?)?)
+}
+
+/// Where the recordings are.
+pub(crate) fn archive(config: &Config) -> Result<Archive> {
+    let recording = &config.file.recording;
+    let (store, prefix) = open_store(&recording.url(&config.data_dir())?, &recording.options(&config.base)?)?;
+    Ok(Archive::new(store, prefix))
+}
+
+/// The upstreams with their protocols and connections. Says of each that is only recorded that it is.
+pub(crate) fn targets(config: &Config) -> Result<Vec<Arc<Target>>> {
+    let protocols: BTreeMap<_, _> =
+        protocols().into_iter().map(|protocol| (protocol.schema().protocol, protocol)).collect();
+    if config.file.upstreams.is_empty() {
+        bail!(config.error("`upstreams` is empty: there is nothing to be a gateway to"));
+    }
+    let mut targets = Vec::new();
+    for entry in &config.file.upstreams {
+        let upstream = Arc::new(entry.resolve(&config.base)?);
+        let protocol = protocols.get(upstream.kind.as_str()).context("the kind was checked")?;
+        if upstream.auth == Auth::Passthrough {
+            tracing::warn!(
+                upstream = upstream.name,
+                "`auth: passthrough`: callers are not authenticated here, their own credentials go on to \
+                 the upstream"
+            );
+        }
+        let client = Client::new(&upstream, config.file.limits.timeouts())
+            .with_context(|| format!("upstream {}", upstream.name))?;
+        targets.push(Arc::new(Target { upstream, protocol: Arc::clone(protocol), client }));
+    }
+    Ok(targets)
+}
+
+async fn recorder(config: &Config, name: &str) -> Result<(Recorder, Recovered)> {
+    let recording = &config.file.recording;
+    let data = config.data_dir();
+    let (store, prefix) = open_store(&recording.url(&data)?, &recording.options(&config.base)?)?;
+    let mut settings = RecorderConfig::new(data.join("spool"), store, prefix, name);
+    if let Some(size) = recording.bundle_size {
+        settings.bundle_max_bytes = size.0;
+    }
+    if let Some(age) = recording.bundle_age {
+        settings.bundle_max_age = age.0;
+    }
+    if let Some(size) = recording.spool {
+        settings.spool_max_bytes = size.0;
+    }
+    let (recorder, recovered) = Recorder::open(settings).await?;
+    for file in &recovered.unreadable {
+        tracing::error!(file = %file.display(), "a file of the spool is no bundle; it was set aside");
+    }
+    Ok((recorder, recovered))
+}
+
+fn ready(policy: PolicyHandle, recorder: Recorder) -> Ready {
+    Arc::new(move || {
+        if policy.current().is_none() {
+            return Err("there is no policy yet, so that every request is refused".into());
+        }
+        match recorder.status() {
+            Status::Ok | Status::Delayed { .. } => Ok(()),
+            Status::Failing { reason } => Err(format!("nothing can be recorded: {reason}")),
+            Status::Closed => Err("the gateway is ending".into()),
+        }
+    })
+}
+
+/// Ends a gateway: what is under way was ended before, what is recorded is brought to safety now.
+pub(crate) async fn close(recorder: &Recorder, closing: &TaskTracker, limit: Duration) {
+    closing.close();
+    if tokio::time::timeout(limit, closing.wait()).await.is_err() {
+        tracing::warn!(exchanges = closing.len(), ?limit, "exchanges under way are cut off");
+    }
+    match recorder.close().await {
+        Ok(()) => tracing::info!("everything recorded is in the store"),
+        Err(error) => tracing::warn!(error = %Chain(&error), "the rest of the recording waits in the spool"),
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// A folder that only its owner can look into.
+pub(crate) fn private_folder(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// The key of the tags that stand in the place of masked secrets; made at first, so that tags stay comparable.
+fn tag_key(path: &Path) -> Result<TagKey> {
+    let context = || format!("cannot use {}", path.display());
+    let mut key = [0; 32];
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            aws_lc_rs::rand::fill(&mut key).context("the system gives no random bytes")?;
+            file.write_all(&key).and_then(|()| file.sync_all()).with_context(context)?;
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::File::open(path).and_then(|mut file| file.read_exact(&mut key)).with_context(context)?;
+        }
+        Err(error) => return Err(error).with_context(context),
+    }
+    Ok(TagKey::new(&key))
+}

@@ -1,0 +1,153 @@
+//! The command line: what it says when something is wrong, and what people search.
+
+use anyhow::Result;
+use lockgate_testkit::Lockgate;
+
+use crate::world::{POLICY, World};
+
+fn gate() -> Result<Lockgate> {
+    Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))
+}
+
+#[test]
+fn config_errors_name_line_and_column() -> Result<()> {
+    let gate = gate()?;
+    let cases = [
+        ("", "empty"),
+        ("listn: {}\n", ":1:1"),
+        ("listen: { address: 127.0.0.1:0 }\nupstreams: 3\n", ":2:"),
+        ("upstreams:\n- { name: a, kind: svn, url: http://h/ }\n", "svn"),
+        ("upstreams:\n- { name: a, kind: git, url: ftp://h/ }\n", ":2:"),
+        ("listen: { address: \"0.0.0.0:80\" }\n", "tls"),
+    ];
+    for (config, part) in cases {
+        gate.configure(config)?;
+        for command in [["config", "check"].as_slice(), &["up", "--config"]] {
+            let said = gate.run(&[command, &["lockgate.yaml"]].concat())?;
+            assert_eq!(said.status.code(), Some(1), "{config:?}: {}{}", said.stdout, said.stderr);
+            assert!(said.stderr.contains(part), "{part} in {}", said.stderr);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn policies_are_checked_and_explained() -> Result<()> {
+    let gate = gate()?;
+    let write = |text: &str| std::fs::write(gate.folder().join("policy.yaml"), text);
+    write(POLICY)?;
+    let said = gate.run(&["policy", "check", "policy.yaml"])?;
+    assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
+    let explained = gate.run(&[
+        "policy",
+        "explain",
+        "policy.yaml",
+        "--who",
+        "agents",
+        "git",
+        "action=push",
+        "repository=team/app",
+        "ref=refs/heads/main",
+        "change=update",
+        "kind=branch",
+    ])?;
+    assert!(
+        explained.stdout.contains("require_approval") && explained.stdout.contains("production"),
+        "{explained:?}"
+    );
+    for (wrong, part) in [
+        ("version: 1\nrules:\n- { id: a, match: { git: { acton: push } }, decide: allow }\n", ":3:"),
+        ("version: 1\nrules:\n- { id: a, match: { git: { action: psh } }, decide: allow }\n", "push"),
+        ("version: one\n", ":1:"),
+        ("", "empty"),
+        (
+            &format!(
+                "{POLICY}tests:\n- {{ who: agents, git: {{ action: push, repository: team/a, ref: refs/heads/x }}, expect: {{ decide: deny }} }}\n"
+            ),
+            "allow",
+        ),
+    ] {
+        write(wrong)?;
+        let said = gate.run(&["policy", "check", "policy.yaml"])?;
+        assert_eq!(said.status.code(), Some(1), "{wrong:?}: {}{}", said.stdout, said.stderr);
+        assert!(
+            (said.stdout.clone() + &said.stderr).contains(part),
+            "{part} in {}{}",
+            said.stdout,
+            said.stderr
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_newcomer_finds_help() -> Result<()> {
+    let gate = gate()?;
+    let help = gate.run(&["--help"])?;
+    for word in ["demo", "up", "approvals", "sessions", "verify", "Examples"] {
+        assert!(help.stdout.contains(word), "{word} in {}", help.stdout);
+    }
+    assert_eq!(gate.run(&["nonsense"])?.status.code(), Some(2));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(gate.run(&["completions", shell])?.stdout.contains("lockgate"), "{shell}");
+    }
+    Ok(())
+}
+
+#[test]
+fn exchanges_are_found_by_who_what_and_when() -> Result<()> {
+    let mut world = World::start()?;
+    world.repo("team/one")?;
+    world.repo("team/two")?;
+    for (who, repo) in [("ada", "team/one"), ("bob", "team/two")] {
+        let git = world.git(who)?;
+        let work = world.work(&git, repo)?;
+        git.commit(&work, "a", who)?;
+        git.ok(&work, &["push", "origin", &format!("HEAD:refs/heads/{who}")])?;
+    }
+    let push = |filter: &[&str]| world.exchanges(&[&["--action", "push"], filter].concat(), 1);
+    let ada = &push(&["--principal", "ada"])?[0];
+    assert_eq!(ada["accesses"][0]["resource"], "team/one");
+    assert_eq!(push(&["--repository", "team/two"])?[0]["subject"], "bob");
+    assert_eq!(push(&["--ref", "refs/heads/ada"])?[0]["subject"], "ada");
+    world
+        .exchanges(&["--action", "push", "--upstream", "forge", "--verdict", "permit", "--since", "1h"], 2)?;
+    world.exchanges(&["--action", "push", "--until", "2020-01-01T00:00:00Z"], 0)?;
+    world.exchanges(&["--action", "push", "--upstream", "elsewhere"], 0)?;
+    let sessions = world.json(&["sessions", "list"])?;
+    assert!(sessions.as_array().is_some_and(|list| list.len() >= 2), "{sessions}");
+    let exchange = ada["exchange"].as_str().unwrap_or_default();
+    let raw = world.run(&["sessions", "replay", exchange, "--raw", "request"])?;
+    assert!(raw.stdout.contains("refs/heads/ada"), "{raw:?}");
+
+    // One changed byte in one bundle is found, and where it is.
+    world.stop_and_verify()?;
+    let bundle = bundles(&world.gate.folder().join("data/recordings"))?.pop().expect("a bundle");
+    let mut bytes = std::fs::read(&bundle)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&bundle, bytes)?;
+    let found = world.run(&["verify"])?;
+    assert_eq!(found.status.code(), Some(1), "{}{}", found.stdout, found.stderr);
+    let name = bundle.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    assert!(
+        (found.stdout.clone() + &found.stderr).contains(&name),
+        "{name} in {}{}",
+        found.stdout,
+        found.stderr
+    );
+    Ok(())
+}
+
+fn bundles(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(bundles(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "lgr") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

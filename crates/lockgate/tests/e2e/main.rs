@@ -1,0 +1,13 @@
+//! The binary, end to end: unmodified git through a real gateway to a real Git server.
+
+mod apart;
+mod authn;
+mod bad_input;
+mod cli;
+mod crash;
+mod demo;
+mod fetch;
+mod hold;
+mod push;
+mod s3;
+mod world;
