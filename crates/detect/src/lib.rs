@@ -31,15 +31,17 @@ mod finding;
 mod known;
 mod mask;
 mod rules;
+mod scan;
 mod sink;
 mod structure;
 mod tag;
 
 pub use self::adapt::{MaskBody, MaskStream};
-pub use self::finding::Finding;
+pub use self::finding::{Finding, Wrapping};
 pub use self::known::{KnownError, KnownValues, MIN_VALUE};
 pub use self::mask::{MaskOptions, Masker, Placeholder};
 pub use self::rules::{Class, RuleError, RuleInfo, RuleSet, entropy, expand_sample};
+pub use self::scan::{ScanOptions, Scanner};
 pub use self::sink::{Discard, Input, Piece, Sink};
 pub use self::structure::{Encoding, JsonMasker, PlaceError, Places, StructureError, YamlMasker};
 pub use self::tag::{Tag, TagKey};

@@ -93,6 +93,7 @@ impl Engine {
             line: self.lines + 1,
             tag: Some(*tag),
             entropy: *entropy,
+            within: None,
         };
         self.skew += length;
         self.lines += lines;

@@ -232,6 +232,11 @@ pub(crate) struct Replacement<'a> {
 }
 
 impl Masker {
+    /// A fresh masker on the same rules, values, key and options.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(&self.rules, &self.known, &self.key, self.options)
+    }
+
     pub(crate) fn key(&self) -> &TagKey {
         &self.key
     }

@@ -134,7 +134,15 @@ impl Engine {
         self.found += 1;
         if self.findings.len() < context.options.findings {
             let Found { rule, tag, entropy, .. } = best;
-            self.findings.push(Finding { rule, offset: raw_start, length, line: region.line, tag, entropy });
+            self.findings.push(Finding {
+                rule,
+                offset: raw_start,
+                length,
+                line: region.line,
+                tag,
+                entropy,
+                within: None,
+            });
         }
     }
 

@@ -1,0 +1,97 @@
+//! Runs of base64 in a text, of either alphabet, also wrapped into lines.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+
+use super::Nested;
+use crate::finding::{Finding, Wrapping};
+
+/// Shorter runs hold no secret worth the decoding.
+const MIN_RUN: u64 = 24;
+
+/// A line of wrapped base64 is at least this long.
+const MIN_LINE: u64 = 60;
+
+const BLOCK: usize = 4096;
+
+const DECODER: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+#[derive(Debug, Default)]
+pub(super) struct Base64Runs {
+    /// Characters of the run that are not decoded yet.
+    block: Vec<u8>,
+    length: u64,
+    start: u64,
+    offset: u64,
+}
+
+impl Base64Runs {
+    pub(super) fn take(&mut self, mut text: &[u8], nested: &mut Nested, findings: &mut Vec<Finding>) {
+        while let Some(&first) = text.first() {
+            let run = text.iter().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count();
+            if run == 0 {
+                if !(matches!(first, b'\n' | b'\r') && self.length >= MIN_LINE && self.length % 4 == 0) {
+                    self.finish(nested, findings);
+                }
+                text = &text[1..];
+                self.offset += 1;
+                continue;
+            }
+            if self.length == 0 {
+                self.start = self.offset;
+            }
+            let part = run.min(BLOCK - self.block.len());
+            self.block.extend(text[..part].iter().map(|&byte| VALUES[usize::from(byte)]));
+            self.length += part as u64;
+            self.offset += part as u64;
+            text = &text[part..];
+            if self.block.len() == BLOCK {
+                self.decode(nested);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, nested: &mut Nested, findings: &mut Vec<Finding>) {
+        if self.length >= MIN_RUN {
+            self.decode(nested);
+            nested.conclude(self.start, Wrapping::Base64, findings);
+        }
+        self.block.clear();
+        self.length = 0;
+    }
+
+    fn decode(&mut self, nested: &mut Nested) {
+        let whole = self.block.len() / 4 * 4;
+        if let Ok(decoded) = DECODER.decode(&self.block[..whole]) {
+            nested.take(&decoded);
+        }
+        // The last two or three characters make one or two bytes more.
+        if let Some(rest) = self.block.get(whole..).filter(|rest| rest.len() > 1) {
+            let mut padded = rest.to_vec();
+            padded.resize(4, b'=');
+            if let Ok(decoded) = DECODER.decode(&padded) {
+                nested.take(&decoded);
+            }
+        }
+        self.block.clear();
+    }
+}
+
+/// The character of the standard alphabet that a byte stands for, or zero.
+const VALUES: [u8; 256] = {
+    let mut values = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let character = byte as u8;
+        values[byte] = match character {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => character,
+            b'-' => b'+',
+            b'_' => b'/',
+            _ => 0,
+        };
+        byte += 1;
+    }
+    values
+};
