@@ -151,7 +151,10 @@ fn user() -> &'static str {
 }
 
 /// A program by its name; Debian keeps servers in a folder that is not on everyone's PATH.
-pub(crate) fn program(name: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not installed.
+pub fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());

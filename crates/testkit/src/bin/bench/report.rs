@@ -38,12 +38,15 @@ impl Report {
             (Work::Push, format!("push of {objects} objects")),
             (Work::Bulk, format!("push of {bulk} MB")),
         ];
-        let mut rows = Vec::new();
-        for (work, name) in &works {
-            rows.push(row(name, &bench.samples, *work, |sample| sample.wall));
-            rows.push(row("— CPU of the proxy", &bench.samples, *work, |sample| sample.processor));
-        }
-        let clone = |subject| median(&bench.samples, Work::Clone, subject, |sample| sample.wall);
+        let rows = works.iter().flat_map(|(work, name)| {
+            let wall = |subject| values(&bench.samples, *work, subject, |sample| sample.wall);
+            // The kernel counts processor time in hundredths: a mean says more than a median.
+            let processor =
+                |subject| vec![mean(&values(&bench.samples, *work, subject, |sample| sample.processor))];
+            [row(name, wall), row("— processor time of the proxy", processor)]
+        });
+        let rows = rows.collect();
+        let clone = |subject| middle(&values(&bench.samples, Work::Clone, subject, |sample| sample.wall));
         let goals = vec![
             Goal {
                 what: "clone: lockgate / nginx".into(),
@@ -75,29 +78,14 @@ impl Goal {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# Clone and push, side by side\n")?;
-        writeln!(
-            f,
-            "Written by `{}`. Medians of interleaved rounds in one run; the slowest and the",
-            self.command
-        )?;
-        writeln!(
-            f,
-            "fastest in brackets. The server is `git http-backend` behind nginx and fcgiwrap, the same for"
-        )?;
-        writeln!(
-            f,
-            "all; *nginx* is a second nginx in front of it, unbuffered; *lockgate* authenticates, decides,"
-        )?;
-        writeln!(f, "and records everything. Plain HTTP on loopback, {}.\n", self.machine)?;
-        writeln!(f, "| seconds | direct | nginx | lockgate | lockgate / nginx |")?;
-        writeln!(f, "|---|---|---|---|---|")?;
-        for row in &self.rows {
+        let Self { command, machine, rows, goals } = self;
+        writeln!(f, "# Clone and push, side by side\n\nWritten by `{command}`.\n\n{METHOD}\n\n{machine}.\n")?;
+        writeln!(f, "| seconds | direct | nginx | lockgate | lockgate / nginx |\n|---|---|---|---|---|")?;
+        for row in rows {
             writeln!(f, "{row}")?;
         }
-        writeln!(f, "\n| goal | found | at most | |")?;
-        writeln!(f, "|---|---|---|---|")?;
-        for goal in &self.goals {
+        writeln!(f, "\n| goal | found | at most | |\n|---|---|---|---|")?;
+        for goal in goals {
             let met = if goal.is_met() { "met" } else { "**missed**" };
             writeln!(f, "| {} | {:.2} | {:.2} | {met} |", goal.what, goal.found, goal.limit)?;
         }
@@ -105,24 +93,29 @@ impl fmt::Display for Report {
     }
 }
 
-fn row(name: &str, samples: &[Sample], work: Work, value: impl Fn(&Sample) -> Duration + Copy) -> String {
-    let cells = SUBJECTS.map(|subject| cell(&values(samples, work, subject, value)));
-    let ratio =
-        median(samples, work, Subject::Lockgate, value) / median(samples, work, Subject::Nginx, value);
-    format!("| {name} | {} | {ratio:.2} |", cells.join(" | "))
+const METHOD: &str = "\
+Medians of interleaved rounds in one run, the fastest and the slowest in brackets; processor times are means.
+The server is `git http-backend` behind nginx and fcgiwrap, the same for all; *nginx* is a second nginx in
+front of it, a plain unbuffered reverse proxy; *lockgate* authenticates, decides and records everything. Plain
+HTTP on loopback; the big push is measured once.";
+
+/// One line of the table, from the sorted values of each subject.
+fn row(name: &str, values: impl Fn(Subject) -> Vec<f64>) -> String {
+    let cells = SUBJECTS.map(|subject| cell(&values(subject)));
+    let ratio = middle(&values(Subject::Lockgate)) / middle(&values(Subject::Nginx));
+    let ratio = if ratio.is_finite() { format!("{ratio:.2}") } else { NONE.into() };
+    format!("| {name} | {} | {ratio} |", cells.join(" | "))
 }
+
+/// What stands where there is nothing to say.
+const NONE: &str = "–";
 
 fn cell(sorted: &[f64]) -> String {
     match sorted {
-        [] => "".into(),
-        [.., 0.0] => "–".into(),
+        [] | [.., 0.0] => NONE.into(),
         [only] => format!("{only:.2}"),
         [first, .., last] => format!("{:.2} ({first:.2}–{last:.2})", middle(sorted)),
     }
-}
-
-fn median(samples: &[Sample], work: Work, subject: Subject, value: impl Fn(&Sample) -> Duration) -> f64 {
-    middle(&values(samples, work, subject, value))
 }
 
 /// The values in seconds, in order.
@@ -142,7 +135,11 @@ fn middle(sorted: &[f64]) -> f64 {
     }
 }
 
-/// Processor, memory, system and versions, with the date.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Date, processor, memory, system and versions.
 fn machine() -> Result<String> {
     let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
     let field = |text: &str, name: &str| {
@@ -151,15 +148,15 @@ fn machine() -> Result<String> {
     };
     let processor = field(&read("/proc/cpuinfo")?, "model name");
     let memory: u64 = field(&read("/proc/meminfo")?, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
-    let cores = std::thread::available_parallelism()?;
-    let kernel = read("/proc/sys/kernel/osrelease")?;
+    let nginx = said(Command::new(lockgate_testkit::program("nginx")?).arg("-v"))?;
     Ok(format!(
-        "{cores} cores of {processor}, {} GB,\nLinux {}, {}, nginx {}, {}",
-        memory / 1_000_000,
-        kernel.trim(),
-        said(Command::new("git").arg("--version"))?,
-        said(Command::new("nginx").arg("-v"))?.rsplit('/').next().unwrap_or("unknown"),
+        "{}: {} cores of {processor}, {} GB, Linux {}, {}, nginx {}",
         said(Command::new("date").args(["--utc", "+%Y-%m-%d"]))?,
+        std::thread::available_parallelism()?,
+        memory / 1_000_000,
+        read("/proc/sys/kernel/osrelease")?.trim(),
+        said(Command::new("git").arg("--version"))?,
+        nginx.rsplit('/').next().unwrap_or("unknown"),
     ))
 }
 
