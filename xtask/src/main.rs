@@ -63,14 +63,17 @@ fn main() -> Result<()> {
         Command::Setup => setup::run(),
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
-        Command::Bench { args } => {
-            setup::for_tests()?;
-            cmd::run(&mut cmd::cargo(&["build", "--release", "--package", "lockgate"]))?;
-            cmd::run(
-                cmd::cargo(&["run", "--release", "--package", "lockgate-testkit", "--bin", "bench", "--"])
-                    .args(args),
-            )
-        }
+        Command::Bench { args } => bench(&args),
         Command::Demo { args } => cmd::run(cmd::cargo(&["run", "--release", "--", "demo"]).args(args)),
     }
+}
+
+fn bench(args: &[String]) -> Result<()> {
+    setup::for_tests()?;
+    cmd::run(&mut cmd::cargo(&["build", "--release", "--package", "lockgate"]))?;
+    let mut bench =
+        cmd::cargo(&["run", "--release", "--package", "lockgate-testkit", "--bin", "bench", "--"]);
+    let target = cmd::target();
+    bench.arg("--lockgate").arg(target.join("release/lockgate")).arg("--cache").arg(target.join("bench"));
+    cmd::run(bench.args(args))
 }
