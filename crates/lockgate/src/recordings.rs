@@ -73,7 +73,14 @@ impl Transcript {
     pub(crate) async fn read(archive: &Archive, exchange: Uuid, bundles: &[Uuid]) -> Result<Option<Self>> {
         let Some(mut reader) = open(archive, exchange, bundles).await? else { return Ok(None) };
         let mut transcript = None;
-        while let Some(Recorded { at, what }) = reader.next().await? {
+        loop {
+            let Recorded { at, what } = match reader.next().await {
+                Ok(Some(recorded)) => recorded,
+                Ok(None) => return Ok(transcript),
+                // A later bundle of it is still on its way to the store.
+                Err(ReadError::NotFound(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
             match (&mut transcript, what) {
                 (None, What::Opened(opened)) => transcript = Some(Self::new(opened)?),
                 (None, What::Event(_) | What::Closed(_)) => {}
@@ -82,7 +89,6 @@ impl Transcript {
                 (Some(_), What::Opened(_)) => {}
             }
         }
-        Ok(transcript)
     }
 
     fn new(opened: ExchangeOpened) -> Result<Self> {

@@ -71,7 +71,7 @@ pub(super) async fn describe(transcript: &Transcript) -> Result<(PushDescription
 /// Prints the commits of a push.
 pub(super) fn print_commits(push: &PushDescription) {
     if push.commits.is_empty() {
-        return say!("commits    none in the push");
+        return say!("commits    none: the upstream has all of it");
     }
     say!("commits");
     for commit in &push.commits {

@@ -132,7 +132,7 @@ impl Running {
 
     async fn next(&mut self) -> Option<String> {
         let line = self.lines.recv().await?;
-        say!("  {line}");
+        say!("  {}", line.trim_end());
         self.text.push_str(&line);
         self.text.push('\n');
         Some(line)

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -68,14 +69,18 @@ impl Story<'_> {
 
     async fn push_main(&self, stage: &mut Stage) -> Result<()> {
         stage.title("The agent pushes to main: it waits for a person");
-        let before = self.at("refs/heads/main")?;
-        let mut push = stage.start_git(&self.app(), &["push", "origin", "HEAD:main"])?;
-        ensure!(push.until("remote: ").await, "git should have been told that it waits");
+        let (before, app) = (self.at("refs/heads/main")?, self.app());
+        fs::write(app.join("greeting.txt"), "Hello, world, from an agent.\n")?;
+        stage.git(&app, &["commit", "--quiet", "-a", "-m", "Say hello to the world"]).await?.succeeds()?;
+        let mut push = stage.start_git(&app, &["push", "origin", "HEAD:main"])?;
+        ensure!(push.until("or run: ").await, "git should have been told that it waits");
         let approval = self.pending(stage).await?;
         ensure!(self.at("refs/heads/main")? == before, "main has changed without approval");
         proved("nothing has reached the upstream; the push is held, and git is kept waiting");
         say!("\nWho may approve looks at it, and decides:");
-        stage.lockgate(&self.work(), &["approvals", "show", &approval]).await?.succeeds()?;
+        let shown = stage.lockgate(&self.work(), &["approvals", "show", &approval]).await?;
+        shown.succeeds()?;
+        shown.says(&["Say hello to the world", AGENT])?;
         self.approve(stage, &approval, &mut push).await?;
         push.end().await?.succeeds()?;
         ensure!(self.at("refs/heads/main")? == Some(self.head()?), "main did not arrive");
@@ -114,6 +119,7 @@ impl Story<'_> {
     /// Gives the exchange of the push that was held.
     async fn look_back(&self, stage: &mut Stage) -> Result<String> {
         stage.title("What did the agent do?");
+        self.indexed(stage, 3).await?;
         let listed = stage.lockgate(&self.work(), &["sessions", "list"]).await?;
         listed.succeeds()?;
         listed.says(&[AGENT])?;
@@ -125,7 +131,7 @@ impl Story<'_> {
         let exchange = json[0]["exchange"].as_str().context("the held push is not found")?.to_owned();
         let shown = stage.lockgate(&self.work(), &["sessions", "show", &exchange]).await?;
         shown.succeeds()?;
-        shown.says(&["Say hello", "local:operator", "main-needs-a-person"])?;
+        shown.says(&["Say hello to the world", "local:operator", "main-needs-a-person"])?;
         proved("every request, with who, what, why and who approved it");
         Ok(exchange)
     }
@@ -140,7 +146,7 @@ impl Story<'_> {
         let rebuilt = self.work().join("rebuilt.git");
         let shown = stage.git(&rebuilt, &["cat-file", "commit", &self.head()?]).await?;
         shown.succeeds()?;
-        shown.says(&["Say hello"])?;
+        shown.says(&["Say hello to the world"])?;
         proved("the commit that the agent pushed, out of the recording alone");
         Ok(())
     }
@@ -160,6 +166,19 @@ impl Story<'_> {
         stage.lockgate(&self.work(), &["verify"]).await?.succeeds()?;
         proved("flipped back: intact again");
         Ok(())
+    }
+
+    /// Waits until so many pushes are in the index: it follows the answers by a moment.
+    async fn indexed(&self, stage: &Stage, pushes: usize) -> Result<()> {
+        for _ in 0..100 {
+            let json = stage.ask(&["sessions", "search", "--action", "push", "--json"]).await?;
+            let found: Vec<Value> = serde_json::from_slice(&json)?;
+            if found.len() >= pushes {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the index does not have all pushes")
     }
 
     /// The approval that waits.
