@@ -20,9 +20,9 @@ fn returns<T: IntoProto + FromProto<T::Message> + Clone + PartialEq + std::fmt::
 }
 
 /// Changes a message that makes sense, and expects it not to any more.
-fn check<T: IntoProto>(good: T, change: impl FnOnce(&mut T::Message), expected: &str)
+fn check<T, M>(good: T, change: impl FnOnce(&mut M), expected: &str)
 where
-    T: FromProto<T::Message> + std::fmt::Debug,
+    T: IntoProto<Message = M> + FromProto<M> + std::fmt::Debug,
 {
     let mut message = good.into_proto();
     change(&mut message);

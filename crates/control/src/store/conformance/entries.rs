@@ -94,7 +94,7 @@ pub(crate) async fn each_filter_finds_what_it_names(store: Arc<dyn Store>) {
         filter(|it| (it.principal, it.upstream) = (some("ada"), some("forge"))),
     ];
     for filter in only_one {
-        assert_eq!(found(&*store, filter.clone()).await, [one.clone()], "{filter:?}");
+        assert_eq!(found(&*store, filter.clone()).await, std::slice::from_ref(&one), "{filter:?}");
     }
     let none = [
         filter(|it| it.principal = some("Ada")),
