@@ -24,7 +24,7 @@ use tower::{Layer, Service};
 
 use crate::{
     force::InForce,
-    operator::Operator,
+    operator::{LOCAL_ISSUER, Operator},
     roles::{self, Allowed, Role, RoleGroups},
 };
 
@@ -79,6 +79,10 @@ impl People {
             ));
         };
         match authenticator.verify(token).await {
+            // An issuer of that name could make another operator.
+            Ok(caller) if caller.principal.issuer == LOCAL_ISSUER => {
+                Err(Status::unauthenticated("the issuer's name `local` is taken: configure another"))
+            }
             Ok(caller) => Ok((*caller.principal).clone()),
             Err(error) => Err(Status::unauthenticated(error.to_string())),
         }

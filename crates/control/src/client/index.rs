@@ -169,3 +169,86 @@ fn cut(mut entry: v1::Entry) -> v1::Entry {
     }
     entry
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        samples::{access, entry},
+        transport::in_memory,
+    };
+
+    fn shared() -> Shared {
+        Shared { waiting: Mutex::default(), pending: watch::Sender::new(0), dropped: AtomicU64::new(0) }
+    }
+
+    fn named(resource: &str) -> v1::Entry {
+        entry(resource, "refs/heads/main", 0).into_proto()
+    }
+
+    fn names(batch: &[v1::Entry]) -> Vec<&str> {
+        batch.iter().map(|entry| &*entry.accesses[0].resource).collect()
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_are_too_many() {
+        let shared = shared();
+        for name in ["a", "b", "c", "d"] {
+            shared.put(named(name), 3, usize::MAX);
+        }
+        assert_eq!((shared.dropped.load(Ordering::Relaxed), *shared.pending.borrow()), (1, 3));
+        let batch = shared.batch();
+        assert_eq!(names(&batch), ["b", "c", "d"]);
+        shared.done(batch.len());
+        assert_eq!(*shared.pending.borrow(), 0);
+        assert!(shared.batch().is_empty());
+    }
+
+    #[test]
+    fn the_oldest_goes_when_they_are_too_large() {
+        let shared = shared();
+        let bytes = named("a").encoded_len();
+        for name in ["a", "b", "c", "d"] {
+            shared.put(named(name), 100, 2 * bytes);
+        }
+        assert_eq!(names(&shared.batch()), ["c", "d"]);
+        assert_eq!(shared.waiting().bytes, 0);
+        shared.put(named("alone"), 100, 1);
+        assert!(shared.batch().is_empty(), "larger than the queue");
+        assert_eq!(*shared.pending.borrow(), 2, "those of the first batch are on their way");
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_number_and_bytes() {
+        let shared = shared();
+        for _ in 0..BATCH_ENTRIES + 1 {
+            shared.put(named("a"), MAX_ENTRIES, MAX_BYTES);
+        }
+        assert_eq!(shared.batch().len(), BATCH_ENTRIES);
+        assert_eq!(shared.batch().len(), 1);
+        let mut large = entry("a", "refs/heads/main", 0);
+        large.accesses = vec![access("push", "a", "refs/heads/main"); 9000];
+        for _ in 0..3 {
+            shared.put(large.clone().into_proto(), MAX_ENTRIES, MAX_BYTES);
+        }
+        assert_eq!(shared.batch().len(), 1);
+    }
+
+    #[test]
+    fn an_entry_is_cut_to_a_batch() {
+        let mut huge = entry("a", "refs/heads/main", 0);
+        huge.accesses = vec![access("push", "a", "refs/heads/main"); 100_000];
+        let cut = cut(huge.into_proto());
+        assert!(cut.encoded_len() <= BATCH_BYTES && !cut.accesses.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_queue_outlives_a_control_plane_that_is_away() {
+        let (channel, nobody) = in_memory();
+        drop(nobody);
+        let queue = Queue::new(channel);
+        queue.put(entry("a", "refs/heads/main", 0));
+        assert!(!queue.flush(Duration::from_millis(10)).await);
+        assert_eq!(queue.dropped(), 0);
+    }
+}

@@ -190,3 +190,103 @@ fn shortened(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::in_memory;
+
+    const TEXT: &str = "version: 1\n";
+
+    fn follower(folder: &Path) -> Follower {
+        let (channel, _nobody) = in_memory();
+        Follower {
+            client: PolicyServiceClient::new(channel),
+            proxy: "edge".into(),
+            handle: PolicyHandle::new(),
+            schemas: Arc::new([]),
+            last_good: Some(LastGood::new(folder)),
+            in_force: watch::Sender::new(false),
+        }
+    }
+
+    fn published(version: &str, text: &str) -> PublishedPolicy {
+        PublishedPolicy {
+            revision: 1,
+            version: version.into(),
+            text: text.into(),
+            by: crate::samples::someone("ada", &[]),
+            at: crate::samples::at(0),
+            comment: String::new(),
+            current: true,
+        }
+    }
+
+    fn version() -> String {
+        Policy::load(TEXT, &[]).unwrap().version().to_owned()
+    }
+
+    #[tokio::test]
+    async fn what_is_in_force_is_kept_and_taken_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = follower(folder.path());
+        let answer = first.answer(published(&version(), TEXT)).await;
+        assert!(matches!(answer, WatchMessage::Ack { version: acked } if acked == version()));
+        let second = follower(folder.path());
+        second.fall_back().await;
+        assert_eq!(second.handle.current().unwrap().version(), version());
+        assert!(*second.in_force.borrow());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_load_is_neither_in_force_nor_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let follower = follower(folder.path());
+        let wrong = [published("cafe", TEXT), published(&version(), "version: 2"), published("cafe", "{")];
+        for policy in wrong {
+            let answer = follower.answer(policy).await;
+            assert!(matches!(answer, WatchMessage::Nack { reason, .. } if !reason.is_empty()));
+        }
+        assert!(follower.handle.current().is_none());
+        follower.fall_back().await;
+        assert!(follower.handle.current().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_kept_policy_that_was_changed_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let follower = follower(folder.path());
+        let last_good = LastGood::new(folder.path());
+        last_good.save(&Kept { version: version(), text: format!("{TEXT}# changed\n") }).unwrap();
+        follower.fall_back().await;
+        assert!(follower.handle.current().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_policy_in_force_is_never_replaced_by_the_kept_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let follower = follower(folder.path());
+        LastGood::new(folder.path()).save(&Kept { version: version(), text: TEXT.into() }).unwrap();
+        let newer = Policy::load("version: 1\n# newer\n", &[]).unwrap();
+        let version = newer.version().to_owned();
+        follower.put_in_force(newer);
+        follower.fall_back().await;
+        assert_eq!(follower.handle.current().unwrap().version(), version);
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_can_not_be_kept_is_in_force_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let follower = follower(&folder.path().join("missing"));
+        let answer = follower.answer(published(&version(), TEXT)).await;
+        assert!(matches!(answer, WatchMessage::Ack { .. }));
+        assert!(follower.handle.current().is_some());
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(shortened("short".into()), "short");
+        let cut = shortened("é".repeat(3000));
+        assert!(cut.len() <= MAX_REASON && cut.ends_with('é'));
+    }
+}

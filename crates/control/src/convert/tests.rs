@@ -1,3 +1,5 @@
+//! What goes through the door, and what does not.
+
 use lockgate_core::{approval::TicketState, index::Entry, verdict::ApprovalTerms};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Who comes in, and what they may call.
+
 use std::collections::BTreeSet;
 
 use http::{HeaderValue, Request};

@@ -1,3 +1,5 @@
+//! Policies, from the publication to the proxy.
+
 use lockgate_control::{
     CallError,
     client::ControlClient,

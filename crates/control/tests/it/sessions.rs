@@ -1,3 +1,5 @@
+//! The session index, from the proxy to whoever searches.
+
 use std::time::Duration;
 
 use lockgate_control::{

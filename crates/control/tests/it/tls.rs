@@ -1,3 +1,5 @@
+//! Two processes, as far as the wire can tell: certificates, listeners, restarts.
+
 use std::net::SocketAddr;
 
 use lockgate_control::{

@@ -1,3 +1,5 @@
+//! The rules of an approval's life.
+
 use proptest::prelude::*;
 
 use super::*;

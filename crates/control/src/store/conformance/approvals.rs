@@ -1,3 +1,5 @@
+//! Approvals, and many who want the same at once.
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::join_all;

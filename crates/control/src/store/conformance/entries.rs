@@ -1,3 +1,5 @@
+//! The session index and its searches.
+
 use std::sync::Arc;
 
 use lockgate_core::index::Entry;

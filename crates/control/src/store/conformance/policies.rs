@@ -1,3 +1,5 @@
+//! The log of policies and the audit.
+
 use std::sync::Arc;
 
 use crate::{
