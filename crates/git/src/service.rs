@@ -53,9 +53,7 @@ impl Git {
                 let gzipped = is_gzipped(&head.headers)?;
                 // The framing is that of the decoded body from here on.
                 for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::EXPECT] {
-                    if gzipped || service == Service::ReceivePack || name == header::EXPECT {
-                        head.headers.remove(name);
-                    }
+                    head.headers.remove(name);
                 }
                 match service {
                     Service::UploadPack if gzipped => {

@@ -1,3 +1,5 @@
+//! Real histories, with a real upstream to ask, and packs that lie.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Packs of git, and packs that no git writes.
+
 use std::{io::Write as _, ops::ControlFlow, time::Duration};
 
 use flate2::{Compression, write::ZlibEncoder};

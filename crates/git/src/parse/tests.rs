@@ -1,3 +1,5 @@
+//! Pushes of git, whole and in pieces, and what could be read in two ways.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Recorded pushes, whole and in part.
+
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 

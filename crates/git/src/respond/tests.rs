@@ -1,3 +1,5 @@
+//! Every answer, byte for byte.
+
 use lockgate_core::refusal::AccessRefusal;
 
 use super::*;
