@@ -28,6 +28,7 @@
 mod adapt;
 mod filter;
 mod finding;
+mod frames;
 mod known;
 mod mask;
 mod rules;
@@ -38,6 +39,7 @@ mod tag;
 
 pub use self::adapt::{MaskBody, MaskStream};
 pub use self::finding::{Finding, Wrapping};
+pub use self::frames::{FrameError, FrameHeader, FrameMasker};
 pub use self::known::{KnownError, KnownValues, MIN_VALUE};
 pub use self::mask::{MaskOptions, Masker, Placeholder};
 pub use self::rules::{Class, RuleError, RuleInfo, RuleSet, entropy, expand_sample};

@@ -1,5 +1,7 @@
 //! The scanner finds what is plain and what is one level deep, under every split and within its limits.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::io::Write;
 
 use base64::Engine as _;

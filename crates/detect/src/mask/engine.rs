@@ -243,7 +243,7 @@ impl Engine {
                 }
             }
         }
-        if live.len() > 1 && at % MERGE_EVERY == 0 {
+        if live.len() > 1 && at.is_multiple_of(MERGE_EVERY) {
             merge(live);
         }
     }

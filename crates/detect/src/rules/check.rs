@@ -70,7 +70,7 @@ fn luhn(number: &[u8]) -> bool {
         .enumerate()
         .map(|(place, &digit)| if place % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 })
         .sum();
-    digits.iter().any(|&digit| digit != digits[0]) && sum % 10 == 0
+    digits.iter().any(|&digit| digit != digits[0]) && sum.is_multiple_of(10)
 }
 
 fn iban(number: &[u8]) -> bool {

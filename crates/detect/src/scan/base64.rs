@@ -32,7 +32,10 @@ impl Base64Runs {
         while let Some(&first) = text.first() {
             let run = text.iter().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count();
             if run == 0 {
-                if !(matches!(first, b'\n' | b'\r') && self.length >= MIN_LINE && self.length % 4 == 0) {
+                if !(matches!(first, b'\n' | b'\r')
+                    && self.length >= MIN_LINE
+                    && self.length.is_multiple_of(4))
+                {
                     self.finish(nested, findings);
                 }
                 text = &text[1..];

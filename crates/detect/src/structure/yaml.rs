@@ -66,7 +66,7 @@ enum Mode {
     Literal {
         spaces: Option<usize>,
     },
-    Flow(Flow),
+    Flow(Box<Flow>),
 }
 
 impl YamlMasker {
@@ -385,7 +385,7 @@ impl Machine {
                     return Ok(column + 1);
                 }
                 Some(b'{' | b'[') => {
-                    self.mode = Mode::Flow(Flow::new(self.here));
+                    self.mode = Mode::Flow(Box::new(Flow::new(self.here)));
                     writer.pass(&line[from..column]);
                     return Ok(column);
                 }
