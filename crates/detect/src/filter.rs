@@ -289,6 +289,20 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_quad_at_a_word_is_seen_through_what_stands_before(
+            words in proptest::collection::vec("[ab.]{0,3}( |%3d|\\n)pat[a-z]", 1..5),
+            from in 0usize..6,
+        ) {
+            let text = words.concat();
+            let starts = (b'a'..=b'z').map(|last| Start { quad: u32::from_le_bytes([b'p', b'a', b't', last]), target: 0, held: true, at_word: true });
+            let filter = Filter::new(starts.collect());
+            let naive = (from..text.len() - 3).find(|&at| text[at..].starts_with("pat"));
+            prop_assert_eq!(filter.find(text.as_bytes(), from), naive);
+        }
+    }
+
     #[test]
     fn a_tail_is_the_longest_beginning_of_a_quad() {
         let filter = Filter::new(starts(&[*b"AKIA", *b"ghp_"]));

@@ -29,6 +29,8 @@ mod adapt;
 mod filter;
 mod finding;
 mod frames;
+#[doc(hidden)]
+pub mod fuzz;
 mod known;
 mod mask;
 mod rules;

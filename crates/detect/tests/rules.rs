@@ -68,3 +68,40 @@ fn the_whole_set_finds_every_true_sample() {
         }
     }
 }
+
+/// The table of `benches/RESULTS.md`: what each rule finds of its samples, made up anew 200 times, when all
+/// rules are on, and how often its false samples are taken for it.
+#[test]
+#[ignore = "prints a table: cargo test -p lockgate-detect --test rules -- --ignored --nocapture"]
+fn accuracy() {
+    let set = everything();
+    let (mut all_found, mut all_true, mut all_wrong) = (0, 0, 0);
+    println!(
+        "| rule | true samples found | false samples found | precision | recall |\n|---|---|---|---|---|"
+    );
+    for rule in set.iter() {
+        let count = |templates: &[String], hit: &dyn Fn(&[String]) -> bool| {
+            let texts = templates
+                .iter()
+                .flat_map(|template| (100..300).map(move |seed| expand_sample(template, seed).unwrap()));
+            texts.filter(|text| hit(&found(&set, text))).count()
+        };
+        let hits = count(rule.true_samples(), &|rules| !rules.is_empty());
+        let wrong = count(rule.false_samples(), &|rules| rules.iter().any(|id| id == rule.id()));
+        let (trues, falses) = (rule.true_samples().len() * 200, rule.false_samples().len() * 200);
+        let (precision, recall) =
+            (100.0 * hits as f64 / (hits + wrong) as f64, 100.0 * hits as f64 / trues as f64);
+        println!(
+            "| {} | {hits} of {trues} | {wrong} of {falses} | {precision:.1} | {recall:.1} |",
+            rule.id()
+        );
+        all_found += hits;
+        all_true += trues;
+        all_wrong += wrong;
+    }
+    println!(
+        "| **all** | {all_found} of {all_true} | {all_wrong} | {:.2} | {:.2} |",
+        100.0 * all_found as f64 / (all_found + all_wrong) as f64,
+        100.0 * all_found as f64 / all_true as f64
+    );
+}
