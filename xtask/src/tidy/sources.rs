@@ -64,8 +64,8 @@ fn length(file: &File) -> Problems {
     vec![format!("{}: {lines} lines, more than {MAX_LINES}: find the seam", file.path)]
 }
 
-/// Sleeps in the code of tests: files below a `tests` or `benches` folder or in the test kit, and what follows
-/// `#[cfg(test)]` elsewhere.
+/// Sleeps in the code of tests: files below a `tests` or `benches` folder or in the test kit, and elsewhere the
+/// module of tests at the end of a file.
 fn sleeps(file: &File) -> Problems {
     if !file.path.ends_with(".rs") {
         return Problems::new();
@@ -73,8 +73,10 @@ fn sleeps(file: &File) -> Problems {
     let mut in_test = file.path.starts_with("crates/testkit/")
         || file.path.split('/').any(|part| ["tests", "tests.rs", "benches"].contains(&part));
     let mut problems = Problems::new();
+    let mut previous = "";
     for (number, line) in (1..).zip(file.text.lines()) {
-        in_test |= line.trim() == "#[cfg(test)]";
+        in_test |= previous == "#[cfg(test)]" && line.starts_with("mod ") && line.ends_with('{');
+        previous = line;
         let code = line.split("//").next().unwrap_or_default();
         if in_test && ["sleep(", "sleep_until(", "sleep_ms("].iter().any(|call| code.contains(call)) {
             problems.push(format!("{}:{number}: a test waits on a condition, it does not sleep", file.path));
@@ -143,6 +145,8 @@ mod tests {
         finds("crates/testkit/src/git.rs", &format!("//! A.\n{SLEEP}"), message);
         finds("crates/git/src/lib.rs", &format!("//! A.\n#[cfg(test)]\nmod tests {{\n{SLEEP}}}"), message);
         assert_eq!(problems("crates/git/src/lib.rs", &format!("//! A.\n{SLEEP}")), [""; 0]);
+        let elsewhere = format!("//! A.\n#[cfg(test)]\nmod tests;\nfn wait() {{\n{SLEEP}}}");
+        assert_eq!(problems("crates/git/src/lib.rs", &elsewhere), [""; 0]);
         assert_eq!(problems("crates/git/tests/push.rs", &format!("//! A.\n//{SLEEP}")), [""; 0]);
     }
 
