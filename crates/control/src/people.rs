@@ -259,3 +259,18 @@ fn given<M, T: FromProto<M>>(items: Vec<M>, next: String) -> Result<Page<T>, Cal
 fn all<M, T: FromProto<M>>(items: Vec<M>) -> Result<Vec<T>, WrongField> {
     items.into_iter().map(T::from_proto).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_token_is_never_shown() {
+        let endpoint = Endpoint::Unix("nowhere".into());
+        let client = Client::connect(&endpoint, &Secret::new("hunter2")).unwrap();
+        assert!(!format!("{client:?}").contains("hunter2"));
+        let odd = Client::connect(&endpoint, &Secret::new("hunter2\n")).unwrap_err();
+        assert!(matches!(&odd, ConnectError::Token), "{odd:?}");
+        assert!(!odd.to_string().contains("hunter2"));
+    }
+}

@@ -12,7 +12,7 @@ use crate::{
     convert::Links,
     force::{self, Current, InForce},
     guard::{GuardLayer, People, Side},
-    model::PublishedPolicy,
+    model::{Approval, Decision, PublishedPolicy},
     operator::Operator,
     roles::RoleGroups,
     services,
@@ -164,16 +164,53 @@ impl Shared {
         let policy = force::load(publication.text.clone(), self.schemas.clone()).await;
         let policy = policy.map_err(PublishError::Refused)?;
         let publication = Publication { version: policy.version().to_owned(), ..publication };
-        let published = self.store.publish(publication).await?;
-        self.in_force.set(Current { published: published.clone(), policy: Some(policy) });
-        Ok(published)
+        let (store, in_force) = (self.store.clone(), self.in_force.clone());
+        self.to_the_end(async move {
+            let published = store.publish(publication).await?;
+            in_force.set(Current { published: published.clone(), policy: Some(policy) });
+            Ok(published)
+        })
+        .await
     }
 
-    /// Tells the watchers of an approval.
-    pub(crate) fn approval_changed(&self, id: &str) {
-        // Nobody may be watching.
-        let _watchers = self.approvals.send(id.into());
+    /// Takes a person's answer, and tells whoever waits for it.
+    pub(crate) async fn decide(&self, id: String, decision: Decision) -> Result<Approval, StoreError> {
+        let (store, changed) = (self.store.clone(), self.approvals.clone());
+        self.to_the_end(async move {
+            let approval = store.decide(&id, decision).await?;
+            tell(&changed, &id);
+            Ok(approval)
+        })
+        .await
     }
+
+    /// Uses an approval up, and tells whoever watches it.
+    pub(crate) async fn redeem(&self, id: String, exchange: String) -> Result<Approval, StoreError> {
+        let (store, changed) = (self.store.clone(), self.approvals.clone());
+        self.to_the_end(async move {
+            let approval = store.redeem(&id, &exchange, Timestamp::now()).await?;
+            tell(&changed, &id);
+            Ok(approval)
+        })
+        .await
+    }
+
+    /// Does it also when the caller goes away in the middle: what became durable is told to everyone.
+    async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        match self.tracker.spawn(work).await {
+            Ok(result) => result,
+            // Never aborted but with the runtime; a panic goes on where it would have been.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+fn tell(watchers: &broadcast::Sender<Arc<str>>, id: &str) {
+    // Nobody may be watching.
+    let _watching = watchers.send(id.into());
 }
 
 /// The policy in force when the control plane starts.

@@ -28,6 +28,7 @@ impl From<StoreError> for Status {
             StoreError::NotDecided(NotDecided::NotOpen(_) | NotDecided::StillPending) => {
                 Code::FailedPrecondition
             }
+            StoreError::TooManyPending => Code::ResourceExhausted,
             StoreError::PageToken => Code::InvalidArgument,
             StoreError::Database(_) => Code::Unavailable,
             StoreError::Migrate(_) | StoreError::Row { .. } => Code::Internal,

@@ -68,6 +68,9 @@ pub enum Which<'a> {
     Version(&'a str),
 }
 
+/// How many requests of one principal may wait for an answer: more, and no human would find any in the list.
+pub const MAX_PENDING: u64 = 200;
+
 /// Keeps the state.
 #[tonic::async_trait]
 pub trait Store: std::fmt::Debug + Send + Sync + 'static {
@@ -151,6 +154,9 @@ pub enum StoreError {
     /// The caller: an answer that does not count, or an approval that can't be used.
     #[error(transparent)]
     NotDecided(#[from] NotDecided),
+    /// The caller: they have asked for more than people can answer.
+    #[error("{MAX_PENDING} requests of yours wait for approval already: let people answer those first")]
+    TooManyPending,
     /// The caller: a page token that this store did not give out.
     #[error("the page token is not one that was given out for this list")]
     PageToken,

@@ -21,6 +21,8 @@ CREATE TABLE approval (
     key     TEXT    NOT NULL,
     -- pending, approved, denied, used. Expiry is a matter of time, not of a row.
     state   TEXT    NOT NULL CHECK (state IN ('pending', 'approved', 'denied', 'used')),
+    issuer  TEXT    NOT NULL,
+    subject TEXT    NOT NULL,
     request TEXT    NOT NULL,
     created INTEGER NOT NULL,
     expires INTEGER NOT NULL,
@@ -29,6 +31,7 @@ CREATE TABLE approval (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX approval_key ON approval (key, state);
 CREATE INDEX approval_state ON approval (state, id);
+CREATE INDEX approval_requester ON approval (subject, issuer, state);
 
 CREATE TABLE approval_decision (
     approval TEXT    NOT NULL REFERENCES approval (id),

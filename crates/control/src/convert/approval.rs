@@ -258,11 +258,12 @@ pub(crate) struct ListApprovals {
 
 impl FromProto<v1::ListApprovalsRequest> for ListApprovals {
     fn from_proto(request: v1::ListApprovalsRequest) -> Result<Self> {
-        let mut states =
-            request.states.into_iter().map(|it| state(it, "states")).collect::<Result<Vec<_>>>()?;
-        states.dedup();
-        if states.len() > State::ALL.len() {
-            return Err(WrongField::new("states", "has more than there are"));
+        let mut states = Vec::new();
+        for value in request.states {
+            let state = state(value, "states")?;
+            if !states.contains(&state) {
+                states.push(state);
+            }
         }
         Ok(Self { states, page: super::page(request.page_size, request.page_token)? })
     }

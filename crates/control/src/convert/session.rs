@@ -1,5 +1,7 @@
 //! Entries of the session index and what is asked of it.
 
+use std::mem::take;
+
 use jiff::Timestamp;
 use lockgate_core::index::{Entry, EntryAccess};
 use lockgate_proto::v1;
@@ -106,8 +108,10 @@ impl FromProto<v1::EntryFilter> for EntryFilter {
         if filter.attributes.len() > MAX_ATTRIBUTES {
             return Err(WrongField::new("attributes", "has more than 16"));
         }
-        for attribute in &filter.attributes {
-            short(attribute.value.clone(), "attributes.value")?;
+        let mut attributes = attributes(filter.attributes);
+        for (name, value) in &mut attributes {
+            (*name, *value) =
+                (short(take(name), "attributes.name")?, short(take(value), "attributes.value")?);
         }
         let mut verdicts: Vec<Verdict> = Vec::new();
         for value in filter.verdicts {
@@ -123,7 +127,7 @@ impl FromProto<v1::EntryFilter> for EntryFilter {
             protocol: optional(filter.protocol, "protocol")?,
             action: optional(filter.action, "action")?,
             resource: optional(filter.resource, "resource")?,
-            attributes: attributes(filter.attributes),
+            attributes,
             verdicts,
             outcome: optional(filter.outcome, "outcome")?,
             since: optional_time(filter.since, "since")?,

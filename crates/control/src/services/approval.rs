@@ -71,8 +71,7 @@ impl ApprovalService for Service {
         let by = person(&request)?;
         let Decide { id, answer, reason } = Decide::from_proto(request.into_inner())?;
         let decision = Decision { by, answer, reason, at: Timestamp::now() };
-        let approval = self.0.store.decide(&id, decision).await?;
-        self.0.approval_changed(&id);
+        let approval = self.0.decide(id, decision).await?;
         Ok(Response::new(v1::DecideApprovalResponse { approval: self.proto(approval) }))
     }
 
@@ -82,8 +81,7 @@ impl ApprovalService for Service {
     ) -> Result<Response<v1::RedeemApprovalResponse>, Status> {
         let v1::RedeemApprovalRequest { id, exchange } = request.into_inner();
         let (id, exchange) = (convert::uuid(id, "id")?, convert::uuid(exchange, "exchange")?);
-        let approval = self.0.store.redeem(&id, &exchange, Timestamp::now()).await?;
-        self.0.approval_changed(&id);
+        let approval = self.0.redeem(id, exchange).await?;
         Ok(Response::new(v1::RedeemApprovalResponse { approval: self.proto(approval) }))
     }
 }

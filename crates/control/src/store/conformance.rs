@@ -25,6 +25,7 @@ macro_rules! conformance {
             one_redeems_of_a_hundred,
             one_approval_for_a_hundred_who_ask_at_once,
             a_hundred_answers_at_once_all_count,
+            nobody_asks_without_end,
             lists_are_by_state,
             what_is_not_there_is_not_found,
         );

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use lockgate_core::{index::Entry, principal::Principal};
 use serde_json::Map;
 use sqlx::{
-    ConnectOptions, Sqlite, SqlitePool, Transaction,
+    ConnectOptions, Connection, Sqlite, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -46,7 +46,15 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .disable_statement_logging();
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let write = SqlitePoolOptions::new().max_connections(1).after_release(|connection, _| {
+            Box::pin(async move {
+                // SQLite ends a transaction by itself when the disk is full. The driver misses that, and
+                // would begin no other on this connection.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
+        let write = write.connect_with(options.clone()).await?;
         sqlx::migrate!("migrations/sqlite").run(&write).await?;
         let read = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
         Ok(Self { write, read })
@@ -204,5 +212,20 @@ mod tests {
         std::fs::write(&path, "not a database, but long enough to look at".repeat(100)).unwrap();
         assert!(SqliteStore::open(&path).await.is_err());
         assert!(SqliteStore::open(folder.path()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_that_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("control.db")).await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(&store.write).await.unwrap();
+        let mut large = entry("team/app", "refs/heads/main", 0);
+        large.accesses[0].binding = "x".repeat(1 << 20);
+        let refused = store.put_entries(&[entry("team/app", "refs/heads/main", 0), large.clone()]).await;
+        assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
+        let all = store.search_entries(&EntryFilter::default(), &PageRequest::default()).await.unwrap();
+        assert_eq!(all.items, [], "nothing is half done");
+        sqlx::query("PRAGMA max_page_count = 1000000").execute(&store.write).await.unwrap();
+        store.put_entries(&[large]).await.expect("there is room again");
     }
 }

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod doors;
+mod leaving;
 mod policies;
 mod sessions;
 mod support;

@@ -8,7 +8,7 @@ use lockgate_core::approval::TicketState;
 use crate::{
     model::{Answer, Approval, NotDecided, PageRequest, State},
     samples::{HOUR, at, exchange, request, says, someone, terms},
-    store::{Store, StoreError},
+    store::{MAX_PENDING, Store, StoreError},
 };
 
 const HOUR_SECONDS: i64 = HOUR.as_secs() as i64;
@@ -143,6 +143,26 @@ pub(crate) async fn a_hundred_answers_at_once_all_count(store: Arc<dyn Store>) {
     let states: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(states.iter().filter(|state| **state == State::Approved).count(), 1);
     assert_eq!(store.approval(&asked.id, at(2)).await.unwrap().approvers().len(), 100);
+}
+
+pub(crate) async fn nobody_asks_without_end(store: Arc<dyn Store>) {
+    for number in 0..MAX_PENDING {
+        ask(&*store, &number.to_string(), 0).await;
+    }
+    let one_more = |key: &str, second| {
+        let request = request(key, terms(&[], 1));
+        let store = store.clone();
+        async move { store.request_approval(request, at(second)).await }
+    };
+    assert!(matches!(one_more("more", 1).await, Err(StoreError::TooManyPending)));
+    let known = one_more("7", 1).await.expect("what was asked already is no more");
+    let mut other = request("other", terms(&[], 1));
+    other.requester = someone("somebody else", &[]);
+    store.request_approval(other, at(1)).await.expect("others ask for themselves");
+    answer(&*store, &known.id, "bo", Answer::Approve, 2).await.unwrap();
+    one_more("more", 3).await.expect("one was answered");
+    assert!(one_more("again", 3).await.is_err());
+    one_more("again", HOUR_SECONDS).await.expect("the others have expired");
 }
 
 pub(crate) async fn lists_are_by_state(store: Arc<dyn Store>) {

@@ -3,11 +3,12 @@
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use lockgate_core::principal::Principal;
 use sqlx::{QueryBuilder, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    super::StoreError,
+    super::{MAX_PENDING, StoreError},
     audit::{self, By},
     micros,
     page::{self, Item},
@@ -31,6 +32,9 @@ pub(super) async fn request(
         if open.answers(&request) {
             return Ok(open);
         }
+    }
+    if pending(db, &request.requester, now).await? >= MAX_PENDING {
+        return Err(StoreError::TooManyPending);
     }
     let approval = Approval::new(Uuid::now_v7().to_string(), request, now);
     insert(db, &approval).await?;
@@ -113,17 +117,35 @@ pub(super) async fn redeem(
     Ok(approval)
 }
 
+/// How many requests of somebody wait for an answer.
+async fn pending(db: &mut SqliteConnection, who: &Principal, now: Timestamp) -> Result<u64, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM approval WHERE subject = ? AND issuer = ? AND state = 'pending' AND expires > ?",
+    )
+    .bind(&who.subject)
+    .bind(&who.issuer)
+    .bind(micros(now))
+    .fetch_one(db)
+    .await?;
+    unsigned(count, "approval")
+}
+
 async fn insert(db: &mut SqliteConnection, approval: &Approval) -> Result<(), StoreError> {
     let request = serde_json::to_string(&approval.request).expect("plain data with text for keys is JSON");
-    sqlx::query("INSERT INTO approval (id, key, state, request, created, expires) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(&approval.id)
-        .bind(&approval.request.key)
-        .bind(approval.state().word())
-        .bind(request)
-        .bind(micros(approval.created))
-        .bind(micros(approval.expires))
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "INSERT INTO approval (id, key, state, issuer, subject, request, created, expires)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&approval.id)
+    .bind(&approval.request.key)
+    .bind(approval.state().word())
+    .bind(&approval.request.requester.issuer)
+    .bind(&approval.request.requester.subject)
+    .bind(request)
+    .bind(micros(approval.created))
+    .bind(micros(approval.expires))
+    .execute(db)
+    .await?;
     Ok(())
 }
 
