@@ -6,12 +6,22 @@ use http::{HeaderValue, Request};
 use lockgate_control::{
     CallError,
     model::{EntryFilter, PageRequest},
+    operator,
     transport::{Endpoint, connect},
 };
 use lockgate_proto::v1;
 use prost::Message as _;
 use serde_json::json;
-use tonic::{Code, body::Body, transport::Channel};
+use tonic::{
+    Code,
+    body::Body,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
 use tower::{Service as _, ServiceExt as _};
 
 use crate::support::{Plane, policy};
@@ -138,6 +148,28 @@ async fn health_needs_no_token() {
         let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
         let status = health.check(request).await.unwrap().into_inner().status;
         assert_eq!(status, i32::from(tonic_health::pb::health_check_response::ServingStatus::Serving));
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_look_sees_the_schema() {
+    let plane = Plane::start().await;
+    let channel = connect(&Endpoint::Unix(plane.socket())).unwrap();
+    let token = operator::read_token(plane.folder.path()).unwrap();
+    let bearer: MetadataValue<Ascii> = format!("Bearer {}", token.expose()).parse().unwrap();
+    let mut reflection =
+        ServerReflectionClient::with_interceptor(channel, |mut request: tonic::Request<()>| {
+            request.metadata_mut().insert("authorization", bearer.clone());
+            Ok(request)
+        });
+    let list = MessageRequest::ListServices(String::new());
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let answers = reflection.server_reflection_info(futures::stream::iter([request])).await.unwrap();
+    let answer = answers.into_inner().message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
+    let names: BTreeSet<_> = list.service.into_iter().map(|service| service.name).collect();
+    for service in ["PolicyService", "ApprovalService", "SessionService", "AuditService"] {
+        assert!(names.contains(&format!("lockgate.v1.{service}")), "{names:?}");
     }
 }
 
