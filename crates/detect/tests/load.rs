@@ -1,5 +1,7 @@
 //! Rules of users: what is wrong is refused with its place, and what is right changes the built-in set.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use lockgate_detect::RuleSet;
 
 #[track_caller]
