@@ -146,7 +146,7 @@ impl Client {
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ClientError> {
         loop {
             let mut lease = self.lease().await?;
-            self.pool.connector().address(request.uri_mut(), lease.is_h2());
+            self.pool.connector().address(&mut request, lease.is_h2());
             let (timed, sent) = on_end(request);
             match self.within_response_limit(sent, lease.send(timed)).await {
                 Ok(Ok(response)) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{
-    Uri,
+    HeaderValue, Request, Uri, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::client::conn::{http1, http2};
@@ -44,6 +44,7 @@ pub(super) enum Sender {
 pub(super) struct Connector {
     scheme: Scheme,
     authority: Authority,
+    host: HeaderValue,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
@@ -54,7 +55,11 @@ impl Connector {
     pub(super) fn new(upstream: &Upstream) -> Result<Self, TlsError> {
         let url = || TlsError::Url(upstream.url.clone());
         let scheme = upstream.url.scheme().ok_or_else(url)?.clone();
-        let authority = upstream.url.authority().ok_or_else(url)?.clone();
+        // Userinfo is no part of an address on the wire (RFC 9110, section 4.2.4).
+        let authority = upstream.url.authority().ok_or_else(url)?;
+        let authority = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(authority).map_err(|_| url())?;
+        let authority = Authority::try_from(authority).map_err(|_| url())?;
         let (tls, default_port) = match scheme.as_str() {
             "http" => (None, 80),
             "https" => {
@@ -65,21 +70,25 @@ impl Connector {
             _ => return Err(url()),
         };
         let port = authority.port_u16().unwrap_or(default_port);
-        Ok(Self { scheme, authority, port, tls })
+        Ok(Self { scheme, authority, host, port, tls })
     }
 
-    /// Puts the URI in the form that the version wants: absolute for HTTP/2, a path for HTTP/1.1.
-    pub(super) fn address(&self, uri: &mut Uri, h2: bool) {
-        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    /// Addresses a request as the version wants it: HTTP/2 by `:authority`, in the URI, and without a `Host`
+    /// that some servers take for a second one; HTTP/1.1 by `Host`.
+    pub(super) fn address(&self, request: &mut Request<Body>, h2: bool) {
+        let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = Some(path);
         if h2 {
             parts.scheme = Some(self.scheme.clone());
             parts.authority = Some(self.authority.clone());
+            request.headers_mut().remove(header::HOST);
+        } else {
+            request.headers_mut().insert(header::HOST, self.host.clone());
         }
         // The parts are those of valid URIs, so this holds always.
         if let Ok(addressed) = Uri::from_parts(parts) {
-            *uri = addressed;
+            *request.uri_mut() = addressed;
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, Version, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -71,6 +71,10 @@ impl Server {
         let answer = service_fn(move |request: Request<Incoming>| {
             let gate = Arc::clone(&self.gate);
             async move {
+                // Each version names the host once, in its own way.
+                let (host, authority) = (request.headers().get(header::HOST), request.uri().authority());
+                assert_eq!(host.is_some(), request.version() < Version::HTTP_2);
+                assert_eq!(authority.is_some(), request.version() == Version::HTTP_2);
                 if request.uri().path().ends_with("/slow") {
                     gate.acquire().await.unwrap().forget();
                 }

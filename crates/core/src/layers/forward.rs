@@ -89,7 +89,9 @@ pub(super) fn prepare(
         .filter(|name| IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix)))
         .cloned()
         .collect();
-    for name in identity.iter().chain([&header::AUTHORIZATION, &header::FORWARDED, &header::EXPECT]) {
+    for name in
+        identity.iter().chain([&header::AUTHORIZATION, &header::FORWARDED, &header::HOST, &header::EXPECT])
+    {
         headers.remove(name);
     }
     let credential = match upstream.auth {
@@ -101,11 +103,6 @@ pub(super) fn prepare(
     };
     if let Some(credential) = credential {
         headers.insert(header::AUTHORIZATION, credential);
-    }
-    if let Some(host) = upstream.url.authority() {
-        // An authority is a valid header value, without its userinfo.
-        let host = host.as_str().rsplit('@').next().unwrap_or_default();
-        headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|_| invalid())?);
     }
     Ok(request)
 }
@@ -180,7 +177,6 @@ mod tests {
         assert_eq!(request.uri(), "http://127.0.0.1:9/base/x?y=z");
         let credential = request.headers()[header::AUTHORIZATION].to_str().unwrap();
         assert_eq!(credential, "Basic Z2F0ZTpzM2NyZXQ=");
-        assert_eq!(request.headers()[header::HOST], "127.0.0.1:9");
         assert!(!request.headers().contains_key(header::COOKIE));
         assert!(!format!("{request:?}").contains("Z2F0ZTpzM2NyZXQ="), "the credential is marked sensitive");
     }
@@ -212,6 +208,6 @@ mod tests {
             ],
         );
         let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["accept", "accept", "authorization", "host"]);
+        assert_eq!(names, ["accept", "accept", "authorization"]);
     }
 }

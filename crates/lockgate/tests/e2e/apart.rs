@@ -60,7 +60,7 @@ impl Apart {
         let folder = self.world.gate.folder();
         write(identity, folder, "proxy")?;
         let config = self.world.config(&format!(
-            "proxy: {{ name: edge, control: \"https://localhost:{}\", cert: proxy.cert, key: proxy.key, ca: control.pem }}",
+            "name: edge\nproxy: {{ control: \"https://localhost:{}\", cert: proxy.cert, key: proxy.key, ca: control.pem }}",
             self.port.addr().port()
         ));
         let config: String = config

@@ -1,7 +1,7 @@
 //! `kill -9` in the middle of pushes: what reached the upstream is in the recording, and nothing that was
 //! cut off is called whole.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lockgate_testkit::wait;
 
 use crate::world::World;
@@ -38,8 +38,13 @@ fn kill_9_amid_fifty_pushes_loses_nothing() -> Result<()> {
 
     // The next start seals what the crash left, and indexes it.
     world.gate.start()?;
-    let recorded = world.json(&["sessions", "search", "--action", "push", "--limit", "200"])?;
-    let recorded = recorded.as_array().cloned().unwrap_or_default();
+    let recorded = wait::until("the index", || {
+        let recorded = world.json(&["sessions", "search", "--action", "push", "--limit", "200"]).ok()?;
+        let text = recorded.to_string();
+        let whole = arrived.iter().all(|name| text.contains(&format!("{name} ")));
+        whole.then(|| recorded.as_array().cloned().unwrap_or_default())
+    });
+    let recorded = recorded.context("what reached the upstream is not in the recording")?;
     let outcome = |name: &str| {
         let push = recorded.iter().find(|push| push["accesses"].to_string().contains(&format!("{name} ")));
         push.map(|push| push["outcome"].as_str().unwrap_or_default().to_owned())
