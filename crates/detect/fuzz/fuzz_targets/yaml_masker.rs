@@ -1,3 +1,4 @@
+//! Eats YAML documents: masked by place, however they are cut.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_detect::fuzz::yaml_masker(data));

@@ -1,3 +1,5 @@
+//! Published keys of every kind: which are taken, and for which algorithms.
+
 use std::sync::LazyLock;
 
 use aws_lc_rs::{
