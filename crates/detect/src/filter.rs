@@ -4,8 +4,6 @@
 //! Most of a stream is passed over by one table lookup per two bytes; a hit is confirmed against the exact
 //! quads, which name the rules to be tried at that place (`mask::engine`).
 
-use std::collections::{BTreeMap, HashSet};
-
 /// The bits of the trigram table: 2^18, 32 KiB, which stays in the first-level cache.
 const BITS: u32 = 18;
 const WORDS: usize = 1 << (BITS - 6);
@@ -26,8 +24,6 @@ pub(crate) struct Start {
     /// Whether the secret begins here, so that a stream's end that looks like the quad's first bytes
     /// must be held back.
     pub held: bool,
-    /// Whether the match begins at a word boundary with a letter, digit or underscore.
-    pub at_word: bool,
 }
 
 pub(crate) struct Filter {
@@ -65,14 +61,12 @@ impl Filter {
                 filter.tails.insert(group[0].quad.to_le_bytes());
             }
         }
-        filter.insert_windows(&starts);
         filter
     }
 
     /// The first place in `text`, from `from` on, where a quad begins; the quad lies wholly in `text`.
     pub(crate) fn find(&self, text: &[u8], from: usize) -> Option<usize> {
-        // A window at `at` sees the quads that begin at `at - 1`, at `at` and, through what stands before
-        // a word, at `at + 1`.
+        // A window at `at` sees the quads that begin at `at` and at `at - 1`.
         let mut at = from;
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
             let low = u64::from_le_bytes([
@@ -107,9 +101,6 @@ impl Filter {
             if self.at(text, window) {
                 return Some(window);
             }
-            if self.at(text, window + 1) {
-                return Some(window + 1);
-            }
             hits &= hits - 1;
         }
         None
@@ -122,13 +113,13 @@ impl Filter {
     }
 
     fn is_quad(&self, quad: u32) -> bool {
-        !self.targets(quad).is_empty()
+        self.probe(u64::from(quad)) != 0 && !self.targets(quad).is_empty()
     }
 
     /// Who begins with `quad`.
     #[inline]
     pub(crate) fn targets(&self, quad: u32) -> &[Target] {
-        if self.probe(u64::from(quad)) == 0 {
+        if self.probe(u64::from(quad >> 8)) == 0 {
             return &[];
         }
         let mask = self.slots.len() - 1;
@@ -157,41 +148,11 @@ impl Filter {
         (self.trigrams[(hash >> 6) as usize & (WORDS - 1)] >> (hash & 63)) & 1
     }
 
-    /// Every quad is seen through its first three bytes from where it begins, and at the other parity through
-    /// its last three; or, where those are many and what precedes is no letter, through what stands before.
-    fn insert_windows(&mut self, starts: &[Start]) {
-        for of_target in starts
-            .iter()
-            .fold(BTreeMap::<Target, Vec<Start>>::new(), |mut map, start| {
-                map.entry(start.target).or_default().push(*start);
-                map
-            })
-            .values()
-        {
-            let lasts: HashSet<u32> = of_target.iter().map(|start| start.quad >> 8).collect();
-            let pairs: HashSet<u32> = of_target.iter().map(|start| start.quad & 0xffff).collect();
-            let through_before =
-                of_target.iter().all(|start| start.at_word) && lasts.len() > 8 && pairs.len() <= 4;
-            for start in of_target {
-                self.insert_window(start.quad);
-            }
-            if through_before {
-                let before = (0..=u8::MAX).filter(|&byte| may_precede_word(byte));
-                before.for_each(|byte| {
-                    pairs.iter().for_each(|pair| self.insert_window(pair << 8 | u32::from(byte)))
-                });
-            } else {
-                lasts.iter().for_each(|&last| self.insert_window(last));
-            }
-        }
-    }
-
-    fn insert_window(&mut self, window: u32) {
-        let hash = trigram_hash(window);
-        self.trigrams[(hash >> 6) as usize] |= 1 << (hash & 63);
-    }
-
     fn insert(&mut self, new: Slot) {
+        for window in [new.quad, new.quad >> 8] {
+            let hash = trigram_hash(window);
+            self.trigrams[(hash >> 6) as usize] |= 1 << (hash & 63);
+        }
         let mask = self.slots.len() - 1;
         let mut index = spread(new.quad) as usize & mask;
         while self.slots[index].len != 0 {
@@ -199,11 +160,6 @@ impl Filter {
         }
         self.slots[index] = new;
     }
-}
-
-/// Whether a word can begin after `byte`: it is no letter of a word, or may end an escape sequence.
-fn may_precede_word(byte: u8) -> bool {
-    !(byte.is_ascii_alphanumeric() || byte == b'_') || byte.is_ascii_hexdigit() || b"nrtbfm".contains(&byte)
 }
 
 #[inline(always)]
@@ -271,7 +227,6 @@ mod tests {
                 quad: u32::from_le_bytes(*quad),
                 target: target as Target,
                 held: true,
-                at_word: false,
             })
             .collect()
     }
@@ -286,20 +241,6 @@ mod tests {
             let filter = Filter::new(starts(&quads));
             let naive = (from..text.len().saturating_sub(3)).find(|&at| quads.iter().any(|quad| text[at..].starts_with(quad)));
             prop_assert_eq!(filter.find(&text, from), naive);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_quad_at_a_word_is_seen_through_what_stands_before(
-            words in proptest::collection::vec("[ab.]{0,3}( |%3d|\\n)pat[a-z]", 1..5),
-            from in 0usize..6,
-        ) {
-            let text = words.concat();
-            let starts = (b'a'..=b'z').map(|last| Start { quad: u32::from_le_bytes([b'p', b'a', b't', last]), target: 0, held: true, at_word: true });
-            let filter = Filter::new(starts.collect());
-            let naive = (from..text.len() - 3).find(|&at| text[at..].starts_with("pat"));
-            prop_assert_eq!(filter.find(text.as_bytes(), from), naive);
         }
     }
 

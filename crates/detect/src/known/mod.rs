@@ -189,7 +189,7 @@ impl Snapshot {
         let starts = patterns
             .iter()
             .filter_map(|(pattern, _)| pattern.first_chunk())
-            .map(|quad| Start { quad: u32::from_le_bytes(*quad), target: KNOWN, held: true, at_word: false })
+            .map(|quad| Start { quad: u32::from_le_bytes(*quad), target: KNOWN, held: true })
             .collect();
         let needles = patterns.into_iter().map(|(_, needle)| needle).collect();
         Self { trie, needles, starts, merged: Mutex::default() }

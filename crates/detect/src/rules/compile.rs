@@ -13,7 +13,7 @@ use regex_automata::util::syntax;
 use regex_automata::{MatchKind, meta};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
-use regex_syntax::hir::{Capture, Hir, HirKind, Look};
+use regex_syntax::hir::{Capture, Hir, HirKind};
 
 use super::Class;
 use super::check::Check;
@@ -60,8 +60,6 @@ pub(crate) struct Rule {
     pub true_samples: Vec<String>,
     pub false_samples: Vec<String>,
     pub quads: Vec<u32>,
-    /// Whether a match begins at a word boundary with a letter, digit or underscore.
-    pub at_word: bool,
     /// The least length of a secret.
     pub min_len: usize,
     before: Option<String>,
@@ -124,10 +122,6 @@ impl Rule {
             check: spec.check,
             true_samples: spec.true_samples,
             false_samples: spec.false_samples,
-            at_word: begins_word(&hir)
-                && quads.iter().all(
-                    |quad| matches!(quad.to_le_bytes()[0], b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_'),
-                ),
             quads,
             min_len,
             before: spec.before,
@@ -256,11 +250,6 @@ fn parse(pattern: &str) -> Result<Hir, String> {
         }
         other => other.to_string(),
     })
-}
-
-fn begins_word(hir: &Hir) -> bool {
-    let prefix = hir.properties().look_set_prefix();
-    prefix.contains(Look::WordAscii) || prefix.contains(Look::WordStartAscii)
 }
 
 /// The first four bytes of every match. Each repetition is looked into as little as will do, since every

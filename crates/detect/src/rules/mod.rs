@@ -131,7 +131,6 @@ impl RuleSet {
                     quad,
                     target: index as Target,
                     held: rule.holds_from_start(),
-                    at_word: rule.at_word,
                 })
             })
             .collect();
