@@ -110,9 +110,11 @@ pub(crate) struct Reach {
 pub(crate) enum ConfigCommand {
     /// Checks a configuration and all that it refers to: secrets, certificates, the policy
     Check {
-        /// The configuration
-        #[arg(value_name = "FILE", env = "LOCKGATE_CONFIG", default_value = "lockgate.yaml")]
-        config: PathBuf,
+        /// The configuration; the same as `--config`
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
     },
 }
 

@@ -32,8 +32,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use lockgate_core::{body::Body, pipeline::Pipeline, principal::Peer};
 use tokio::{
     io::AsyncReadExt as _,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
+    task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -58,12 +59,14 @@ const H2_WINDOW: u32 = 256 << 10;
 const H2_CONNECTION_WINDOW: u32 = 1 << 20;
 /// What every HTTP/2 client sends first; no method of HTTP/1.1 begins so.
 const H2_PREFACE: &[u8] = b"PRI";
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
 /// A pause after the system could not give a connection, for lack of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A bound socket.
+/// A bound socket. Nobody can connect until [`Listener::serve`].
 pub(crate) struct Listener {
-    socket: TcpListener,
+    socket: TcpSocket,
     tls: Option<watch::Receiver<TlsAcceptor>>,
     limits: Limits,
 }
@@ -78,15 +81,20 @@ struct Shared {
 }
 
 impl Listener {
-    /// Binds the address; with TLS by the latest of these acceptors, or plain. Connections wait until
-    /// [`Listener::serve`].
-    pub(crate) async fn bind(
+    /// Binds the address; with TLS by the latest of these acceptors, or plain.
+    pub(crate) fn bind(
         address: SocketAddr,
         tls: Option<watch::Receiver<TlsAcceptor>>,
         limits: Limits,
     ) -> Result<Self> {
-        let socket =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let bind = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            // A port whose last connections are still fading away can be used again.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok::<_, std::io::Error>(socket)
+        };
+        let socket = bind().with_context(|| format!("cannot listen on {address}"))?;
         Ok(Self { socket, tls, limits })
     }
 
@@ -97,10 +105,26 @@ impl Listener {
 
     /// Serves until `shutdown`; then takes no more connections and requests, and gives those under way the
     /// configured time to end.
-    pub(crate) async fn serve(self, service: Pipeline, ready: Ready, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// When somebody else listens there.
+    pub(crate) fn serve(
+        self,
+        service: Pipeline,
+        ready: Ready,
+        shutdown: CancellationToken,
+    ) -> Result<JoinHandle<()>> {
         let Self { socket, tls, limits } = self;
-        let (room, limit) = (Arc::new(Semaphore::new(limits.connections)), limits.shutdown.0);
-        let shared = Arc::new(Shared { service, ready, tls, limits, shutdown: shutdown.clone() });
+        let address = socket.local_addr()?;
+        let socket = socket.listen(BACKLOG).with_context(|| format!("cannot listen on {address}"))?;
+        let shared = Arc::new(Shared { service, ready, tls, limits, shutdown });
+        Ok(tokio::spawn(shared.accept(socket)))
+    }
+}
+
+impl Shared {
+    async fn accept(self: Arc<Self>, socket: TcpListener) {
+        let room = Arc::new(Semaphore::new(self.limits.connections));
         let connections = TaskTracker::new();
         loop {
             // Room first: who waits for it waits in the system's queue.
@@ -110,11 +134,11 @@ impl Listener {
             };
             let (accepted, room) = tokio::select! {
                 accepted = accepted => accepted,
-                () = shutdown.cancelled() => break,
+                () = self.shutdown.cancelled() => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let shared = Arc::clone(&shared);
+                    let shared = Arc::clone(&self);
                     connections.spawn(async move {
                         shared.connection(stream, peer).await;
                         drop(room);
@@ -128,13 +152,12 @@ impl Listener {
         }
         drop(socket);
         connections.close();
+        let limit = self.limits.shutdown.0;
         if tokio::time::timeout(limit, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), ?limit, "requests under way are cut off");
         }
     }
-}
 
-impl Shared {
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let keepalive = socket2::TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE);
         // A socket that can't be tuned still works.

@@ -39,7 +39,7 @@ impl Up {
     pub(crate) async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
         private_folder(&config.data_dir())?;
-        let front = Front::bind(&config).await?;
+        let front = Front::bind(&config)?;
         let control = ControlPlane::start(Arc::clone(&config), front.url()).await?;
         let client = ControlClient::new(control.channel().await, &config.file.name.0);
         let gateway = Gateway::start(&config, front, client, None).await;
@@ -81,7 +81,7 @@ pub(crate) async fn proxy(config: Config) -> Result<()> {
     private_folder(&config.data_dir())?;
     let channel = transport::connect(&endpoint(&config, proxy)?)?;
     let client = ControlClient::new(channel, &config.file.name.0);
-    let front = Front::bind(&config).await?;
+    let front = Front::bind(&config)?;
     let gateway = Gateway::start(&config, front, client, Some(&config.data_dir())).await?;
     let ended = ended(&[gateway.reload()]).await;
     insist(gateway.stop()).await;

@@ -29,7 +29,7 @@ pub(super) async fn run(command: ApprovalsCommand) -> Result<()> {
 
 async fn list(all: bool, reach: &Reach) -> Result<()> {
     let person = Person::connect(reach)?;
-    let states: &[State] = if all { &[] } else { &[State::Pending, State::Approved] };
+    let states: &[State] = if all { &[] } else { &[State::Pending] };
     let page = person.client.approvals(states, &PageRequest::first(LISTED)).await;
     let approvals = page.map_err(|error| person.explain(error))?.items;
     if reach.json {

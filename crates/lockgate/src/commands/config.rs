@@ -15,8 +15,8 @@ use crate::{
 };
 
 pub(super) fn run(command: &ConfigCommand) -> Result<Exit> {
-    let ConfigCommand::Check { config } = command;
-    let config = Config::load(config, &wiring::kinds())?;
+    let ConfigCommand::Check { file, config } = command;
+    let config = Config::load(file.as_ref().unwrap_or(&config.config), &wiring::kinds())?;
     // Whatever the configuration refers to is read as at a start, and nothing is written or connected to.
     for upstream in &config.file.upstreams {
         upstream.resolve(&config.base)?;

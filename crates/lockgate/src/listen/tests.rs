@@ -45,9 +45,9 @@ impl Running {
         let ready: Ready = Arc::new(|| Ok(()));
         let tls = tls.map(|acceptor| watch::channel(acceptor).1);
         let pipeline = BoxCloneSyncService::new(service);
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), tls, limits).await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), tls, limits).unwrap();
         let (address, shutdown) = (listener.address().unwrap(), CancellationToken::new());
-        let serving = tokio::spawn(listener.serve(pipeline, ready, shutdown.clone()));
+        let serving = listener.serve(pipeline, ready, shutdown.clone()).unwrap();
         Self { address, reached, release, shutdown, serving }
     }
 

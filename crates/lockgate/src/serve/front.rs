@@ -21,7 +21,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    pub(super) async fn bind(config: &Arc<Config>) -> Result<Self> {
+    pub(super) fn bind(config: &Arc<Config>) -> Result<Self> {
         let listen = &config.file.listen;
         let reload = Reload::default();
         let tls = match acceptor(config)? {
@@ -29,7 +29,7 @@ impl Front {
             None => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let listener = Listener::bind(listen.address.value.0, tls, config.file.limits.clone()).await?;
+        let listener = Listener::bind(listen.address.value.0, tls, config.file.limits.clone())?;
         let url = match &config.file.public_url {
             Some(url) => url.0.to_string().trim_end_matches('/').to_owned(),
             None => format!("{scheme}://{}", reachable(listener.address()?)),

@@ -19,6 +19,9 @@ use crate::{
 /// How long the index may take for its last entries.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the start waits until what a crash had left is in the index.
+const RECOVER_WITHIN: Duration = Duration::from_secs(10);
+
 /// A gateway that serves, until it is stopped.
 pub(super) struct Gateway {
     url: String,
@@ -46,13 +49,17 @@ impl Gateway {
         let asked = Asked { approvals: Arc::new(client.clone()), index: Arc::clone(&index), policy };
         let built = wiring::gateway(config, &config.file.name.0, asked).await?;
         let Built { pipeline, ready, recorder, closing, archive, recovered } = built;
-        tokio::spawn(recovered::index(recovered, recorder.clone(), archive, index));
         let (url, shutdown) = (front.url(), CancellationToken::new());
         // Where there is a policy, nobody is refused for its being late.
         if tokio::time::timeout(FLUSH_WITHIN, watch.ready()).await.is_err() {
             tracing::warn!("there is no policy: every request is refused until one is published");
         }
-        let serving = tokio::spawn(front.listener.serve(pipeline, ready, shutdown.clone()));
+        // What a crash had left comes before what is new, unless the store is away.
+        let mut indexing = tokio::spawn(recovered::index(recovered, recorder.clone(), archive, index));
+        if tokio::time::timeout(RECOVER_WITHIN, &mut indexing).await.is_ok() {
+            client.flush(FLUSH_WITHIN).await;
+        }
+        let serving = front.listener.serve(pipeline, ready, shutdown.clone())?;
         announce(config, &url);
         let limit = config.file.limits.shutdown.0;
         let reload = front.reload;
