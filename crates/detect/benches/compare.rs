@@ -94,8 +94,7 @@ fn tool(command: &[&str], input: Option<&Path>) -> String {
 /// would look like the fastest. The input is named relative to where the tool runs: detect-secrets passes
 /// over anything else.
 fn seconds(command: &[&str], input: &Path) -> Option<f64> {
-    let script =
-        "command -v \"$1\" >/dev/null || exit 127; TIMEFORMAT='%U %S'; time timeout 60 \"$@\" >/dev/null 2>/dev/null";
+    let script = "command -v \"$1\" >/dev/null || exit 127; TIMEFORMAT='%U %S'; time timeout 60 \"$@\" >/dev/null 2>/dev/null";
     let output = Command::new("bash")
         .args(["-c", script, "bash"])
         .args(command)
