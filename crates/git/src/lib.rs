@@ -31,6 +31,7 @@
 
 pub mod classify;
 pub mod config;
+pub mod facts;
 pub mod oid;
 pub mod parse;
 pub mod pkt;
