@@ -80,7 +80,7 @@ impl HttpBody for Hinted {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 

@@ -156,7 +156,7 @@ impl Client {
                     }));
                 }
                 // A pooled connection that the upstream had closed: nothing was sent.
-                Ok(Err(SendError::Unsent(unsent))) if lease.is_reused() => request = unsent,
+                Ok(Err(SendError::Unsent(unsent))) if lease.is_reused() => request = *unsent,
                 Ok(Err(SendError::Unsent(_))) => {
                     let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                     return Err(ClientError::Connect(error.into()));

@@ -32,7 +32,9 @@ pub trait Step<In>: Send + Sync + 'static {
 }
 
 /// The service below, for one request.
-pub struct Next<In, E>(Box<dyn FnOnce(In) -> BoxFuture<'static, Result<Response<Body>, E>> + Send>);
+pub struct Next<In, E>(Box<dyn FnOnce(In) -> Answer<E> + Send>);
+
+type Answer<E> = BoxFuture<'static, Result<Response<Body>, E>>;
 
 impl<In: Send + 'static, E: Send + 'static> Next<In, E> {
     fn new<S>(below: S) -> Self

@@ -207,10 +207,11 @@ impl Approvals for People {
         Box::pin(async {
             loop {
                 let changed = self.changed.notified();
-                match self.now() {
-                    TicketState::Pending => changed.await,
-                    decided => return Ok(decided),
+                let state = self.now();
+                if state != TicketState::Pending {
+                    return Ok(state);
                 }
+                changed.await;
             }
         })
     }
@@ -285,9 +286,9 @@ impl Rig {
 
 /// All bytes recorded in the direction of the client.
 pub(crate) fn response_bytes(events: &[RecordedEvent]) -> String {
-    let data = events.iter().filter_map(|event| match &event.what {
-        What::Event(Event::ResponseData(data)) => Some(data.to_vec()),
-        _ => None,
+    let data = events.iter().filter_map(|event| {
+        let What::Event(Event::ResponseData(data)) = &event.what else { return None };
+        Some(data.to_vec())
     });
     String::from_utf8(data.flatten().collect()).unwrap()
 }
@@ -338,9 +339,4 @@ pub(crate) fn mocked<T: Send + 'static, E: Send + 'static>() -> (
         .map_err(|error: tower::BoxError| -> E { panic!("the mock failed: {error}") })
         .service(service);
     (service, handle)
-}
-
-/// Runs two things at once and returns the first one's result.
-pub(crate) async fn beside<T>(work: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
-    tokio::join!(work, other).0
 }

@@ -62,7 +62,7 @@ enum Leased {
 /// Why a request was not answered.
 pub(super) enum SendError {
     /// Nothing of it was sent; here it is again.
-    Unsent(Request<Body>),
+    Unsent(Box<Request<Body>>),
     /// It may have been sent.
     Failed(hyper::Error),
 }
@@ -134,20 +134,20 @@ impl Lease {
         let sent = match &mut self.connection {
             Some(Leased::H1(sender)) => {
                 if sender.ready().await.is_err() {
-                    return Err(SendError::Unsent(request));
+                    return Err(SendError::Unsent(request.into()));
                 }
                 sender.try_send_request(request).await
             }
             Some(Leased::H2(shared)) => {
                 if shared.sender.ready().await.is_err() {
-                    return Err(SendError::Unsent(request));
+                    return Err(SendError::Unsent(request.into()));
                 }
                 shared.sender.try_send_request(request).await
             }
-            None => return Err(SendError::Unsent(request)),
+            None => return Err(SendError::Unsent(request.into())),
         };
         sent.map_err(|mut error: TrySendError<_>| match error.take_message() {
-            Some(request) => SendError::Unsent(request),
+            Some(request) => SendError::Unsent(request.into()),
             None => SendError::Failed(error.into_error()),
         })
     }

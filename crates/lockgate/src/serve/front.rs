@@ -24,10 +24,8 @@ impl Front {
     pub(super) fn bind(config: &Arc<Config>) -> Result<Self> {
         let listen = &config.file.listen;
         let reload = Reload::default();
-        let tls = match acceptor(config)? {
-            Some(acceptor) => Some(renewed(Arc::clone(config), acceptor, Arc::clone(&reload))),
-            None => None,
-        };
+        let tls = acceptor(config)?;
+        let tls = tls.map(|acceptor| renewed(Arc::clone(config), acceptor, Arc::clone(&reload)));
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = Listener::bind(listen.address.value.0, tls, config.file.limits.clone())?;
         let url = match &config.file.public_url {
