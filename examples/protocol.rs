@@ -6,7 +6,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, header, request::Parts};
+use http::{HeaderName, Method, Request, Response, header, request::Parts};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lockgate_core::{
     access::{Access, Action, Attribute, Attributes, Matcher, Schema},
@@ -48,6 +48,10 @@ struct Notes;
 impl Protocol for Notes {
     fn schema(&self) -> &'static Schema {
         &SCHEMA
+    }
+
+    fn request_headers(&self) -> &'static [HeaderName] {
+        &[header::ACCEPT, header::CONTENT_TYPE]
     }
 
     fn classify<'a>(
@@ -147,6 +151,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         spools: Spools { dir: folder.path().into(), memory: 1 << 20, max: 1 << 30 },
         client_idle: Duration::from_mins(1),
         orphan: Duration::from_mins(10),
+        ending: Default::default(),
     });
 
     for (method, path) in [(Method::GET, "/notes/team/hello"), (Method::PUT, "/notes/team/locked")] {

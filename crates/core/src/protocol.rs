@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 
 use crate::{
     access::{Access, Schema},
@@ -29,6 +29,10 @@ use crate::{
 pub trait Protocol: Send + Sync + 'static {
     /// The names that policies may use; its `protocol` is the `kind` of upstreams.
     fn schema(&self) -> &'static Schema;
+
+    /// The request headers that mean something in this protocol: no other goes upstream with the gateway's
+    /// credential, or stands in a recording in clear.
+    fn request_headers(&self) -> &'static [HeaderName];
 
     /// Understands a request. The path is relative to the upstream. Its `Authorization` is gone.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, future::BoxFuture, stream};
-use http::{HeaderMap, Method, Request, Response, header, request};
+use http::{HeaderMap, HeaderName, Method, Request, Response, header, request};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use lockgate_core::{
@@ -26,6 +26,19 @@ use crate::{
     respond::{self, AdvertisementDialect, FetchDialect},
     route::{Endpoint, Route, Service},
 };
+
+/// What git sends, and servers of git look at.
+static HEADERS: [HeaderName; 9] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::PRAGMA,
+    header::USER_AGENT,
+    HeaderName::from_static("git-protocol"),
+];
 
 /// Git over smart HTTP.
 #[derive(Debug)]
@@ -103,6 +116,10 @@ impl Default for Git {
 impl Protocol for Git {
     fn schema(&self) -> &'static Schema {
         &SCHEMA
+    }
+
+    fn request_headers(&self) -> &'static [HeaderName] {
+        &HEADERS
     }
 
     fn classify<'a>(

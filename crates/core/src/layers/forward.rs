@@ -36,8 +36,28 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Headers by which a client could claim to be somebody, or somewhere.
-const IDENTITY: [&str; 4] = ["impersonate-", "x-remote-", "x-forwarded-", "x-real-ip"];
+/// Headers by which a client could claim to be somebody, or somewhere: where the upstream has its own callers
+/// and all other headers are theirs. `-` stands for `_` too, which CGI can't tell apart.
+const IDENTITY: [&str; 10] = [
+    "impersonate-",
+    "x-remote-",
+    "remote-user",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-webauth-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-original-",
+    "true-client-ip",
+];
+
+/// Headers by which an upstream would give its own session to whoever asks, or ask for a credential.
+const OF_THE_SESSION: [HeaderName; 4] = [
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("authentication-info"),
+];
 
 /// The innermost service.
 #[derive(Clone)]
@@ -70,6 +90,11 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     let mut response = asked.target.client.send(request).await?;
     strip_hop_by_hop(response.headers_mut());
     refused_credential(&asked.target, &response)?;
+    if asked.target.upstream.auth == Auth::Oidc {
+        for name in OF_THE_SESSION {
+            response.headers_mut().remove(name);
+        }
+    }
     Ok(asked.dialect.respond(response))
 }
 
@@ -84,27 +109,30 @@ pub(super) fn prepare(
     *request.uri_mut() = client::join(&upstream.url, request.uri()).ok_or_else(invalid)?;
     let headers = request.headers_mut();
     strip_hop_by_hop(headers);
-    let identity: Vec<_> = headers
-        .keys()
-        .filter(|name| IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix)))
-        .cloned()
-        .collect();
-    for name in
-        identity.iter().chain([&header::AUTHORIZATION, &header::FORWARDED, &header::HOST, &header::EXPECT])
-    {
+    let allowed = target.protocol.request_headers();
+    let stays = |name: &HeaderName| match upstream.auth {
+        Auth::Oidc => allowed.contains(name) || *name == header::CONTENT_LENGTH,
+        Auth::Passthrough => !is_ours(name),
+    };
+    let ends: Vec<_> = headers.keys().filter(|name| !stays(name)).cloned().collect();
+    for name in ends {
         headers.remove(name);
     }
     let credential = match upstream.auth {
-        Auth::Oidc => {
-            headers.remove(header::COOKIE);
-            upstream.credential.header()
-        }
+        Auth::Oidc => upstream.credential.header(),
         Auth::Passthrough => passthrough.cloned(),
     };
     if let Some(credential) = credential {
         headers.insert(header::AUTHORIZATION, credential);
     }
     Ok(request)
+}
+
+/// Whether a header is this gateway's to set, or nobody's.
+fn is_ours(name: &HeaderName) -> bool {
+    const OURS: [HeaderName; 4] = [header::AUTHORIZATION, header::FORWARDED, header::HOST, header::EXPECT];
+    let plain = name.as_str().replace('_', "-");
+    OURS.contains(name) || IDENTITY.iter().any(|prefix| plain.starts_with(prefix))
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -189,15 +217,36 @@ mod tests {
     }
 
     #[test]
-    fn strips_what_ends_here() {
+    fn only_what_the_protocol_names_goes_on() {
         let request = prepared(
             Auth::Oidc,
+            &[
+                ("accept", "a"),
+                ("accept", "b"),
+                ("content-length", "3"),
+                ("x-webauth-user", "root"),
+                ("private-token", "glpat-of-the-client"),
+                ("impersonate-user", "root"),
+                ("expect", "100-continue"),
+            ],
+        );
+        let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["accept", "accept", "content-length", "authorization"]);
+    }
+
+    #[test]
+    fn strips_what_ends_here() {
+        let request = prepared(
+            Auth::Passthrough,
             &[
                 ("connection", "x-secret, Impersonate-User"),
                 ("x-secret", "1"),
                 ("impersonate-user", "root"),
                 ("impersonate-extra-scopes", "all"),
                 ("x-remote-group", "system:masters"),
+                ("x_remote_user", "root"),
+                ("remote_user", "root"),
+                ("x-webauth-user", "root"),
                 ("x-forwarded-for", "1.2.3.4"),
                 ("forwarded", "for=1.2.3.4"),
                 ("te", "trailers"),
@@ -205,9 +254,10 @@ mod tests {
                 ("expect", "100-continue"),
                 ("accept", "a"),
                 ("accept", "b"),
+                ("x-anything", "else"),
             ],
         );
         let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["accept", "accept", "authorization"]);
+        assert_eq!(names, ["accept", "accept", "x-anything", "authorization"]);
     }
 }
