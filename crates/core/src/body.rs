@@ -4,7 +4,12 @@ use std::{
     error::Error as StdError,
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -84,14 +89,73 @@ impl HttpBody for Hinted {
     }
 }
 
-/// Frames on their way to a body made by [`produced`] or [`channel`].
+/// A body that breaks off where its sender says nothing for so long while somebody waits for it.
+pub(crate) fn within(
+    idle: Duration,
+    body: Body,
+    fault: fn(Box<dyn StdError + Send + Sync>) -> BodyError,
+) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let hint = body.size_hint();
+    let frames = stream::try_unfold(body, move |mut body| async move {
+        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|late| fault(late.into()))?;
+        Ok(frame.transpose()?.map(|frame| (frame, body)))
+    });
+    from_stream(frames, hint)
+}
+
+/// Frames on their way to a body made by [`produced`].
 pub(crate) type FrameSender = mpsc::Sender<Result<Frame<Bytes>, BodyError>>;
 
-/// A body fed by a task of its own, which notices by the closed channel when nobody reads any more.
-pub(crate) fn channel() -> (FrameSender, Body) {
+/// Carries the frames of one body to another, whose reader may be gone: see [`carried`].
+pub(crate) struct Carrier {
+    frames: FrameSender,
+    ended: Arc<AtomicBool>,
+}
+
+impl Carrier {
+    /// Resolves when nobody reads any more.
+    pub(crate) async fn closed(&self) {
+        self.frames.closed().await;
+    }
+
+    /// Hands a frame over.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(crate) async fn send(&self, frame: Result<Frame<Bytes>, BodyError>) -> Result<(), Gone> {
+        self.frames.send(frame).await.map_err(|_| Gone)
+    }
+
+    /// Says that this was the whole body.
+    pub(crate) fn end(self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+/// Nobody reads the body any more.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// A body fed by a task of its own. It breaks off, and does not seem whole, where the task is gone before
+/// it said that it was at its end.
+pub(crate) fn carried(hint: SizeHint) -> (Carrier, Body) {
     let (sender, mut frames) = mpsc::channel(1);
-    let frames = stream::poll_fn(move |context| frames.poll_recv(context));
-    (sender, from_stream(frames, SizeHint::default()))
+    let ended = Arc::new(AtomicBool::new(false));
+    let carrier = Carrier { frames: sender, ended: Arc::clone(&ended) };
+    let mut is_over = false;
+    let frames = stream::poll_fn(move |context| {
+        let frame = std::task::ready!(frames.poll_recv(context));
+        let has_more = matches!(frame, Some(Ok(_)));
+        let was_over = std::mem::replace(&mut is_over, !has_more);
+        if frame.is_none() && !was_over && !ended.load(Ordering::Acquire) {
+            return Poll::Ready(Some(Err(BodyError::Ours("the gateway is ending".into()))));
+        }
+        Poll::Ready(frame)
+    });
+    (carrier, from_stream(frames, hint))
 }
 
 /// A body fed by a future that runs while the body is read, and is dropped with it.
@@ -110,4 +174,62 @@ where
         frames.poll_recv(context)
     });
     from_stream(frames, SizeHint::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use http_body_util::BodyStream;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn piece(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
+        Ok(Frame::data(Bytes::from(text)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_sender_is_given_up_and_a_slow_one_is_not() {
+        let (carrier, body) = carried(SizeHint::with_exact(6));
+        let mut body = within(LIMIT, body, BodyError::Client);
+        assert_eq!(body.size_hint().exact(), Some(6));
+        let slow = async {
+            for text in ["one", "two"] {
+                tokio::time::advance(LIMIT / 2).await;
+                carrier.send(piece(text)).await.unwrap();
+            }
+        };
+        let read = async {
+            for text in ["one", "two"] {
+                assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), text);
+            }
+        };
+        tokio::join!(slow, read);
+        assert!(matches!(body.frame().await, Some(Err(BodyError::Client(_)))));
+    }
+
+    #[tokio::test]
+    async fn a_carried_body_is_whole_only_where_its_carrier_says_so() {
+        for ends in [true, false] {
+            let (carrier, body) = carried(SizeHint::default());
+            carrier.send(piece("one")).await.unwrap();
+            if ends {
+                carrier.end();
+            } else {
+                drop(carrier);
+            }
+            let frames: Vec<_> = StreamExt::collect(BodyStream::new(body)).await;
+            assert_eq!(frames.len(), if ends { 1 } else { 2 });
+            assert_eq!(frames.last().unwrap().is_ok(), ends);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_carrier_notices_that_nobody_reads() {
+        let (carrier, body) = carried(SizeHint::default());
+        drop(body);
+        carrier.closed().await;
+        carrier.send(piece("one")).await.unwrap_err();
+    }
 }

@@ -23,7 +23,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
 use crate::{
-    body::{Body, BodyError},
+    body::{self, Body, BodyError},
     refusal::{Refusal, RefusalKind},
     upstream::Upstream,
 };
@@ -44,6 +44,8 @@ pub struct Timeouts {
     /// From the end of the request to the head of the response. Long: a Git server may index a large
     /// pack before it says anything.
     pub response: Duration,
+    /// Between two pieces of a response. Long enough for servers that give a sign of life now and then.
+    pub silence: Duration,
     /// An idle connection is kept this long.
     pub idle: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(10),
             response: Duration::from_mins(15),
+            silence: Duration::from_mins(5),
             idle: Duration::from_secs(30),
         }
     }
@@ -152,7 +155,8 @@ impl Client {
                 Ok(Ok(response)) => {
                     return Ok(response.map(|body| {
                         let body = body.map_err(|error| BodyError::Upstream(error.into()));
-                        lease.hold_until_end(body.boxed_unsync())
+                        let body = lease.hold_until_end(body.boxed_unsync());
+                        body::within(self.timeouts.silence, body, BodyError::Upstream)
                     }));
                 }
                 // A pooled connection that the upstream had closed: nothing was sent.

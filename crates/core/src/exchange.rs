@@ -4,6 +4,8 @@
 //! an effect: [`Exchange::durable`] is the barrier. The exchange closes when its last handle is dropped,
 //! so an outcome is recorded however it comes about.
 
+mod end;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,13 +15,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, request, response};
+use http::{HeaderName, header, request, response};
 use lockgate_recording::{
     Event, ExchangeOpened, ExchangeRecorder, Outcome, Principal as RecordedPrincipal, RecordError, Recorder,
-    RequestHead, ResponseHead,
+    Redactor, RequestHead, ResponseHead,
 };
 use serde_json::json;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
@@ -31,6 +33,16 @@ use crate::{
     upstream::Upstream,
     verdict::{OnFailure, Payload, RecordTerms, Verdict},
 };
+
+/// Headers of any request that say how it travels, and no more.
+const FRAMING: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRANSFER_ENCODING,
+];
 
 /// Where exchanges are recorded and indexed.
 #[derive(Clone)]
@@ -53,6 +65,7 @@ struct Inner {
     recorder: Option<ExchangeRecorder>,
     mutates: AtomicBool,
     detached: AtomicBool,
+    on_its_way: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -139,7 +152,8 @@ impl Exchange {
         };
         let state = Mutex::new(State { entry, outcome: None, terms, gap: recorder.is_none() });
         let (mutates, detached) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self(Arc::new(Inner { id, evidence: evidence.clone(), recorder, mutates, detached, state })))
+        let (evidence, on_its_way) = (evidence.clone(), CancellationToken::new());
+        Ok(Self(Arc::new(Inner { id, evidence, recorder, mutates, detached, on_its_way, state })))
     }
 
     /// The exchange's id: a UUIDv7.
@@ -147,13 +161,20 @@ impl Exchange {
         self.0.id
     }
 
-    /// Records the request's head; credentials are replaced by keyed tags.
-    pub async fn request_head(&self, head: &request::Parts) -> Result<(), Unrecorded> {
+    /// Records the request's head. Credentials are replaced by keyed tags, and so is every header that is
+    /// not among those of the `protocol`: whoever sent it, nobody knows what it holds.
+    pub async fn request_head(
+        &self,
+        head: &request::Parts,
+        protocol: &[HeaderName],
+    ) -> Result<(), Unrecorded> {
+        let known = |name: &&HeaderName| protocol.contains(name) || FRAMING.contains(name);
+        let unknown: Vec<_> = head.headers.keys().filter(|name| !known(name)).cloned().collect();
         let event = RequestHead {
             method: head.method.to_string(),
             target: head.uri.to_string(),
             version: format!("{:?}", head.version),
-            fields: self.fields(&head.headers),
+            fields: self.redactor().fields(&head.headers, &unknown),
         };
         self.append(Event::RequestHead(event)).await
     }
@@ -211,7 +232,14 @@ impl Exchange {
     /// Records that the request goes upstream now, and waits until that is durable.
     pub async fn forwarded(&self) -> Result<(), Unrecorded> {
         self.append(Event::Forwarded).await?;
-        self.durable().await
+        self.durable().await?;
+        self.0.on_its_way.cancel();
+        Ok(())
+    }
+
+    /// Resolves once the request goes upstream.
+    pub async fn on_its_way(&self) {
+        self.0.on_its_way.cancelled().await;
     }
 
     /// Records the response's head.
@@ -220,7 +248,7 @@ impl Exchange {
         let event = ResponseHead {
             status: head.status.as_u16(),
             version: format!("{:?}", head.version),
-            fields: self.fields(&head.headers),
+            fields: self.redactor().fields(&head.headers, &[]),
         };
         self.append(Event::ResponseHead(event)).await
     }
@@ -334,9 +362,8 @@ impl Exchange {
         }
     }
 
-    fn fields(&self, headers: &HeaderMap) -> Vec<lockgate_recording::Field> {
-        const NONE: [HeaderName; 0] = [];
-        self.0.evidence.recorder.redactor().fields(headers, &NONE)
+    fn redactor(&self) -> &Redactor {
+        self.0.evidence.recorder.redactor()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -344,53 +371,9 @@ impl Exchange {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let (mut entry, outcome, gap) = {
-            let mut state = lock(&self.state);
-            (state.entry.clone(), state.outcome.take().unwrap_or(Outcome::ClientGone), state.gap)
-        };
-        entry.ended = now();
-        entry.outcome = if gap { format!("{outcome}, not recorded whole") } else { outcome.to_string() };
-        log(&entry);
-        let (recorder, index) = (self.recorder.take(), Arc::clone(&self.evidence.index));
-        let close = async move {
-            if let Some(recorder) = recorder {
-                match recorder.close(outcome).await {
-                    Ok(location) => entry.bundles = location.bundles.iter().map(Uuid::to_string).collect(),
-                    Err(error) => tracing::error!(exchange = entry.exchange, %error, "not closed"),
-                }
-            }
-            index.put(entry);
-        };
-        // Without a runtime the process is ending: recovery will find the exchange without its end.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.evidence.closing.spawn_on(close, &runtime);
-        }
-    }
-}
-
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // Every critical section leaves the state whole.
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn log(entry: &Entry) {
-    tracing::info!(
-        exchange = entry.exchange,
-        session = entry.session,
-        principal = format!("{}:{}", entry.issuer, entry.subject),
-        upstream = entry.upstream,
-        action = entry.accesses.first().map(|access| &*access.action),
-        resource = entry.accesses.first().map(|access| &*access.resource),
-        verdict = entry.verdict,
-        outcome = entry.outcome,
-        status = entry.status,
-        bytes_in = entry.bytes_in,
-        bytes_out = entry.bytes_out,
-        ms = (entry.ended.saturating_sub(entry.started)) / 1000,
-        "exchange"
-    );
 }
 
 fn now() -> u64 {

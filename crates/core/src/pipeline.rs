@@ -3,12 +3,13 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
     approval::Approvals,
     authn::Authenticator,
-    body::Body,
+    body::{self, Body, BodyError},
     exchange::Evidence,
     layers::{
         Target, authenticate::Authenticate, classify::Classify, decide::Decide, forward::Forward, hold::Hold,
@@ -39,6 +40,8 @@ pub struct Gateway {
     pub client_idle: Duration,
     /// How long an upstream may still answer a change after its client has gone.
     pub orphan: Duration,
+    /// Says that the gateway ends: requests that wait for people are refused with the place to approve.
+    pub ending: CancellationToken,
 }
 
 /// A running gateway: a service from requests to responses that cannot fail.
@@ -47,21 +50,25 @@ pub type Pipeline = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 /// Builds the pipeline. From the outside in:
 pub fn build(gateway: Gateway) -> Pipeline {
     let Gateway { targets, authenticator, policy, approvals, evidence, spools, mask, .. } = gateway;
-    let (client_idle, orphan) = (gateway.client_idle, gateway.orphan);
+    let (client_idle, orphan, ending) = (gateway.client_idle, gateway.orphan, gateway.ending);
     let service = ServiceBuilder::new()
+        // Nobody waits for a silent client for ever: not even whoever asks before it is known who calls.
+        .map_request(move |request: Request<Body>| {
+            request.map(|body| body::within(client_idle, body, BodyError::Client))
+        })
         // Which upstream, and so which protocol and which way to know callers: all below depends on it.
         .layer(StepLayer::new(Route::new(targets)))
         // Who calls. The credential is stripped here; nobody unknown gets any further.
         .layer(StepLayer::new(Authenticate { authenticator }))
         // From here on every byte is evidence, as the client sees it: what is masked below is not in it.
-        .layer(StepLayer::new(Record { evidence, policy: policy.clone(), client_idle, orphan }))
+        .layer(StepLayer::new(Record { evidence, policy: policy.clone(), orphan }))
         // What is asked for, on the decoded form that the upstream will see. Refusals of all that
         // follows are rendered here, in the client's own dialect.
         .layer(StepLayer::new(Classify { spools }))
         // Whether it may be: nothing of it has happened yet.
-        .layer(StepLayer::new(Decide { policy }))
+        .layer(StepLayer::new(Decide { policy: policy.clone() }))
         // People, where the policy asks for them. What they approve is what is forwarded.
-        .layer(StepLayer::new(Hold { approvals }))
+        .layer(StepLayer::new(Hold { approvals, policy, ending }))
         // What comes back is masked before anything above can see, record or send it.
         .layer(StepLayer::new(mask))
         // And only with a permit upstream.

@@ -2,14 +2,13 @@
 //! answer at once or never.
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
 use lockgate_recording::{Archive, Event, Recorded as RecordedEvent, Recorder, RecorderConfig, What};
 use object_store::{memory::InMemory, path::Path};
@@ -80,6 +79,10 @@ impl Default for Toy {
 impl Protocol for Toy {
     fn schema(&self) -> &'static Schema {
         &SCHEMA
+    }
+
+    fn request_headers(&self) -> &'static [HeaderName] {
+        &[header::ACCEPT]
     }
 
     fn classify<'a>(

@@ -29,7 +29,7 @@ use lockgate_core::{
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
 use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, open_store};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{config::Config, listen::Ready};
 
@@ -56,6 +56,8 @@ pub(crate) struct Asked {
     pub(crate) index: Arc<dyn Index>,
     /// The policy in force.
     pub(crate) policy: PolicyHandle,
+    /// Says that the gateway ends.
+    pub(crate) ending: CancellationToken,
 }
 
 /// A gateway that was put together.
@@ -100,6 +102,7 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
         mask,
         client_idle: limits.client_idle.0,
         orphan: limits.orphan.0,
+        ending: asked.ending,
     });
     Ok(Built { pipeline, ready, recorder, closing, archive: archive(config)?, recovered })
 }

@@ -224,6 +224,25 @@ async fn an_upstream_that_is_silent_times_out() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_falls_silent_midway_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let timeouts = Timeouts { silence: Duration::from_millis(50), ..Timeouts::default() };
+    let serve = async {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        assert!(tcp.read(&mut [0; 4096]).await.unwrap() > 0);
+        tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n123").await.unwrap();
+        tcp
+    };
+    let client = client(&url, None, timeouts);
+    let (response, _open) = tokio::join!(client.send(testing::get("/x")), serve);
+    let frames = http_body_util::BodyStream::new(response.unwrap().into_body());
+    let mut frames: Vec<_> = futures::StreamExt::collect(frames).await;
+    assert!(matches!(frames.pop(), Some(Err(body::BodyError::Upstream(_)))));
+    assert_eq!(frames.len(), 1);
+}
+
+#[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let server = Server::start(Some(b"h2")).await;
     let stranger = client(&format!("https://localhost:{}", server.address.port()), None, Timeouts::default());

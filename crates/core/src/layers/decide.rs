@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use super::{Decided, Understood};
 use crate::{
+    access::Access,
     body::Body,
     policy::PolicyHandle,
+    principal::Caller,
     refusal::{AccessRefusal, Refusal, RefusalKind},
     step::{Next, Step},
+    upstream::Upstream,
     verdict::{Effect, Grounds, Verdict},
 };
 use http::Response;
@@ -30,17 +33,25 @@ impl Step<Understood> for Decide {
         asked: Understood,
         next: Next<Decided, Refusal>,
     ) -> Result<Response<Body>, Refusal> {
-        let Some(policy) = self.policy.current() else {
-            return Err(Refusal::new(RefusalKind::PolicyUnavailable, "there is no policy in force"));
-        };
-        let upstream = &asked.target.upstream.name;
-        let verdict = policy.judge(&asked.caller.principal, upstream, &asked.accesses);
+        let verdict = judge(&self.policy, &asked.caller, &asked.target.upstream, &asked.accesses)?;
         asked.exchange.verdict(&verdict).await?;
         if let Verdict::Denial(denial) = &verdict {
             return Err(refuse(RefusalKind::Denied, denial.grounds()));
         }
         next.run(Decided { verdict, asked }).await
     }
+}
+
+/// What the policy in force says; a refusal where there is none.
+pub(super) fn judge(
+    policy: &PolicyHandle,
+    caller: &Caller,
+    upstream: &Upstream,
+    accesses: &[Access],
+) -> Result<Verdict, Refusal> {
+    let missing = || Refusal::new(RefusalKind::PolicyUnavailable, "there is no policy in force");
+    let policy = policy.current().ok_or_else(missing)?;
+    Ok(policy.judge(&caller.principal, &upstream.name, accesses))
 }
 
 /// A refusal with the reason of each access; what was allowed fails with the rest, and says so.

@@ -3,6 +3,9 @@
 //! Below the decision that asks for people, above the forwarding that needs their answer. The request is
 //! durable before anybody is asked, so that an approver sees from the recording what would go upstream.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{Decided, Permitted, Understood, decide};
@@ -10,6 +13,7 @@ use crate::{
     approval::{ApprovalError, Approvals, Ask, Ticket, TicketState},
     body::{self, Body, FrameSender},
     exchange::Exchange,
+    policy::PolicyHandle,
     protocol::{HeldStream, HoldStyle},
     refusal::{Refusal, RefusalKind},
     step::{Next, Step},
@@ -20,11 +24,16 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use lockgate_recording::Outcome;
+use tokio_util::sync::CancellationToken;
 
 /// The layer.
 pub struct Hold {
     /// Who is asked.
     pub approvals: Arc<dyn Approvals>,
+    /// The policy in force, which may be another one by the time people have answered.
+    pub policy: PolicyHandle,
+    /// Says that the gateway ends: nobody is kept waiting any longer.
+    pub ending: CancellationToken,
 }
 
 impl From<ApprovalError> for Refusal {
@@ -63,7 +72,7 @@ impl Step<Decided> for Hold {
         };
         let exchange = asked.exchange.clone();
         let ticket = self.ask(question(&held, &asked), &exchange).await?;
-        let waiting = Waiting { approvals: Arc::clone(&self.approvals), held, ticket, asked };
+        let waiting = Waiting { layer: Arc::clone(&self), held, ticket, asked };
         if waiting.ticket.state != TicketState::Pending {
             let state = waiting.ticket.state.clone();
             let permitted = waiting.settle(state).await?;
@@ -109,7 +118,7 @@ fn question(held: &Held, asked: &Understood) -> Ask {
 
 /// A request that waits for people.
 struct Waiting {
-    approvals: Arc<dyn Approvals>,
+    layer: Arc<Hold>,
     held: Held,
     ticket: Ticket,
     asked: Understood,
@@ -118,11 +127,12 @@ struct Waiting {
 impl Waiting {
     /// Waits for the decision, and uses it.
     async fn wait(self, limit: Duration) -> Result<Permitted, Refusal> {
-        let decided = tokio::time::timeout(limit, self.approvals.decided(&self.ticket.id)).await;
-        match decided {
-            Ok(state) => self.settle(state?).await,
-            Err(_) => Err(self.approval_needed()),
-        }
+        let state = tokio::select! {
+            state = self.layer.approvals.decided(&self.ticket.id) => state?,
+            () = tokio::time::sleep(limit) => return Err(self.approval_needed()),
+            () = self.layer.ending.cancelled() => return Err(self.approval_needed()),
+        };
+        self.settle(state).await
     }
 
     /// Turns a decision into a permit or a refusal.
@@ -130,9 +140,25 @@ impl Waiting {
         let exchange = &self.asked.exchange;
         match state {
             TicketState::Approved { .. } => {
-                let granted = self.approvals.redeem(&self.ticket.id, &exchange.id().to_string()).await?;
+                let verdict = self.judge_again()?;
+                if verdict.grounds().policy != self.held.grounds().policy {
+                    exchange.verdict(&verdict).await?;
+                }
+                let held = match verdict {
+                    Verdict::Permit(permit) => return Ok(Permitted { permit, asked: self.asked }),
+                    Verdict::Denial(denial) => {
+                        return Err(decide::refuse(RefusalKind::Denied, denial.grounds()));
+                    }
+                    Verdict::Hold(held) => held,
+                };
+                if held.terms() != self.held.terms() {
+                    let reason = "the policy has changed while this was decided; try again to ask anew";
+                    return Err(Refusal::new(RefusalKind::ApprovalNeeded, reason));
+                }
+                let used_by = exchange.id().to_string();
+                let granted = self.layer.approvals.redeem(&self.ticket.id, &used_by).await?;
                 exchange.approval(&granted.id, "used", &granted.by).await?;
-                let permit: Permit = self.held.release(granted);
+                let permit: Permit = held.release(granted);
                 Ok(Permitted { permit, asked: self.asked })
             }
             TicketState::Denied { by, reason } => {
@@ -145,6 +171,12 @@ impl Waiting {
                 Err(ApprovalError::NotUsable(self.ticket.id.clone()).into())
             }
         }
+    }
+
+    /// The verdict of the policy that is in force now: what people were asked for may be forbidden since.
+    fn judge_again(&self) -> Result<Verdict, Refusal> {
+        let Understood { target, caller, accesses, .. } = &self.asked;
+        decide::judge(&self.layer.policy, caller, &target.upstream, accesses)
     }
 
     fn approval_needed(&self) -> Refusal {
@@ -210,153 +242,5 @@ fn word(state: &TicketState) -> &'static str {
         TicketState::Denied { .. } => "denied",
         TicketState::Expired => "expired",
         TicketState::Used => "used",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::StatusCode;
-    use tower::{Layer as _, ServiceExt as _};
-
-    use super::*;
-    use crate::{
-        step::StepLayer,
-        testing::{self, People, Rig},
-    };
-
-    /// Sends a request for `path`, decided by the test policy, to the layer over a service that answers
-    /// `done`.
-    async fn call(rig: &Rig, people: &Arc<People>, path: &str, style: fn() -> HoldStyle) -> Answer {
-        let mut asked = rig.asked(testing::post(path, "")).await;
-        asked.dialect = Arc::new(testing::ToyDialect { hold: style });
-        let policy = testing::policy().current().unwrap();
-        let verdict = policy.judge(&asked.caller.principal, "box", &asked.accesses);
-        let service = tower::service_fn(async |permitted: Permitted| {
-            assert_eq!(permitted.permit.grounds().accesses.len(), 1);
-            Ok(testing::text(StatusCode::OK, "done"))
-        });
-        let service = StepLayer::new(Hold { approvals: people.clone() }).layer(service);
-        service.oneshot(Decided { verdict, asked }).await
-    }
-
-    type Answer = Result<Response<Body>, Refusal>;
-
-    fn stream() -> HoldStyle {
-        HoldStyle::Stream(Box::new(testing::ToyStream))
-    }
-
-    async fn text(answer: Answer) -> String {
-        testing::read(answer.unwrap().into_body()).await
-    }
-
-    #[tokio::test]
-    async fn what_is_permitted_asks_nobody() {
-        let (rig, people) = (Rig::new().await, Arc::new(People::default()));
-        assert_eq!(text(call(&rig, &people, "/open", stream).await).await, "done");
-        assert!(people.asked.lock().unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn an_approval_given_before_is_used_once() {
-        let (rig, people) = (Rig::new().await, People::saying(TicketState::Approved { by: Vec::new() }));
-        assert_eq!(text(call(&rig, &people, "/held", stream).await).await, "done");
-        assert_eq!(*people.redeemed.lock().unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_person_may_say_no() {
-        let denied = TicketState::Denied { by: "ada".into(), reason: "not today".into() };
-        let (rig, people) = (Rig::new().await, People::saying(denied));
-        let refusal = call(&rig, &people, "/held", stream).await.unwrap_err();
-        assert_eq!(refusal.kind, RefusalKind::ApprovalDenied);
-        assert_eq!(refusal.reason, "refused by ada: not today");
-        assert_eq!(*people.redeemed.lock().unwrap(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_is_kept_alive_until_the_answer() {
-        let (rig, people) = (Rig::new().await, Arc::new(People::default()));
-        let mut body = call(&rig, &people, "/held", stream).await.unwrap().into_body();
-        let mut seen = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let data = frame.unwrap().into_data().unwrap();
-            seen.push(String::from_utf8(data.to_vec()).unwrap());
-            if seen.iter().filter(|text| *text == ".").count() == 3 {
-                people.approve();
-            }
-        }
-        assert_eq!(seen.first().map(String::as_str), Some("[wait http://approve/a1]"));
-        assert_eq!(seen.last().map(String::as_str), Some("done"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_ends_with_the_place_to_approve() {
-        let (rig, people) = (Rig::new().await, Arc::new(People::default()));
-        let text = text(call(&rig, &people, "/held", stream).await).await;
-        assert!(text.starts_with("[wait http://approve/a1].."), "{text}");
-        assert!(text.contains("[no: "), "{text}");
-        assert_eq!(*people.redeemed.lock().unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_client_that_goes_takes_its_request_along() {
-        let (rig, people) = (Rig::new().await, Arc::new(People::default()));
-        let mut body = call(&rig, &people, "/held", stream).await.unwrap().into_body();
-        body.frame().await.unwrap().unwrap();
-        drop(body);
-        people.approve();
-        let (_, entry) = rig.finish().await;
-        assert_eq!((entry.outcome.as_str(), entry.approval.as_deref()), ("client gone", Some("a1")));
-        assert_eq!(*people.redeemed.lock().unwrap(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_can_only_wait_waits_so_long() {
-        let (rig, people) = (Rig::new().await, Arc::new(People::default()));
-        let wait = || HoldStyle::Wait(Duration::from_secs(25));
-        let began = tokio::time::Instant::now();
-        let refusal = call(&rig, &people, "/held", wait).await.unwrap_err();
-        assert_eq!(began.elapsed().as_secs(), 25);
-        assert_eq!(refusal.kind, RefusalKind::ApprovalNeeded);
-        assert_eq!(refusal.url.as_deref(), Some("http://approve/a1"));
-    }
-
-    #[tokio::test]
-    async fn a_client_that_comes_back_by_itself_is_told_at_once() {
-        let (rig, people) = (Rig::new().await, Arc::new(People::default()));
-        let refusal = call(&rig, &people, "/held", || HoldStyle::Retry).await.unwrap_err();
-        assert_eq!(refusal.kind, RefusalKind::ApprovalNeeded);
-    }
-
-    #[tokio::test]
-    async fn nobody_to_ask_is_never_a_pass() {
-        struct Nobody;
-        impl Approvals for Nobody {
-            fn ask(&self, _: Ask) -> futures::future::BoxFuture<'_, Result<Ticket, ApprovalError>> {
-                let error = Arc::new(std::io::Error::other("away"));
-                Box::pin(async { Err(ApprovalError::Unavailable(error)) })
-            }
-            fn decided<'a>(
-                &'a self,
-                _: &'a str,
-            ) -> futures::future::BoxFuture<'a, Result<TicketState, ApprovalError>> {
-                unreachable!("nothing was asked")
-            }
-            fn redeem<'a>(
-                &'a self,
-                _: &'a str,
-                _: &'a str,
-            ) -> futures::future::BoxFuture<'a, Result<crate::approval::Granted, ApprovalError>> {
-                unreachable!("nothing was asked")
-            }
-        }
-        let rig = Rig::new().await;
-        let asked = rig.asked(testing::post("/held", "")).await;
-        let verdict =
-            testing::policy().current().unwrap().judge(&asked.caller.principal, "box", &asked.accesses);
-        let below = tower::service_fn(async |_: Permitted| -> Answer { panic!("it was forwarded") });
-        let service = StepLayer::new(Hold { approvals: Arc::new(Nobody) }).layer(below);
-        let refusal = service.oneshot(Decided { verdict, asked }).await.unwrap_err();
-        assert_eq!(refusal.kind, RefusalKind::PolicyUnavailable);
     }
 }

@@ -12,17 +12,18 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures::stream;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lockgate_recording::Outcome;
+use tokio::{sync::oneshot, task::AbortHandle};
 
-use super::{Authenticated, Recorded};
+use super::{Authenticated, Recorded, Target};
 use crate::{
-    body::{self, Body, BodyError, FrameSender},
+    body::{self, Body, BodyError, Carrier},
     exchange::{Evidence, Exchange},
     policy::PolicyHandle,
-    principal::Peer,
+    principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
     step::{Next, Rendered, Step},
     verdict::{Payload, RecordTerms},
@@ -34,11 +35,12 @@ pub struct Record {
     pub evidence: Evidence,
     /// Whose defaults hold until there is a verdict.
     pub policy: PolicyHandle,
-    /// A client that sends nothing for so long, while its request is read, is given up.
-    pub client_idle: Duration,
     /// How long an upstream may still answer a change after its client has gone.
     pub orphan: Duration,
 }
+
+/// What the client is sent; a refusal where that cannot be recorded.
+type Answer = Result<Response<Body>, Refusal>;
 
 impl Step<Authenticated> for Record {
     type Out = Recorded;
@@ -48,53 +50,72 @@ impl Step<Authenticated> for Record {
     async fn run(self: Arc<Self>, input: Authenticated, next: Next<Recorded, Infallible>) -> Rendered {
         let Authenticated { target, caller, passthrough, request } = input;
         let (head, body) = request.into_parts();
-        let exchange = match self.open(&target.upstream, &caller, &head).await {
+        let exchange = match self.open(&target, &caller, &head).await {
             Ok(exchange) => exchange,
             Err(refusal) => {
                 tracing::error!(reason = refusal.reason, detail = refusal.detail, "not recorded, refused");
                 return Ok(target.protocol.refuse(&head, &refusal));
             }
         };
-        let body = tee_request(body, exchange.clone(), self.client_idle);
-        let request = Request::from_parts(head.clone(), body);
+        let request = Request::from_parts(head.clone(), tee_request(body, exchange.clone()));
         let protocol = Arc::clone(&target.protocol);
         let recorded = Recorded { target, caller, passthrough, exchange: exchange.clone(), request };
-        let work = self.evidence.closing.spawn(next.run(recorded));
-        let work = Attended { work, exchange: exchange.clone() };
-        let response = match work.finish().await {
-            Ok(Ok(response)) => response,
-            Err(error) => {
-                let refusal = Refusal::new(RefusalKind::Internal, "the gateway failed").because(&error);
+        let (client, answer) = oneshot::channel();
+        let work = self.evidence.closing.spawn({
+            let (record, exchange) = (Arc::clone(&self), exchange.clone());
+            async move {
+                let Ok(response) = next.run(recorded).await;
+                record.carry(response, exchange, client).await;
+            }
+        });
+        let (work, asked) = (work.abort_handle(), exchange.clone());
+        let mut attended = Attended { work, exchange: asked, is_answered: false };
+        let answer = match answer.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let refusal = Refusal::new(RefusalKind::Internal, "the gateway failed");
                 exchange.refused(&refusal);
-                protocol.refuse(&head, &refusal)
+                self.tee(protocol.refuse(&head, &refusal), &exchange).await
             }
         };
-        match self.tee(response, &exchange).await {
-            Ok(response) => Ok(response),
-            Err(refusal) => {
-                exchange.refused(&refusal);
-                Ok(protocol.refuse(&head, &refusal))
-            }
-        }
+        attended.is_answered = true;
+        Ok(answer.unwrap_or_else(|refusal| {
+            exchange.refused(&refusal);
+            protocol.refuse(&head, &refusal)
+        }))
     }
 }
 
 impl Record {
     async fn open(
         &self,
-        upstream: &crate::upstream::Upstream,
-        caller: &crate::principal::Caller,
-        head: &http::request::Parts,
+        target: &Target,
+        caller: &Caller,
+        head: &request::Parts,
     ) -> Result<Exchange, Refusal> {
         let policy = self.policy.current();
         let terms = policy.map_or_else(RecordTerms::default, |policy| policy.record_terms_before_verdict());
         let peer = head.extensions.get::<Peer>().copied();
-        let exchange = Exchange::begin(&self.evidence, terms, caller, upstream, peer).await?;
-        exchange.request_head(head).await?;
+        let exchange = Exchange::begin(&self.evidence, terms, caller, &target.upstream, peer).await?;
+        exchange.request_head(head, target.protocol.request_headers()).await?;
         Ok(exchange)
     }
 
-    async fn tee(&self, response: Response<Body>, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    /// Carries an answer to the client; the answer to a change to the recording alone, when nobody is there
+    /// to take it.
+    async fn carry(&self, response: Response<Body>, exchange: Exchange, client: oneshot::Sender<Answer>) {
+        let answer = self.tee(response, &exchange).await;
+        let response = match answer {
+            Ok(response) if exchange.mutates() => response,
+            answer => return drop(client.send(answer)),
+        };
+        let (head, body) = response.into_parts();
+        let (sender, frames) = body::carried(body.size_hint());
+        drop(client.send(Ok(Response::from_parts(head, frames))));
+        pump(body, sender, exchange, self.orphan).await;
+    }
+
+    async fn tee(&self, response: Response<Body>, exchange: &Exchange) -> Answer {
         let (head, body) = response.into_parts();
         exchange.response_head(&head).await?;
         let mut tee = Tee::new(body, exchange.clone());
@@ -102,59 +123,44 @@ impl Record {
             tee.end().await?;
             return Ok(Response::from_parts(head, body::empty()));
         }
-        let body = tee.into_body();
-        if !exchange.mutates() {
-            return Ok(Response::from_parts(head, body));
-        }
-        let hint = body.size_hint();
-        let (sender, frames) = body::channel();
-        self.evidence.closing.spawn(pump(body, sender, exchange.clone(), self.orphan));
-        let frames = stream::unfold(frames, async |mut body: Body| Some((body.frame().await?, body)));
-        Ok(Response::from_parts(head, body::from_stream(frames, hint)))
+        Ok(Response::from_parts(head, tee.into_body()))
     }
 }
 
-/// The work on a request: ends with the client that waits for it, unless it was detached.
-struct Attended<T> {
-    work: tokio::task::JoinHandle<T>,
+/// The work on a request: ends with the client that waits for its answer, unless it was detached.
+struct Attended {
+    work: AbortHandle,
     exchange: Exchange,
+    is_answered: bool,
 }
 
-impl<T> Attended<T> {
-    async fn finish(mut self) -> Result<T, tokio::task::JoinError> {
-        (&mut self.work).await
-    }
-}
-
-impl<T> Drop for Attended<T> {
+impl Drop for Attended {
     fn drop(&mut self) {
-        if !self.exchange.is_detached() {
+        if !self.is_answered && !self.exchange.is_detached() {
             self.work.abort();
         }
     }
 }
 
-fn tee_request(body: Body, exchange: Exchange, idle: Duration) -> Body {
+/// Tees what the client sends. Trailers end here: nobody asked for them, and they could hold anything.
+fn tee_request(body: Body, exchange: Exchange) -> Body {
     if body.is_end_stream() {
         return body;
     }
     let hint = body.size_hint();
     let frames = stream::try_unfold((body, exchange), move |(mut body, exchange)| async move {
-        let frame = match tokio::time::timeout(idle, body.frame()).await {
-            Ok(frame) => frame.transpose(),
-            Err(elapsed) => Err(BodyError::Client(elapsed.into())),
-        };
-        let frame = frame.inspect_err(|_| exchange.conclude(Outcome::ClientGone))?;
-        match frame {
-            Some(frame) => {
-                if let Some(data) = frame.data_ref() {
+        loop {
+            let frame = body.frame().await.transpose();
+            match frame.inspect_err(|_| exchange.conclude(Outcome::ClientGone))? {
+                Some(frame) => {
+                    let Ok(data) = frame.into_data() else { continue };
                     exchange.request_data(data.clone()).await?;
+                    return Ok(Some((Frame::data(data), (body, exchange))));
                 }
-                Ok(Some((frame, (body, exchange))))
-            }
-            None => {
-                exchange.request_end().await?;
-                Ok(None)
+                None => {
+                    exchange.request_end().await?;
+                    return Ok(None);
+                }
             }
         }
     });
@@ -192,10 +198,10 @@ impl Tee {
     async fn next(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
         match self.body.frame().await {
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.data(data.clone()).await?;
-                }
-                Ok(Some(frame))
+                // Trailers end here, as those of requests.
+                let data = frame.into_data().unwrap_or_default();
+                self.data(data.clone()).await?;
+                Ok(Some(Frame::data(data)))
             }
             Some(Err(error)) => {
                 self.exchange.conclude(match &error {
@@ -240,13 +246,13 @@ impl Tee {
 }
 
 /// Carries the response to a change to its client, and to the recording alone when the client has gone.
-async fn pump(mut body: Body, client: FrameSender, exchange: Exchange, orphan: Duration) {
+async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Duration) {
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
             () = client.closed() => break,
         };
-        let Some(frame) = frame else { return };
+        let Some(frame) = frame else { return client.end() };
         let failed = frame.is_err();
         if client.send(frame).await.is_err() {
             break;
@@ -260,11 +266,18 @@ async fn pump(mut body: Body, client: FrameSender, exchange: Exchange, orphan: D
         return;
     }
     let gone = "the client has gone; what follows was not delivered";
-    if exchange.note("client-gone", gone).await.is_ok() {
-        // The frames are in the recording by the tee that yields them.
-        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-        if tokio::time::timeout(orphan, rest).await.is_err() {
-            tracing::warn!(exchange = %exchange.id(), "the upstream did not end its answer in time");
-        }
+    if exchange.note("client-gone", gone).await.is_err() {
+        return;
+    }
+    // The frames are in the recording by the tee that yields them.
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // People may take longer than an upstream may.
+    let late = async {
+        exchange.on_its_way().await;
+        tokio::time::sleep(orphan).await;
+    };
+    tokio::select! {
+        () = rest => {}
+        () = late => tracing::warn!(exchange = %exchange.id(), "the upstream did not end its answer in time"),
     }
 }

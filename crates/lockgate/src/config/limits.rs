@@ -31,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) upstream_connect: Span,
     /// From the end of a request to the upstream's answer. 15 m.
     pub(crate) upstream_response: Span,
+    /// An upstream that sends nothing of its answer for so long, once it began, is given up. 5 m.
+    pub(crate) upstream_silence: Span,
     /// How long an upstream may still answer a change whose client has gone. 15 m.
     pub(crate) orphan: Span,
     /// How long requests under way may take when the gateway is asked to end. 30 s.
@@ -51,6 +53,7 @@ impl Default for Limits {
             push_memory: Size::mib(1),
             upstream_connect: Span::seconds(10),
             upstream_response: Span::seconds(900),
+            upstream_silence: Span::seconds(300),
             orphan: Span::seconds(900),
             shutdown: Span::seconds(30),
         }
@@ -63,6 +66,7 @@ impl Limits {
         Timeouts {
             connect: self.upstream_connect.0,
             response: self.upstream_response.0,
+            silence: self.upstream_silence.0,
             ..Timeouts::default()
         }
     }

@@ -46,10 +46,12 @@ impl Gateway {
         let policy = PolicyHandle::new();
         let watch = client.watch_policy(policy.clone(), &wiring::schemas(), last_good);
         let index: Arc<dyn Index> = Arc::new(client.clone());
-        let asked = Asked { approvals: Arc::new(client.clone()), index: Arc::clone(&index), policy };
+        let shutdown = CancellationToken::new();
+        let (approvals, ending) = (Arc::new(client.clone()), shutdown.clone());
+        let asked = Asked { approvals, index: Arc::clone(&index), policy, ending };
         let built = wiring::gateway(config, &config.file.name.0, asked).await?;
         let Built { pipeline, ready, recorder, closing, archive, recovered } = built;
-        let (url, shutdown) = (front.url(), CancellationToken::new());
+        let url = front.url();
         // Where there is a policy, nobody is refused for its being late.
         if tokio::time::timeout(FLUSH_WITHIN, watch.ready()).await.is_err() {
             tracing::warn!("there is no policy: every request is refused until one is published");

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use futures::StreamExt;
 use http::StatusCode;
 use tower::{Layer as _, ServiceExt as _};
 
@@ -18,9 +19,8 @@ fn input(request: Request<Body>) -> Authenticated {
 }
 
 fn layer(rig: &Rig) -> StepLayer<Record> {
-    let (client_idle, orphan) = (Duration::from_mins(1), Duration::from_mins(1));
-    let policy = PolicyHandle::default();
-    StepLayer::new(Record { evidence: rig.evidence.clone(), policy, client_idle, orphan })
+    let (policy, orphan) = (PolicyHandle::default(), Duration::from_mins(1));
+    StepLayer::new(Record { evidence: rig.evidence.clone(), policy, orphan })
 }
 
 /// Sends a request through the layer onto `below`.
@@ -103,40 +103,109 @@ async fn a_read_ends_with_its_client() {
     assert_eq!(rig.finish().await.1.outcome, "client gone");
 }
 
-#[tokio::test]
-async fn a_change_under_way_goes_on_without_its_client() {
-    let rig = Rig::new().await;
-    let (sender, frames) = body::channel();
-    let shared = Arc::new(std::sync::Mutex::new(Some(frames)));
+/// What answers a change once the client has gone, and how it was told that it may.
+struct Change {
+    head: tokio::sync::oneshot::Sender<()>,
+    body: Carrier,
+    begun: tokio::sync::oneshot::Receiver<()>,
+}
+
+/// A change that goes upstream, whose answer's head and body come when they are told to.
+fn change() -> (Change, impl Fn(Recorded) -> futures::future::BoxFuture<'static, Rendered> + Clone + Send) {
+    let (head, told) = tokio::sync::oneshot::channel();
+    let (started, begun) = tokio::sync::oneshot::channel();
+    let (body, frames) = body::carried(http_body::SizeHint::default());
+    let shared = Arc::new(std::sync::Mutex::new(Some((started, told, frames))));
     let below = move |recorded: Recorded| {
-        let frames = shared.lock().unwrap().take().unwrap();
-        async move {
+        let (started, told, frames) = shared.lock().unwrap().take().unwrap();
+        let answer = async move {
             let accesses = [testing::access(&recorded.request)];
             recorded.exchange.accesses(&testing::SCHEMA, &accesses).await.unwrap();
+            recorded.exchange.forwarded().await.unwrap();
             recorded.exchange.detach();
+            started.send(()).unwrap();
+            told.await.unwrap();
             Ok(Response::new(frames))
-        }
+        };
+        futures::FutureExt::boxed(answer)
     };
-    let response = call(&rig, testing::post("/x", ""), below).await;
-    drop(response);
+    (Change { head, body, begun }, below)
+}
+
+#[tokio::test]
+async fn a_change_under_way_goes_on_without_its_client() {
+    let (rig, (change, below)) = (Rig::new().await, change());
+    change.head.send(()).unwrap();
+    drop(call(&rig, testing::post("/x", ""), below).await);
     for text in ["one", "two"] {
-        sender.send(Ok(Frame::data(Bytes::from(text)))).await.expect("still read");
+        change.body.send(Ok(Frame::data(Bytes::from(text)))).await.expect("still read");
     }
-    drop(sender);
+    change.body.end();
     let (events, entry) = rig.finish().await;
     assert_eq!(testing::response_bytes(&events), "onetwo");
     assert_eq!(entry.outcome, "client gone");
 }
 
-#[tokio::test(start_paused = true)]
-async fn gives_up_a_client_that_stops_sending() {
+#[tokio::test]
+async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_answer() {
+    let (rig, (change, below)) = (Rig::new().await, change());
+    let client = call(&rig, testing::post("/x", ""), below);
+    tokio::select! {
+        _ = client => panic!("answered"),
+        begun = change.begun => begun.unwrap(),
+    }
+    change.head.send(()).unwrap();
+    for text in ["one", "two"] {
+        change.body.send(Ok(Frame::data(Bytes::from(text)))).await.expect("still read");
+    }
+    change.body.end();
+    let (events, entry) = rig.finish().await;
+    assert_eq!(testing::response_bytes(&events), "onetwo");
+    assert_eq!((entry.outcome.as_str(), entry.status), ("client gone", 200));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_does_not_seem_whole() {
+    let (rig, (change, below)) = (Rig::new().await, change());
+    change.head.send(()).unwrap();
+    let mut response = call(&rig, testing::post("/x", ""), below).await;
+    change.body.send(Ok(Frame::data(Bytes::from("one")))).await.unwrap();
+    assert!(response.body_mut().frame().await.unwrap().is_ok());
+    drop(change.body);
+    assert!(response.body_mut().frame().await.unwrap().is_err());
+    assert!(response.body_mut().frame().await.is_none());
+    drop(response);
+    assert_eq!(rig.finish().await.1.outcome, "failed: body");
+}
+
+#[tokio::test]
+async fn trailers_end_here() {
     let rig = Rig::new().await;
-    let (_sender, silent) = body::channel();
+    let frames = [Ok(Frame::data(Bytes::from("hello"))), Ok(Frame::trailers(http::HeaderMap::new()))];
+    let body = body::from_stream(stream::iter(frames), http_body::SizeHint::default());
     let below = async |mut recorded: Recorded| {
-        let frame = recorded.request.body_mut().frame().await;
-        assert!(matches!(frame, Some(Err(BodyError::Client(_)))), "{frame:?}");
-        Ok(testing::text(StatusCode::REQUEST_TIMEOUT, ""))
+        let mut seen = Vec::new();
+        while let Some(frame) = recorded.request.body_mut().frame().await {
+            seen.push(frame.unwrap().into_data().unwrap());
+        }
+        let frames = seen.into_iter().map(|data| Ok(Frame::data(data)));
+        let frames = frames.chain([Ok(Frame::trailers(http::HeaderMap::new()))]).collect::<Vec<_>>();
+        Ok(Response::new(body::from_stream(stream::iter(frames), http_body::SizeHint::default())))
     };
-    let response = call(&rig, Request::post("/x").body(silent).unwrap(), below).await;
-    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    let mut response = call(&rig, Request::post("/x").body(body).unwrap(), below).await;
+    assert_eq!(response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+    let rest = http_body_util::BodyStream::new(response.into_body());
+    let rest: Vec<_> = StreamExt::collect(rest).await;
+    assert!(rest.into_iter().all(|frame| frame.unwrap().into_data().unwrap().is_empty()));
+    assert_eq!(rig.finish().await.1.outcome, "complete");
+}
+
+#[tokio::test]
+async fn headers_that_nobody_knows_are_recorded_as_tags() {
+    let rig = Rig::new().await;
+    let request = Request::post("/x").header("accept", "text").header("private-token", "glpat-of-the-client");
+    testing::read(call(&rig, request.body(body::empty()).unwrap(), echo).await.into_body()).await;
+    let events = format!("{:?}", rig.finish().await.0);
+    assert!(events.contains("private-token") && !events.contains("glpat-of-the-client"), "{events}");
+    assert!(events.contains("text"), "{events}");
 }

@@ -1,0 +1,54 @@
+//! How an exchange ends: when its last handle is dropped, so that an outcome is recorded however it comes
+//! about. Its recording is closed, its entry goes to the index, a line to the log.
+
+use std::sync::Arc;
+
+use lockgate_recording::Outcome;
+use uuid::Uuid;
+
+use super::{Inner, lock, now};
+use crate::index::Entry;
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let (mut entry, outcome, gap) = {
+            let mut state = lock(&self.state);
+            (state.entry.clone(), state.outcome.take().unwrap_or(Outcome::ClientGone), state.gap)
+        };
+        entry.ended = now();
+        entry.outcome = if gap { format!("{outcome}, not recorded whole") } else { outcome.to_string() };
+        log(&entry);
+        let (recorder, index) = (self.recorder.take(), Arc::clone(&self.evidence.index));
+        let close = async move {
+            if let Some(recorder) = recorder {
+                match recorder.close(outcome).await {
+                    Ok(location) => entry.bundles = location.bundles.iter().map(Uuid::to_string).collect(),
+                    Err(error) => tracing::error!(exchange = entry.exchange, %error, "not closed"),
+                }
+            }
+            index.put(entry);
+        };
+        // Without a runtime the process is ending: recovery will find the exchange without its end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.evidence.closing.spawn_on(close, &runtime);
+        }
+    }
+}
+
+fn log(entry: &Entry) {
+    tracing::info!(
+        exchange = entry.exchange,
+        session = entry.session,
+        principal = format!("{}:{}", entry.issuer, entry.subject),
+        upstream = entry.upstream,
+        action = entry.accesses.first().map(|access| &*access.action),
+        resource = entry.accesses.first().map(|access| &*access.resource),
+        verdict = entry.verdict,
+        outcome = entry.outcome,
+        status = entry.status,
+        bytes_in = entry.bytes_in,
+        bytes_out = entry.bytes_out,
+        ms = (entry.ended.saturating_sub(entry.started)) / 1000,
+        "exchange"
+    );
+}
