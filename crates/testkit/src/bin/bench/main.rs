@@ -53,6 +53,9 @@ fn main() -> Result<()> {
     bench.bulk(&bulk)?;
     let report = Report::new(&bench, &args)?;
     println!("\n{report}");
+    if let Some(folder) = args.results.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     std::fs::write(&args.results, report.to_string())?;
     println!("written to {}", args.results.display());
     match report.missed() {
