@@ -48,7 +48,7 @@ fn unknown_keys() {
     ");
     insta::assert_snapshot!(refused("colour: red\n"), @r"
     etc/lockgate.yaml:1:1: unknown key `colour`
-      hint: known here: listen, public_url, data_dir, upstreams, issuers, policy, recording, control, proxy, limits
+      hint: known here: name, listen, public_url, data_dir, upstreams, issuers, policy, recording, control, proxy, limits
     ");
     let inline = "upstreams:\n  - name: a\n    kind: git\n    url: https://h\n    credential:\n      basic: { user: u, password: hunter2 }\n";
     insta::assert_snapshot!(refused(inline), @r"
@@ -109,8 +109,8 @@ fn contradictions() {
       hint: known: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA; symmetric ones and `none` are never accepted
     ");
     insta::assert_snapshot!(refused("control: { listen: '0.0.0.0:1' }\n"), @r"
-    etc/lockgate.yaml:1:20: the control plane speaks plain text on loopback only
-      hint: set `tls: { cert, key, proxy_ca }`
+    etc/lockgate.yaml:1:20: tokens would cross the network readable: the control plane needs TLS here
+      hint: set `tls: generated` or `tls: { cert, key }`
     ");
     insta::assert_snapshot!(refused("recording: { store: 'file:///x', s3: { region: r } }\n"), @"etc/lockgate.yaml:1:38: `s3` belongs to a store at `s3://bucket/prefix`");
 }
