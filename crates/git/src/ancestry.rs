@@ -5,39 +5,31 @@
 //! way is known by the hash of its content, so neither the client nor the upstream can make a forced
 //! update look like another. What is not proven, for whatever reason, counts as forced.
 
-mod ask;
 mod walk;
 
-use std::{
-    ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{ops::ControlFlow, sync::Arc, time::Instant};
 
 use lockgate_core::{
     protocol::Context,
     spool::{Spool, SpoolReader},
 };
-use tokio::sync::Semaphore;
 
 use crate::{
+    ask::{Asker, Omit, Question},
     classify::{Ancestry, needs_ancestry},
     config::AncestryConfig,
     oid::{ObjectFormat, Oid},
     pack::{self, Budget, Commits, Event, PackError, Source},
     route::Route,
+    work::Workshop,
 };
-use ask::{Asker, Question};
 use walk::{Walk, walk};
 
 /// Finds out how updates relate to the history.
 #[derive(Debug)]
 pub(crate) struct Prover {
     config: AncestryConfig,
-    scans: Arc<Semaphore>,
+    scans: Workshop,
 }
 
 /// A push, as far as its history matters.
@@ -48,6 +40,8 @@ pub(crate) struct Pushed<'a> {
     pub(crate) spool: &'a Spool,
     /// Where in the spool the pack begins.
     pub(crate) pack: u64,
+    /// The pack's commits, where somebody looked through all of it already.
+    pub(crate) known: Option<Arc<Commits>>,
 }
 
 /// One update: its new and its old tip.
@@ -59,7 +53,7 @@ struct Update {
 
 impl Prover {
     pub(crate) fn new(config: AncestryConfig) -> Self {
-        let scans = Arc::new(Semaphore::new(config.scans.max(1)));
+        let scans = Workshop::new(config.scans);
         Self { config, scans }
     }
 
@@ -93,8 +87,13 @@ impl Prover {
     ) -> Result<(), PackError> {
         let source = Spooled { spool: pushed.spool.clone(), start: pushed.pack };
         let (format, asked) = (pushed.format, updates.to_owned());
-        let (commits, walks) =
-            self.blocking(move |budget| through_pack(&source, format, &asked, &budget)).await?;
+        let known = pushed.known.clone();
+        let (commits, walks) = self
+            .blocking(move |budget| match known {
+                Some(commits) => walk_all(&commits, &asked, budget).map(|walks| (commits, walks)),
+                None => through_pack(&source, format, &asked, budget),
+            })
+            .await?;
         let mut open = Vec::new();
         for ((walk, answer), update) in walks.into_iter().zip(answers).zip(updates) {
             match walk {
@@ -104,8 +103,7 @@ impl Prover {
                 Walk::TooMany => {}
             }
         }
-        let commits = Arc::new(commits);
-        let mut asker = Asker::new(context, pushed.route, format, &self.config);
+        let mut asker = Asker::new(context, pushed.route, format, self.config.answer);
         let asking = async {
             for (answer, update, wants) in open.into_iter().take(self.config.questions) {
                 *answer = self.through_upstream(&mut asker, &commits, update, wants).await;
@@ -124,7 +122,9 @@ impl Prover {
         update: Update,
         wants: Vec<Oid>,
     ) -> Ancestry {
-        let answer = match asker.ask(&Question { wants, have: update.old }).await {
+        let have = Some(update.old);
+        let question = Question { wants, have, omit: Omit::BlobsAndTrees, shallow: false };
+        let answer = match asker.ask(&question).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::info!(error = %chain(&error), "the upstream did not say how two commits relate");
@@ -134,8 +134,8 @@ impl Prover {
         let (commits, format) = (Arc::clone(commits), update.new.format());
         let followed = self.blocking(move |budget| {
             let source = Spooled { spool: answer, start: 0 };
-            let between = pack::scan(&source, format, &budget, |_| ControlFlow::Continue(()))?;
-            walk(&[&commits, &between], update.new, update.old, &budget)
+            let between = pack::scan(&source, format, budget, |_| ControlFlow::Continue(()))?;
+            walk(&[&commits, &between], update.new, update.old, budget)
         });
         match followed.await {
             Ok(Walk::Reached) => Ancestry::FastForward,
@@ -151,18 +151,9 @@ impl Prover {
     /// Runs blocking work within the limits; it stops when this future is dropped.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Budget) -> Result<T, PackError> + Send + 'static,
+        work: impl FnOnce(&Budget) -> Result<T, PackError> + Send + 'static,
     ) -> Result<T, PackError> {
-        let permit = Arc::clone(&self.scans).acquire_owned().await.map_err(|_| PackError::Stopped)?;
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let _cancel = CancelOnDrop(Arc::clone(&cancelled));
-        let until = Instant::now() + self.config.scan_time;
-        let budget = Budget { commits: self.config.commits, until, cancelled };
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work(budget)
-        });
-        done.await.unwrap_or_else(|error| Err(PackError::Io(std::io::Error::other(error))))
+        self.scans.run(&Budget::new(self.config.commits, Instant::now() + self.config.scan_time), work).await
     }
 }
 
@@ -172,41 +163,36 @@ fn through_pack(
     format: ObjectFormat,
     updates: &[Update],
     budget: &Budget,
-) -> Result<(Commits, Vec<Walk>), PackError> {
-    let walk_all = |commits: &Commits| -> Result<Vec<Walk>, PackError> {
-        updates.iter().map(|update| walk(&[commits], update.new, update.old, budget)).collect()
-    };
+) -> Result<(Arc<Commits>, Vec<Walk>), PackError> {
     let mut tried = false;
     let commits = pack::scan(source, format, budget, |event| match event {
         // Tried once only: a pack in another order than git's must not cost a walk per object.
-        Event::Run(commits) if !std::mem::replace(&mut tried, true) => match walk_all(commits) {
-            Ok(walks) if walks.iter().all(|walk| *walk == Walk::Reached) => ControlFlow::Break(()),
-            Ok(_) | Err(_) => ControlFlow::Continue(()),
-        },
+        Event::Run(commits) if !std::mem::replace(&mut tried, true) => {
+            match walk_all(commits, updates, budget) {
+                Ok(walks) if walks.iter().all(|walk| *walk == Walk::Reached) => ControlFlow::Break(()),
+                Ok(_) | Err(_) => ControlFlow::Continue(()),
+            }
+        }
         Event::Run(_) | Event::Commit(..) => ControlFlow::Continue(()),
     })?;
-    let walks = walk_all(&commits)?;
-    Ok((commits, walks))
+    let walks = walk_all(&commits, updates, budget)?;
+    Ok((Arc::new(commits), walks))
+}
+
+fn walk_all(commits: &Commits, updates: &[Update], budget: &Budget) -> Result<Vec<Walk>, PackError> {
+    updates.iter().map(|update| walk(&[commits], update.new, update.old, budget)).collect()
 }
 
 /// A pack within a spool.
-struct Spooled {
-    spool: Spool,
-    start: u64,
+pub(crate) struct Spooled {
+    pub(crate) spool: Spool,
+    pub(crate) start: u64,
 }
 
 impl Source for Spooled {
     fn reader(&self, offset: u64) -> impl std::io::Read {
         let reader: SpoolReader = self.spool.reader(self.start.saturating_add(offset));
         reader
-    }
-}
-
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

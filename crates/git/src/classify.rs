@@ -92,6 +92,11 @@ impl Ancestry {
     }
 }
 
+/// Whether an update is one of a tag.
+pub(crate) fn is_tag(command: &Command) -> bool {
+    Kind::of(&command.name) == Kind::Tag
+}
+
 /// Whether how an update changes its ref depends on the history: neither creations nor deletions do,
 /// and moving a tag is forced in any case.
 pub fn needs_ancestry(command: &Command) -> bool {

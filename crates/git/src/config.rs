@@ -3,7 +3,14 @@
 //! Everything that a client or an upstream can make large has its limit here, except the size of a
 //! push: that is the limit of the spools it is kept in.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
+
+use lockgate_detect::{RuleSet, TagKey};
+
+use crate::facts::Wanted;
 
 /// Limits and times; [`Config::default`] suits most.
 #[derive(Debug, Clone)]
@@ -23,6 +30,8 @@ pub struct Config {
     pub wait: Duration,
     /// How a push is shown to be a fast-forward.
     pub ancestry: AncestryConfig,
+    /// How the content of a push is inspected.
+    pub inspect: InspectConfig,
 }
 
 /// Limits of the proof that an update is a fast-forward. What exceeds them counts as forced.
@@ -42,6 +51,95 @@ pub struct AncestryConfig {
     pub answer_time: Duration,
 }
 
+/// Limits and rules of the inspection. A push that exceeds a limit is refused, wherever facts about its
+/// content are wanted.
+#[derive(Debug, Clone)]
+pub struct InspectConfig {
+    /// What is looked for. Default: nothing.
+    pub wanted: Wanted,
+    /// Objects in one pack; each takes about 60 bytes of memory. Default: 1,000,000.
+    pub objects: u32,
+    /// Commits in one pack; each takes about 100 bytes of memory more. Default: 250,000.
+    pub commits: usize,
+    /// Bytes of one file. Default: 4 GiB.
+    pub object: u64,
+    /// Bytes of one commit, tag or directory, and of a file that comes as a delta: they are held in memory.
+    /// Default: 32 MiB.
+    pub held: u64,
+    /// Bytes that all packs of one push, and all their deltas, may inflate to. Default: 64 GiB.
+    pub inflated: u64,
+    /// How long it may take, from the end of the push, the upstream's answers included. Default: 5 minutes.
+    pub time: Duration,
+    /// Packs that are worked on at the same time. Default: 4.
+    pub jobs: usize,
+    /// Bytes of the upstream's answer to one question. Default: 256 MiB.
+    pub answer: u64,
+    /// Paths that one update may change. Default: 100,000.
+    pub paths: usize,
+    /// Bytes of one path. Default: 4096.
+    pub path: usize,
+    /// Bytes of the messages of all commits of one update. Default: 8 MiB.
+    pub messages: usize,
+    /// Findings that are listed; more are counted only. Default: 1000.
+    pub findings: usize,
+    /// What is done with binary files, by git's own test: a NUL byte among the first 8000. Default: scan.
+    pub binary: Binary,
+    /// Bytes of the largest file that is scanned for secrets. Default: 1 GiB.
+    pub scanned: u64,
+    /// What is done with files beyond that. Default: refuse.
+    pub huge: Huge,
+    /// What secrets look like.
+    pub rules: RuleSet,
+    /// Makes the tags by which two findings of one secret are known. By default one of this process alone.
+    pub key: TagKey,
+}
+
+/// What is done with binary files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// They are scanned like all others.
+    Scan,
+    /// They are not scanned.
+    Skip,
+}
+
+/// What is done with files that are too large to be scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Huge {
+    /// The push is refused.
+    Refuse,
+    /// They are not scanned.
+    Skip,
+}
+
+impl Default for InspectConfig {
+    fn default() -> Self {
+        // Random, as the standard library seeds its hash tables.
+        let random = RandomState::new();
+        let key = [0, 1, 2, 3].map(|part: u8| random.hash_one(part).to_ne_bytes()).concat();
+        Self {
+            wanted: Wanted::default(),
+            objects: 1_000_000,
+            commits: 250_000,
+            object: 4 << 30,
+            held: 32 << 20,
+            inflated: 64 << 30,
+            time: Duration::from_mins(5),
+            jobs: 4,
+            answer: 256 << 20,
+            paths: 100_000,
+            path: 4096,
+            messages: 8 << 20,
+            findings: 1000,
+            binary: Binary::Scan,
+            scanned: 1 << 30,
+            huge: Huge::Refuse,
+            rules: RuleSet::builtin(),
+            key: TagKey::new(&key),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -52,6 +150,7 @@ impl Default for Config {
             drain_time: Duration::from_mins(1),
             wait: Duration::from_secs(20),
             ancestry: AncestryConfig::default(),
+            inspect: InspectConfig::default(),
         }
     }
 }

@@ -15,6 +15,18 @@ pub struct Wanted {
     pub content: bool,
 }
 
+impl Wanted {
+    /// Whether anything is.
+    pub fn any(self) -> bool {
+        self.history || self.paths || self.content
+    }
+
+    /// Whether the trees of commits must be compared: for paths, and to say where content stands.
+    pub(crate) fn trees(self) -> bool {
+        self.paths || self.content
+    }
+}
+
 /// What one update brings: everything that the new tip reaches and the old one (for a new ref: the
 /// upstream's default branch) does not, whether the pack holds it or the upstream has it already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +34,9 @@ pub struct Facts {
     /// How many commits.
     pub commits: u64,
     /// Every path that any of the commits adds, changes or removes compared with each of its parents, or
-    /// that differs between the two tips; sorted, each once. Bytes that are not UTF-8 are replaced.
+    /// that differs between the two tips; sorted, each once. A merge counts where it differs from all its
+    /// parents: what it takes over from one of them is either brought by a commit of this update, or on the
+    /// upstream already and shown by the comparison of the tips. Bytes that are not UTF-8 are replaced.
     pub paths: Vec<String>,
     /// Bytes of the largest file among those added or changed.
     pub largest: u64,
@@ -38,6 +52,8 @@ pub struct Facts {
     pub tag: Option<TagKind>,
     /// Secrets.
     pub findings: Vec<Found>,
+    /// How many more there are than are listed, at least.
+    pub further: u64,
 }
 
 /// What a tag's ref points at.
@@ -58,7 +74,8 @@ pub struct Found {
     pub rule: String,
     /// The commit or tag that brings it; `None` for an object of the pack that none of them reaches.
     pub commit: Option<Oid>,
-    /// The file, or `(message)`, `(author)`, `(path)` for what stands in the commit itself.
+    /// The file; or `(message)`, `(author)`, `(committer)`, `(tagger)`, `(header)` for what stands in the
+    /// commit or tag itself, `(path)` for the name of a file, `(blob)` for one that has no name.
     pub path: String,
     /// The line within it, from 1; 0 where there are no lines.
     pub line: u64,

@@ -1,5 +1,5 @@
-//! Git over smart HTTP, understood: what a request asks for, whether a push is forced, how an
-//! unmodified git is answered.
+//! Git over smart HTTP, understood: what a request asks for, whether a push is forced, what
+//! it brings, how an unmodified git is answered.
 //!
 //! [`Git`] implements [`lockgate_core::protocol::Protocol`]: fetches stream through; a push is read to
 //! its end (bounded memory, then disk) before it is decided, and what was read is what is forwarded.
@@ -41,16 +41,19 @@ pub mod route;
 
 mod advertise;
 mod ancestry;
+mod ask;
 mod gzip;
+mod inspect;
 mod pack;
 mod respond;
 mod service;
 #[cfg(test)]
 mod testing;
+mod work;
 
 pub use classify::SCHEMA;
-pub use config::Config;
+pub use config::{Config, InspectConfig};
 #[doc(hidden)]
-pub use pack::fuzz_pack;
+pub use inspect::{fuzz_pack, measure_pack};
 pub use pack::{Commit, PackError, Person};
 pub use service::Git;

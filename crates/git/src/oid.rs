@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How a repository names its objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectFormat {
     /// 20 bytes.
     Sha1,
@@ -35,7 +35,7 @@ impl ObjectFormat {
 }
 
 /// The name of an object.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Oid {
     format: ObjectFormat,
     bytes: [u8; 32],

@@ -1,30 +1,43 @@
-//! Packs, read in one pass with bounded memory: the only door to the libraries of git objects.
+//! Packs, read with bounded memory: the only door to the libraries of git objects.
 //!
-//! Of a pack only the commits are kept, and of those only names and parents: about 100 bytes each,
-//! however large the pack. Trees and blobs are inflated to find their end, and dropped. A name is always
+//! There are two ways through a pack. [`scan`] looks for its commits alone and ends as soon as it may; the
+//! rest is inflated to find its end, and dropped. A [`Pass`] takes a pack in pieces, as it arrives, names
+//! every object, and leaves an [`Index`] of about 60 bytes for each; [`resolve`] does the same for those
+//! that come as deltas, and [`Objects`] gives the content of any of them afterwards. A name is always
 //! computed from the content, so what is found here is true whatever the sender says. Format:
 //! gitformat-pack.
 
 mod commits;
 mod delta;
 mod describe;
+mod entry;
+mod index;
 mod input;
+mod name;
+mod objects;
+mod pass;
+mod resolve;
 mod scan;
 
 use std::{
     io::Read,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
 
-pub(crate) use commits::Commits;
+pub(crate) use commits::{Commits, tree};
+pub(crate) use describe::Details;
 pub use describe::{Commit, Person};
+pub(crate) use entry::Kind;
+pub(crate) use index::Index;
+pub(crate) use name::{checksum, name};
+pub(crate) use objects::{Objects, Origin, Place};
+pub(crate) use pass::{Object, Pass, Visit, pass};
+pub(crate) use resolve::resolve;
 pub(crate) use scan::{Event, scan};
-
-use crate::oid::ObjectFormat;
 
 /// A pack that can be read from any place, any number of times.
 pub(crate) trait Source {
@@ -38,11 +51,24 @@ impl Source for &[u8] {
     }
 }
 
+/// How large what a pack holds may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Objects.
+    pub(crate) objects: u32,
+    /// Bytes of one inflated object.
+    pub(crate) object: u64,
+    /// Bytes of one inflated object that must be held: all but blobs that come whole.
+    pub(crate) held: u64,
+}
+
 /// What a pass over a pack may cost.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     /// Commits that are kept.
     pub(crate) commits: usize,
+    /// Bytes that may still be inflated, by all that share it.
+    pub(crate) inflate: Arc<AtomicU64>,
     /// When it ends at the latest.
     pub(crate) until: Instant,
     /// Set when nobody waits for it any more.
@@ -50,11 +76,27 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// One that nobody cancels, and that may inflate whatever there is.
+    pub(crate) fn new(commits: usize, until: Instant) -> Self {
+        Self { commits, inflate: Arc::new(AtomicU64::new(u64::MAX)), until, cancelled: Arc::default() }
+    }
+
     /// # Errors
     /// [`PackError::Stopped`] when the time is up.
     pub(crate) fn check(&self) -> Result<(), PackError> {
         if self.cancelled.load(Ordering::Relaxed) || Instant::now() > self.until {
             return Err(PackError::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Counts bytes that were inflated, or made by a delta.
+    pub(crate) fn spend(&self, bytes: u64) -> Result<(), PackError> {
+        self.check()?;
+        let left = self.inflate.fetch_sub(bytes, Ordering::Relaxed).checked_sub(bytes);
+        if left.is_none() {
+            self.inflate.store(0, Ordering::Relaxed);
+            return Err(PackError::TooLarge("bytes to inflate"));
         }
         Ok(())
     }
@@ -72,6 +114,16 @@ pub enum PackError {
     /// Its sender: larger or more than the limits.
     #[error("the pack exceeds the limit of {0}")]
     TooLarge(&'static str),
+    /// Its sender: an object that no git may take.
+    #[error("the {kind} {name} {fault}")]
+    Object {
+        /// What it is.
+        kind: &'static str,
+        /// Which one.
+        name: crate::oid::Oid,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// Its sender: an object made to have the name of another.
     #[error("an object of the pack was made for a hash collision")]
     Collision,
@@ -81,22 +133,6 @@ pub enum PackError {
     /// We: it could not be read.
     #[error("the pack can't be read")]
     Io(#[from] std::io::Error),
-}
-
-/// Reads anything as a pack, and its commits as commits. For fuzzing.
-#[doc(hidden)]
-pub fn fuzz_pack(bytes: &[u8]) {
-    let until = Instant::now() + std::time::Duration::from_secs(1);
-    let budget = Budget { commits: 1000, until, cancelled: Arc::default() };
-    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
-        // Whether it is one does not matter here: only that it ends, and without panic.
-        let _ = scan(&bytes, format, &budget, |event| {
-            if let Event::Commit(name, content) = event {
-                Commit::parse(*name, content);
-            }
-            std::ops::ControlFlow::Continue(())
-        });
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::{
     io::{self, Read, Write as _},
     ops::ControlFlow,
     os::unix::fs::FileExt as _,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -146,7 +145,7 @@ impl PushDescription {
         let format = self.request.format().unwrap_or(ObjectFormat::Sha1);
         let until = Instant::now() + TIME;
         // One more than is described, to know whether there are more.
-        let budget = Budget { commits: COMMITS + 1, until, cancelled: Arc::default() };
+        let budget = Budget::new(COMMITS + 1, until);
         let mut more = false;
         pack::scan(pack, format, &budget, |event| {
             if let Event::Commit(oid, content) = event {

@@ -22,7 +22,9 @@ use lockgate_core::{
 use crate::{
     Config, SCHEMA,
     ancestry::Prover,
-    classify, gzip, pkt,
+    classify, gzip,
+    inspect::Inspector,
+    pkt,
     respond::{self, AdvertisementDialect, FetchDialect},
     route::{Endpoint, Route, Service},
 };
@@ -45,13 +47,15 @@ static HEADERS: [HeaderName; 9] = [
 pub struct Git {
     config: Config,
     prover: Prover,
+    inspector: Inspector,
 }
 
 impl Git {
     /// With these limits.
     pub fn new(config: Config) -> Self {
         let prover = Prover::new(config.ancestry.clone());
-        Self { config, prover }
+        let inspector = Inspector::new(config.inspect.clone());
+        Self { config, prover, inspector }
     }
 
     async fn read(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {

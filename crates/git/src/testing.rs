@@ -1,5 +1,7 @@
 //! What the tests share: real repositories, and `git http-backend` as their upstream.
 
+pub(crate) mod packs;
+
 use std::{
     path::Path,
     process::{Command, Stdio},
@@ -246,7 +248,7 @@ pub(crate) fn transcript(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(name)).unwrap()
 }
 
-/// Runs a future that waits for nothing outside.
+/// Runs a future to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

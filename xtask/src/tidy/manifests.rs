@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("lockgate-detect", &[]),
     ("lockgate-recording", &[]),
     ("lockgate-core", &["lockgate-detect", "lockgate-recording"]),
-    ("lockgate-git", &["lockgate-core"]),
+    ("lockgate-git", &["lockgate-core", "lockgate-detect"]),
     ("lockgate-proto", &[]),
     ("lockgate-control", &["lockgate-core", "lockgate-recording", "lockgate-proto"]),
     (

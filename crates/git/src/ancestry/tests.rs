@@ -23,8 +23,9 @@ async fn prove(probe: &dyn Probe, config: AncestryConfig, (old, new): (Oid, Oid)
     let (spool, method) = (writer.finish().await.unwrap(), http::Method::POST);
     let route = Route::parse(&method, &"/app.git/git-receive-pack".parse().unwrap()).unwrap();
     let commands = [Command { old, new, name: "refs/heads/main".to_owned() }];
+    let format = new.format();
     let pushed =
-        Pushed { route: &route, format: new.format(), commands: &commands, spool: &spool, pack: start };
+        Pushed { route: &route, format, commands: &commands, spool: &spool, pack: start, known: None };
     Prover::new(config).prove(rig.context(probe), &pushed).await[0]
 }
 

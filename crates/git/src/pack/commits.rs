@@ -94,6 +94,11 @@ impl Commits {
     }
 }
 
+/// The tree that a commit names.
+pub(crate) fn tree(content: &[u8], format: ObjectFormat) -> Option<Oid> {
+    header(&mut &*content, b"tree ", format)
+}
+
 /// The parents that a commit names, exactly where git reads them: in lines behind that of the tree.
 fn parents(content: &[u8], format: ObjectFormat) -> impl Iterator<Item = Oid> {
     let mut rest = content;

@@ -2,22 +2,20 @@
 
 use super::PackError;
 
-/// The largest result.
-const RESULT: u64 = 8 << 20;
-
 const CUT: PackError = PackError::Malformed("a delta is cut short");
 
-/// Applies a delta to its base.
-pub(super) fn apply(base: &[u8], delta: &[u8]) -> Result<Vec<u8>, PackError> {
+/// Applies a delta to its base; what it makes must not be larger than `max`.
+pub(super) fn apply(base: &[u8], delta: &[u8], max: u64) -> Result<Vec<u8>, PackError> {
     let mut delta = delta;
     if size(&mut delta)? != base.len() as u64 {
         return Err(PackError::Malformed("a delta is against another base"));
     }
     let size = size(&mut delta)?;
-    if size > RESULT {
-        return Err(PackError::TooLarge("a commit's size"));
+    if size > max {
+        return Err(PackError::TooLarge("the size of an object that comes as a delta"));
     }
-    let mut result = Vec::new();
+    // The size is the sender's word: memory is taken as it comes, but for what is small.
+    let mut result = Vec::with_capacity(size.min(64 * 1024) as usize);
     while let Some((instruction, rest)) = delta.split_first() {
         delta = rest;
         let part = match instruction {
@@ -77,7 +75,7 @@ mod tests {
     fn applies_copies_and_insertions() {
         let base = b"the quick brown fox";
         let check = |delta: &[u8], expected: Option<&[u8]>| {
-            assert_eq!(apply(base, delta).ok().as_deref(), expected, "{delta:?}");
+            assert_eq!(apply(base, delta, 100).ok().as_deref(), expected, "{delta:?}");
         };
         check(b"\x13\x09\x90\x04\x05slow ", Some(b"the slow "));
         check(b"\x13\x05\x91\x04\x05", Some(b"quick"));

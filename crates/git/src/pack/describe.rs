@@ -43,11 +43,7 @@ pub struct Person {
 impl Commit {
     /// Reads a commit's content; `None` where it is none.
     pub(crate) fn parse(oid: Oid, content: &[u8]) -> Option<Self> {
-        let kind = match oid.format() {
-            ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
-            ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
-        };
-        let commit = CommitRef::from_bytes(content, kind).ok()?;
+        let commit = CommitRef::from_bytes(content, hash(oid.format())).ok()?;
         let (author, committer) = (commit.author().ok()?, commit.committer().ok()?);
         Some(Self {
             oid,
@@ -55,11 +51,43 @@ impl Commit {
             author: person(author.name, author.email, author.time().ok()),
             committer: person(committer.name, committer.email, committer.time().ok()),
             subject: line(commit.message().title),
-            signed: ["gpgsig", "gpgsig-sha256"]
-                .iter()
-                .any(|name| commit.extra_headers().find(name).is_some()),
+            signed: signed(&commit),
         })
     }
+}
+
+/// What an inspection needs to know of a commit.
+pub(crate) struct Details {
+    /// The author's address.
+    pub(crate) author: String,
+    /// The committer's address.
+    pub(crate) committer: String,
+    pub(crate) message: String,
+    pub(crate) signed: bool,
+}
+
+impl Details {
+    /// Reads a commit's content; `None` where it is none.
+    pub(crate) fn parse(format: ObjectFormat, content: &[u8]) -> Option<Self> {
+        let commit = CommitRef::from_bytes(content, hash(format)).ok()?;
+        Some(Self {
+            author: commit.author().ok()?.email.to_string(),
+            committer: commit.committer().ok()?.email.to_string(),
+            message: commit.message.to_string(),
+            signed: signed(&commit),
+        })
+    }
+}
+
+fn hash(format: ObjectFormat) -> gix_hash::Kind {
+    match format {
+        ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
+        ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
+    }
+}
+
+fn signed(commit: &CommitRef<'_>) -> bool {
+    ["gpgsig", "gpgsig-sha256"].iter().any(|name| commit.extra_headers().find(name).is_some())
 }
 
 fn person(name: &BStr, email: &BStr, time: Option<Time>) -> Person {

@@ -1,34 +1,19 @@
-//! Entries of a pack: their headers, and their zlib streams.
+//! Entries of a pack, read from any place of it, and their zlib streams.
 
 use std::io::{BufRead as _, BufReader, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{Budget, PackError};
-use crate::oid::{ObjectFormat, Oid};
+use super::{
+    Budget, PackError,
+    entry::{self, Entry, HEAD},
+};
+use crate::oid::ObjectFormat;
 
-/// The largest commit, or delta to one, that is held.
-const HELD: u64 = 8 << 20;
+/// Bytes of the longest head of an entry, with some to spare.
+const ENTRY: usize = 64;
 
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Commit,
-    /// A tree, blob or tag.
-    Other,
-    /// A delta against the entry at this offset.
-    OffsetDelta(u64),
-    /// A delta against this object.
-    RefDelta(Oid),
-}
-
-/// The head of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    /// Bytes of the inflated object or delta.
-    pub(super) size: u64,
-}
+pub(super) const CUT: PackError = PackError::Malformed("it is cut short");
 
 /// Reads a pack from somewhere on.
 pub(super) struct Input<R> {
@@ -48,74 +33,30 @@ impl<R: Read> Input<R> {
 
     /// The number of entries that the pack says it holds.
     pub(super) fn header(&mut self) -> Result<u32, PackError> {
-        let [magic, version, count] = [self.take::<4>()?, self.take()?, self.take()?];
-        if magic != *b"PACK" || !matches!(u32::from_be_bytes(version), 2 | 3) {
-            return Err(PackError::Malformed("its header is not that of version 2 or 3"));
-        }
-        Ok(u32::from_be_bytes(count))
+        entry::count(self.take::<HEAD>()?)
     }
 
     pub(super) fn entry(&mut self, format: ObjectFormat) -> Result<Entry, PackError> {
-        let start = self.offset;
-        let [first] = self.take()?;
-        let (mut size, mut shift, mut byte) = (u64::from(first & 0x0f), 4, first);
-        while byte & 0x80 != 0 {
-            [byte] = self.take()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift > 63 || bits << shift >> shift != bits {
-                return Err(PackError::Malformed("a size has too many digits"));
+        let (start, mut head, mut read) = (self.offset, [0; ENTRY], 0);
+        while read < head.len() {
+            [head[read]] = self.take()?;
+            read += 1;
+            if let Some((entry, _)) = Entry::parse(&head[..read], start, format)? {
+                return Ok(entry);
             }
-            size |= bits << shift;
-            shift += 7;
         }
-        let kind = match (first >> 4) & 7 {
-            1 => Kind::Commit,
-            2..=4 => Kind::Other,
-            6 => Kind::OffsetDelta(self.base_offset(start)?),
-            7 => Kind::RefDelta(self.base_name(format)?),
-            _ => return Err(PackError::Malformed("an entry of no known type")),
-        };
-        Ok(Entry { kind, size })
-    }
-
-    /// The distance to the base, in the form in which each length has one writing only.
-    fn base_offset(&mut self, start: u64) -> Result<u64, PackError> {
-        let outside = PackError::Malformed("a delta against what is before the pack");
-        let [mut byte] = self.take()?;
-        let mut distance = u64::from(byte & 0x7f);
-        while byte & 0x80 != 0 {
-            [byte] = self.take()?;
-            if distance > start {
-                return Err(outside);
-            }
-            distance = ((distance + 1) << 7) | u64::from(byte & 0x7f);
-        }
-        start.checked_sub(distance).filter(|_| distance > 0).ok_or(outside)
-    }
-
-    fn base_name(&mut self, format: ObjectFormat) -> Result<Oid, PackError> {
-        let mut name = [0; 32];
-        let name = &mut name[..format.width()];
-        self.fill(name)?;
-        Oid::from_bytes(name).ok_or(PackError::Malformed("a delta against no object"))
+        Err(PackError::Malformed("the head of an entry has no end"))
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], PackError> {
         let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), PackError> {
-        self.reader.read_exact(bytes).map_err(|error| {
+        self.reader.read_exact(&mut bytes).map_err(|error| {
             if error.kind() == std::io::ErrorKind::UnexpectedEof { CUT } else { error.into() }
         })?;
-        self.offset += bytes.len() as u64;
-        Ok(())
+        self.offset += N as u64;
+        Ok(bytes)
     }
 }
-
-const CUT: PackError = PackError::Malformed("it is cut short");
 
 /// Inflates zlib streams, one after the other.
 pub(super) struct Inflater {
@@ -123,20 +64,54 @@ pub(super) struct Inflater {
     out: Box<[u8]>,
 }
 
+/// A step through a zlib stream.
+pub(super) struct Step<'a> {
+    /// Bytes of the input that it took.
+    pub(super) read: usize,
+    pub(super) made: &'a [u8],
+    pub(super) ended: bool,
+}
+
 impl Inflater {
     pub(super) fn new() -> Self {
         Self { zlib: Decompress::new(true), out: vec![0; 32 * 1024].into() }
     }
 
-    /// Inflates an entry and holds it.
+    /// Begins another stream.
+    pub(super) fn begin(&mut self) {
+        self.zlib.reset(true);
+    }
+
+    /// Goes on with a stream of `size` inflated bytes.
+    pub(super) fn step(&mut self, input: &[u8], size: u64, budget: &Budget) -> Result<Step<'_>, PackError> {
+        let (read, made) = (self.zlib.total_in(), self.zlib.total_out());
+        let status = self.zlib.decompress(input, &mut self.out, FlushDecompress::None);
+        let status = status.map_err(PackError::Inflate)?;
+        let (read, made) = (self.zlib.total_in() - read, self.zlib.total_out() - made);
+        budget.spend(made)?;
+        if self.zlib.total_out() > size {
+            return Err(PackError::Malformed("an object is larger than it says"));
+        }
+        let ended = status == Status::StreamEnd;
+        if ended && self.zlib.total_out() != size {
+            return Err(PackError::Malformed("an object is smaller than it says"));
+        }
+        if !ended && read == 0 && made == 0 && !input.is_empty() {
+            return Err(PackError::Malformed("an object has no end"));
+        }
+        Ok(Step { read: read as usize, made: &self.out[..made as usize], ended })
+    }
+
+    /// Inflates an entry and holds it, if it is not larger than `max`.
     pub(super) fn hold<R: Read>(
         &mut self,
         input: &mut Input<R>,
         size: u64,
+        max: u64,
         budget: &Budget,
     ) -> Result<Vec<u8>, PackError> {
-        if size > HELD {
-            return Err(PackError::TooLarge("a commit's size"));
+        if size > max {
+            return Err(PackError::TooLarge("the size of an object that must be held"));
         }
         // The size is the sender's word: memory is taken as it comes.
         let mut held = Vec::new();
@@ -161,28 +136,19 @@ impl Inflater {
         budget: &Budget,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<(), PackError> {
-        self.zlib.reset(true);
+        self.begin();
         loop {
-            budget.check()?;
-            let (read, made) = (self.zlib.total_in(), self.zlib.total_out());
             let available = input.reader.fill_buf()?;
-            let ended = available.is_empty();
-            let status = self.zlib.decompress(available, &mut self.out, FlushDecompress::None);
-            let status = status.map_err(PackError::Inflate)?;
-            let (read, made) = (self.zlib.total_in() - read, self.zlib.total_out() - made);
-            input.reader.consume(read as usize);
-            input.offset += read;
-            if self.zlib.total_out() > size {
-                return Err(PackError::Malformed("an object is larger than it says"));
-            }
-            sink(&self.out[..made as usize]);
-            match status {
-                Status::StreamEnd if self.zlib.total_out() == size => return Ok(()),
-                Status::StreamEnd => return Err(PackError::Malformed("an object is smaller than it says")),
-                Status::Ok | Status::BufError if read == 0 && made == 0 => {
-                    return Err(if ended { CUT } else { PackError::Malformed("an object has no end") });
-                }
-                Status::Ok | Status::BufError => {}
+            let at_end = available.is_empty();
+            let step = self.step(available, size, budget)?;
+            sink(step.made);
+            let (read, ended, stuck) = (step.read, step.ended, step.made.is_empty());
+            input.reader.consume(read);
+            input.offset += read as u64;
+            match (ended, at_end && stuck) {
+                (true, _) => return Ok(()),
+                (false, true) => return Err(CUT),
+                (false, false) => {}
             }
         }
     }

@@ -4,10 +4,14 @@ use std::{collections::HashMap, ops::ControlFlow};
 
 use super::{
     Budget, Commits, PackError, Source, delta,
-    input::{Inflater, Input, Kind},
+    entry::{Kind, Stored},
+    input::{Inflater, Input},
+    name::name,
 };
 use crate::oid::{ObjectFormat, Oid};
 
+/// The largest commit, or delta to one, that is held.
+const HELD: u64 = 8 << 20;
 /// The longest chain of deltas; git makes none longer than 4095.
 const DEPTH: usize = 4095;
 /// Bytes of the deltas of one chain that are held at once.
@@ -49,22 +53,22 @@ pub(crate) fn scan(
     for _ in 0..input.header()? {
         let offset = input.offset();
         let entry = input.entry(format)?;
-        let base = match entry.kind {
-            Kind::Commit => {
-                let content = inflater.hold(&mut input, entry.size, budget)?;
+        let base = match entry.stored {
+            Stored::Whole(Kind::Commit) => {
+                let content = inflater.hold(&mut input, entry.size, HELD, budget)?;
                 in_run = true;
                 if found.add(offset, content, &mut visit)?.is_break() {
                     break;
                 }
                 continue;
             }
-            Kind::Other => None,
-            Kind::OffsetDelta(base) => Some(base).filter(|base| found.commits.is_at(*base)),
-            Kind::RefDelta(name) => found.commits.offset(&name),
+            Stored::Whole(Kind::Tree | Kind::Blob | Kind::Tag) => None,
+            Stored::OffsetDelta(base) => Some(base).filter(|base| found.commits.is_at(*base)),
+            Stored::RefDelta(name) => found.commits.offset(&name),
         };
         if let Some(base) = base {
-            let delta = inflater.hold(&mut input, entry.size, budget)?;
-            let content = delta::apply(&found.content(base)?, &delta)?;
+            let delta = inflater.hold(&mut input, entry.size, HELD, budget)?;
+            let content = delta::apply(&found.content(base)?, &delta, HELD)?;
             in_run = true;
             if found.add(offset, content, &mut visit)?.is_break() {
                 break;
@@ -96,7 +100,7 @@ impl<S: Source> Found<'_, S> {
         content: Vec<u8>,
         visit: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, PackError> {
-        let name = name(self.format, &content)?;
+        let name = name(self.format, Kind::Commit, &content)?;
         self.commits.add(offset, &name, &content)?;
         let flow = visit(Event::Commit(&name, &content));
         self.keep(offset, content);
@@ -123,13 +127,13 @@ impl<S: Source> Found<'_, S> {
             }
             let mut input = Input::new(self.source.reader(offset), offset, 4096);
             let entry = input.entry(self.format)?;
-            let inflated = self.inflater.hold(&mut input, entry.size, self.budget)?;
+            let inflated = self.inflater.hold(&mut input, entry.size, HELD, self.budget)?;
             // Every base was found before what stands on it, so this comes to an end.
-            offset = match entry.kind {
-                Kind::Commit => break inflated,
-                Kind::OffsetDelta(base) => base,
-                Kind::RefDelta(base) => self.commits.offset(&base).ok_or(CHANGED)?,
-                Kind::Other => return Err(CHANGED),
+            offset = match entry.stored {
+                Stored::Whole(Kind::Commit) => break inflated,
+                Stored::OffsetDelta(base) => base,
+                Stored::RefDelta(base) => self.commits.offset(&base).ok_or(CHANGED)?,
+                Stored::Whole(Kind::Tree | Kind::Blob | Kind::Tag) => return Err(CHANGED),
             };
             held += inflated.len();
             if deltas.len() == DEPTH || held > CHAIN {
@@ -138,23 +142,10 @@ impl<S: Source> Found<'_, S> {
             deltas.push(inflated);
         };
         for delta in deltas.iter().rev() {
-            content = delta::apply(&content, delta)?;
+            content = delta::apply(&content, delta, HELD)?;
         }
         Ok(content)
     }
 }
 
 const CHANGED: PackError = PackError::Malformed("a delta's base is no commit at a second look");
-
-/// The name of a commit, by the same collision-detecting hash that git uses.
-fn name(format: ObjectFormat, content: &[u8]) -> Result<Oid, PackError> {
-    let kind = match format {
-        ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
-        ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
-    };
-    let mut hasher = gix_hash::hasher(kind);
-    hasher.update(format!("commit {}\0", content.len()).as_bytes());
-    hasher.update(content);
-    let name = hasher.try_finalize().map_err(|_| PackError::Collision)?;
-    Oid::from_bytes(name.as_slice()).ok_or(PackError::Malformed("a name of no known length"))
-}

@@ -1,15 +1,21 @@
 //! Packs of git, and packs that no git writes.
 
-use std::{io::Write as _, ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
-use flate2::{Compression, write::ZlibEncoder};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{oid::Oid, testing::Repo};
+use crate::{
+    inspect::fuzz_pack,
+    oid::{ObjectFormat, Oid},
+    testing::{
+        Repo,
+        packs::{entry, pack, zlib},
+    },
+};
 
 fn budget() -> Budget {
-    Budget { commits: 1000, until: Instant::now() + Duration::from_secs(60), cancelled: Arc::default() }
+    Budget::new(1000, Instant::now() + Duration::from_secs(60))
 }
 
 /// The commits of a pack, in its order; then what came between them.
@@ -23,28 +29,6 @@ fn found(pack: &[u8], format: ObjectFormat) -> Result<Vec<Oid>, PackError> {
     })?;
     assert_eq!(commits.len(), names.len());
     Ok(names)
-}
-
-fn zlib(data: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(data).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// An entry that says of itself what the arguments say.
-fn entry(kind: u8, size: u64, base: &[u8], stream: &[u8]) -> Vec<u8> {
-    let (mut head, mut rest) = (vec![(kind << 4) | (size & 15) as u8], size >> 4);
-    while rest > 0 {
-        *head.last_mut().unwrap() |= 0x80;
-        head.push((rest & 0x7f) as u8);
-        rest >>= 7;
-    }
-    [&head, base, stream].concat()
-}
-
-fn pack(entries: &[Vec<u8>]) -> Vec<u8> {
-    let count = u32::try_from(entries.len()).unwrap().to_be_bytes();
-    [b"PACK\0\0\0\x02", &count[..], &entries.concat()].concat()
 }
 
 const COMMIT: &[u8] = b"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n\nx\n";
@@ -84,7 +68,7 @@ fn refuses_what_is_no_pack() {
     insta::assert_snapshot!(check(&pack(&[entry(6, 1, b"\x7f", &zlib(b"x"))])), @"the pack is malformed: a delta against what is before the pack");
     insta::assert_snapshot!(check(&pack(&[entry(6, 1, &[0xff; 20], &zlib(b"x"))])), @"the pack is malformed: a delta against what is before the pack");
     insta::assert_snapshot!(check(&pack(&[[&[0x9f], &[0xff; 20][..]].concat()])), @"the pack is malformed: a size has too many digits");
-    insta::assert_snapshot!(check(&pack(&[entry(1, 9 << 20, b"", &zlib(COMMIT))])), @"the pack exceeds the limit of a commit's size");
+    insta::assert_snapshot!(check(&pack(&[entry(1, 9 << 20, b"", &zlib(COMMIT))])), @"the pack exceeds the limit of the size of an object that must be held");
 }
 
 #[test]

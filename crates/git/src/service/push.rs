@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::{Request, header, request};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
@@ -14,10 +14,12 @@ use lockgate_core::{
 
 use super::{Git, drain};
 use crate::{
-    Config,
     ancestry::Pushed,
     classify,
+    facts::Wanted,
+    inspect::{Arrival, Arrived},
     oid::ObjectFormat,
+    pack::Commits,
     parse::{ParseError, Progress, PushParser, PushRequest},
     respond::{self, PushDialect},
     route::{Route, Service},
@@ -30,6 +32,8 @@ pub(super) struct Push {
     pub(super) spool: Spool,
     /// Where in it the pack begins.
     pub(super) pack: u64,
+    /// The pack, looked through, where something is wanted of it.
+    arrived: Option<Arrived>,
 }
 
 impl Git {
@@ -40,7 +44,8 @@ impl Git {
         mut head: request::Parts,
         mut body: Body,
     ) -> Result<Classified, Refusal> {
-        let push = match Push::read(&mut body, &self.config, context.spools).await {
+        let wanted = self.config.inspect.wanted;
+        let mut push = match self.read_push(&mut body, context.spools, wanted).await {
             Ok(push) => push,
             Err(refusal) => {
                 drain(&mut body, &self.config).await;
@@ -50,7 +55,15 @@ impl Git {
         if push.request.commands.is_empty() {
             return Ok(Classified::Answer(respond::nothing(Service::ReceivePack)));
         }
-        let ancestry = self.prover.prove(context, &push.history(route)).await;
+        let arrived = push.arrived.take();
+        let known = arrived.as_ref().map(|arrived| Arc::clone(arrived.index.commits()));
+        let pushed = push.pushed(route, known);
+        let ancestry = self.prover.prove(context, &pushed).await;
+        let facts = self.inspector.facts(context, &pushed, arrived, wanted).await?;
+        for (facts, command) in facts.iter().zip(&push.request.commands).filter(|_| wanted.any()) {
+            let (paths, findings) = (facts.paths.len(), facts.findings.len());
+            tracing::debug!(command.name, facts.commits, paths, findings, "a push was looked into");
+        }
         head.headers.remove(header::ACCEPT_ENCODING);
         Ok(Classified::Asks {
             accesses: classify::push(&route.repository, &push.request, &ancestry),
@@ -60,33 +73,55 @@ impl Git {
     }
 }
 
-impl Push {
-    async fn read(body: &mut Body, config: &Config, spools: &Spools) -> Result<Self, Refusal> {
-        let mut parser = PushParser::new(config.commands, config.section);
-        let (mut spool, mut pack) = (spools.create(), None);
+impl Git {
+    async fn read_push(&self, body: &mut Body, spools: &Spools, wanted: Wanted) -> Result<Push, Refusal> {
+        let mut parser = Some(PushParser::new(self.config.commands, self.config.section));
+        let (mut spool, mut request, mut arrival, mut pack) = (spools.create(), None, None, None);
         while let Some(frame) = body.frame().await {
             let data = frame.map_err(broken)?.into_data().unwrap_or_default();
-            if pack.is_none()
-                && let Progress::Complete { consumed } = parser.feed(&data).map_err(malformed)?
-            {
-                pack = Some(spool.len() + consumed as u64);
+            let mut of_pack = data.clone();
+            if let Some(reading) = &mut parser {
+                match reading.feed(&data).map_err(malformed)? {
+                    Progress::Incomplete => of_pack.clear(),
+                    Progress::Complete { consumed } => {
+                        pack = Some(spool.len() + consumed as u64);
+                        of_pack.advance(consumed);
+                        request = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
+                        arrival = request.as_ref().and_then(|request| self.arrival(request, wanted));
+                    }
+                }
             }
             spool.write(&data).await.map_err(unspooled)?;
+            arrival = match arrival {
+                Some(arrival) => Some(arrival.feed(of_pack).await?),
+                None => None,
+            };
         }
-        let request = parser.finish().map_err(malformed)?;
+        let request = request.ok_or_else(|| malformed(ParseError::Truncated))?;
         let spool = spool.finish().await.map_err(unspooled)?;
-        let push = Self { request, pack: pack.unwrap_or(spool.len()), spool };
+        let mut push = Push { request, pack: pack.unwrap_or(spool.len()), spool, arrived: None };
         push.check_pack().await?;
+        if let Some(arrival) = arrival {
+            push.arrived = Some(arrival.finish().await?);
+        }
         Ok(push)
     }
 
-    fn history<'a>(&'a self, route: &'a Route) -> Pushed<'a> {
+    fn arrival(&self, request: &PushRequest, wanted: Wanted) -> Option<Arrival> {
+        let format = request.format().filter(|_| request.has_pack())?;
+        self.inspector.begin(format, wanted)
+    }
+}
+
+impl Push {
+    fn pushed<'a>(&'a self, route: &'a Route, known: Option<Arc<Commits>>) -> Pushed<'a> {
         Pushed {
             route,
             format: self.request.format().unwrap_or(ObjectFormat::Sha1),
             commands: &self.request.commands,
             spool: &self.spool,
             pack: self.pack,
+            known,
         }
     }
 

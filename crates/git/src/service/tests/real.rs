@@ -1,7 +1,7 @@
 //! Real git.
 
 use super::gateway::Gateway;
-use crate::{Config, oid::ObjectFormat};
+use crate::{Config, facts::Wanted, oid::ObjectFormat};
 
 async fn gateway() -> Gateway {
     Gateway::new(ObjectFormat::Sha1).await
@@ -34,7 +34,15 @@ async fn clones_and_fetches_in_every_version() {
 
 #[tokio::test]
 async fn pushes_everything_that_can_be_pushed() {
-    let gateway = gateway().await;
+    let told = story(gateway().await).await;
+    insta::assert_snapshot!(told);
+    // The same where all of it is looked into.
+    let mut config = Config::default();
+    config.inspect.wanted = Wanted { history: true, paths: true, content: true };
+    assert_eq!(story(Gateway::with(ObjectFormat::Sha1, config, 64 << 20).await).await, told);
+}
+
+async fn story(gateway: Gateway) -> String {
     let (repo, mut story) = (&gateway.repo, String::new());
     let mut push = async |title: &str, arguments: &[&str]| {
         let printed = gateway.git(&[&["push", "-q", "{url}"], arguments].concat()).await;
@@ -63,11 +71,31 @@ async fn pushes_everything_that_can_be_pushed() {
     push("fast-forward to what is there", &["main:copy"]).await;
     push("delete", &["--delete", "side", "side2"]).await;
     push("note", &["main:refs/notes/commits"]).await;
-    insta::assert_snapshot!(story);
 
     let refs = repo.run("app.git", &["for-each-ref", "--format=%(refname)"]);
     assert_eq!(refs, "refs/heads/copy\nrefs/heads/main\nrefs/notes/commits\nrefs/tags/heavy");
     assert_eq!(repo.run("app.git", &["rev-parse", "main"]), repo.oid("main").to_string());
+    story
+}
+
+#[tokio::test]
+async fn an_inspected_push_that_is_refused_says_why() {
+    let mut config = Config::default();
+    config.inspect.wanted = Wanted { content: true, ..Wanted::default() };
+    config.inspect.scanned = 100;
+    let gateway = Gateway::with(ObjectFormat::Sha1, config, 64 << 20).await;
+    std::fs::write(gateway.repo.dir.path().join("work/noise"), noise(400)).unwrap();
+    gateway.repo.commit("one");
+    insta::assert_snapshot!(gateway.git(&["push", "-q", "{url}", "main"]).await, @"
+    remote: lockgate: invalid: the blob dfa2c36f607212fda41444937a7f184c7831f15e is too large to be looked
+    remote:   through for secrets
+    error: remote unpack failed: the blob dfa2c36f607212fda41444937a7f184c7831f15e is too large to be looked through for secrets
+    To http://gate/app.git
+     ! [remote failure]  main -> main (remote failed to report status)
+    error: failed to push some refs to 'http://gate/app.git'
+    exit 1
+    ");
+    assert_eq!(gateway.asked(), "fetch app");
 }
 
 #[tokio::test]

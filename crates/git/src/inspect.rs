@@ -1,0 +1,185 @@
+//! What a push brings: every object of its pack looked at, every commit of every update, every path.
+//!
+//! A pack is looked through while it arrives ([`Arrival`]); afterwards its deltas are made into objects and
+//! each update is followed through the pack. What the push lacks because the upstream has it is fetched
+//! from there and looked through likewise, so that nothing is passed by pushing it in two steps. What can't
+//! be found out is an error, never a fact: only what was wanted is looked for.
+
+mod alone;
+mod arrival;
+mod content;
+mod diff;
+mod error;
+mod history;
+mod paths;
+mod supply;
+mod tree;
+mod update;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use lockgate_core::protocol::Context;
+
+#[doc(hidden)]
+pub use alone::{fuzz_pack, measure_pack};
+pub(crate) use arrival::{Arrival, Arrived};
+pub(crate) use error::InspectError;
+
+use crate::{
+    ancestry::{Pushed, Spooled},
+    config::InspectConfig,
+    facts::{Facts, Wanted},
+    oid::ObjectFormat,
+    pack::{Budget, Limits, Objects, Origin, Pass, Place},
+    parse::Command,
+    work::Workshop,
+};
+use content::{Hits, Look};
+use supply::Supplier;
+use update::{Inquiry, Needs, Outcome, Update};
+
+/// How often an update is looked into before what is still missing counts as not to be had.
+const ROUNDS: usize = 8;
+
+/// Finds out what pushes bring.
+#[derive(Debug)]
+pub(crate) struct Inspector {
+    config: Arc<InspectConfig>,
+    workshop: Workshop,
+}
+
+/// The packs of one push, and the secrets in each.
+struct Packs {
+    objects: Objects<Spooled>,
+    hits: Vec<Hits>,
+}
+
+impl Inspector {
+    pub(crate) fn new(config: InspectConfig) -> Self {
+        let workshop = Workshop::new(config.jobs);
+        Self { config: Arc::new(config), workshop }
+    }
+
+    /// Takes a pack as it arrives; none is looked at where nothing is wanted.
+    pub(crate) fn begin(&self, format: ObjectFormat, wanted: Wanted) -> Option<Arrival> {
+        let budget = self.budget();
+        wanted.any().then(|| Arrival::new(self.pass(format, wanted, true, &budget), budget, &self.workshop))
+    }
+
+    /// What each command brings, in their order. Nothing is said of deletions, or where nothing is wanted.
+    ///
+    /// # Errors
+    /// [`InspectError`].
+    pub(crate) async fn facts(
+        &self,
+        context: Context<'_>,
+        pushed: &Pushed<'_>,
+        arrived: Option<Arrived>,
+        wanted: Wanted,
+    ) -> Result<Vec<Facts>, InspectError> {
+        let mut all = vec![Facts::default(); pushed.commands.len()];
+        let Some(Arrived { index, look, budget }) = arrived else { return Ok(all) };
+        let budget = Budget { until: Instant::now() + self.config.time, ..budget };
+        let mut supplier = Supplier::new(self, context, pushed, wanted, budget.clone());
+        let mut packs = supplier.pushed(index, look).await?;
+        let mut reached = HashSet::new();
+        for (number, command) in pushed.commands.iter().enumerate() {
+            if !command.new.is_null() {
+                let update = Update::of(command, number, &mut supplier).await?;
+                let facts;
+                (packs, reached, facts) = self.update(update, packs, reached, &mut supplier).await?;
+                all[number] = facts;
+            }
+        }
+        self.add_unreached(&packs, &reached, pushed.commands, &mut all);
+        Ok(all)
+    }
+
+    async fn update(
+        &self,
+        mut update: Update,
+        mut packs: Packs,
+        mut reached: HashSet<Place>,
+        supplier: &mut Supplier<'_>,
+    ) -> Result<(Packs, HashSet<Place>, Facts), InspectError> {
+        let mut needs = Needs::default();
+        for _ in 0..ROUNDS {
+            let (config, wanted) = (Arc::clone(&self.config), supplier.wanted);
+            let outcome;
+            (packs, reached, update, outcome) = self
+                .workshop
+                .run(&supplier.budget, move |budget| {
+                    let inquiry = Inquiry {
+                        objects: &mut packs.objects,
+                        hits: &packs.hits,
+                        config: &config,
+                        wanted,
+                        budget,
+                        update: &update,
+                        reached: &mut reached,
+                    };
+                    let outcome = inquiry.run()?;
+                    Ok::<_, InspectError>((packs, reached, update, outcome))
+                })
+                .await?;
+            match outcome {
+                Outcome::Facts(facts) => return Ok((packs, reached, *facts)),
+                Outcome::Needs(again) if again == needs => break,
+                Outcome::Needs(new) => {
+                    packs = supplier.supply(packs, &mut update, &new).await?;
+                    needs = new;
+                }
+            }
+        }
+        Err(InspectError::Missing)
+    }
+
+    /// Secrets in objects that no update reaches: they go upstream all the same.
+    fn add_unreached(
+        &self,
+        packs: &Packs,
+        reached: &HashSet<Place>,
+        commands: &[Command],
+        all: &mut [Facts],
+    ) {
+        let Some(hits) = packs.hits.first() else { return };
+        let brought = all.iter_mut().zip(commands).filter(|(_, command)| !command.new.is_null());
+        for (facts, _) in brought {
+            facts.further += hits.further;
+            for (place, hits) in &hits.by_place {
+                if !reached.contains(&Place { pack: 0, place: *place }) {
+                    for hit in hits {
+                        update::add(facts, self.config.findings, update::found(None, "(blob)", hit));
+                    }
+                }
+            }
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            inflate: Arc::new(AtomicU64::new(self.config.inflated)),
+            ..Budget::new(self.config.commits, Instant::now() + self.config.time)
+        }
+    }
+
+    fn pass(&self, format: ObjectFormat, wanted: Wanted, strict: bool, budget: &Budget) -> Pass<Look> {
+        let InspectConfig { objects, object, held, .. } = *self.config;
+        let look = Look::new(&self.config, format, wanted.content, strict);
+        Pass::new(format, Limits { objects, object, held }, budget, look)
+    }
+}
+
+impl Packs {
+    fn add(&mut self, source: Spooled, index: crate::pack::Index, look: Look, origin: Origin) -> usize {
+        self.hits.push(look.hits);
+        self.objects.add(source, index, origin)
+    }
+}
+
+#[cfg(test)]
+mod tests;

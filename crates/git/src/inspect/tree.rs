@@ -1,0 +1,188 @@
+//! Trees: their entries, and what no tree may hold.
+
+use std::cmp::Ordering;
+
+use crate::oid::Oid;
+
+/// An entry of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) mode: u32,
+    pub(super) name: &'a [u8],
+    pub(super) oid: Oid,
+}
+
+const TREE: u32 = 0o040_000;
+const GITLINK: u32 = 0o160_000;
+/// What git writes, and 100664, which it once wrote.
+const MODES: [u32; 6] = [TREE, 0o100_644, 0o100_755, 0o100_664, 0o120_000, GITLINK];
+
+impl Entry<'_> {
+    pub(super) fn is_tree(&self) -> bool {
+        self.mode == TREE
+    }
+
+    /// Whether it names a commit of another repository.
+    pub(super) fn is_gitlink(&self) -> bool {
+        self.mode == GITLINK
+    }
+
+    /// The order in which git keeps the entries of a tree: directories as if they ended in a slash.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        let shared = self.name.len().min(other.name.len());
+        let next = |entry: &Self| match entry.name.get(shared) {
+            None if entry.is_tree() => Some(b'/'),
+            None => None,
+            Some(byte) => Some(*byte),
+        };
+        let order = self.name[..shared].cmp(&other.name[..shared]);
+        order.then_with(|| next(self).cmp(&next(other))).then_with(|| self.name.len().cmp(&other.name.len()))
+    }
+}
+
+/// The entries of a tree, in its order, whatever they are.
+pub(super) fn entries(content: &[u8], width: usize) -> Result<Vec<Entry<'_>>, &'static str> {
+    let (mut rest, mut entries) = (content, Vec::new());
+    while !rest.is_empty() {
+        let space = memchr(b' ', rest).ok_or("holds an entry without a mode")?;
+        let mode = octal(&rest[..space]).ok_or("holds an entry without a mode")?;
+        rest = &rest[space + 1..];
+        let end = memchr(0, rest).ok_or("holds an entry without an end")?;
+        let (name, after) = (&rest[..end], &rest[end + 1..]);
+        let oid = after.get(..width).and_then(Oid::from_bytes).ok_or("holds an entry without an object")?;
+        rest = &after[width..];
+        entries.push(Entry { mode, name, oid });
+    }
+    Ok(entries)
+}
+
+/// What is wrong with a tree, if anything.
+pub(super) fn check(content: &[u8], width: usize) -> Result<(), &'static str> {
+    let entries = entries(content, width)?;
+    for entry in &entries {
+        if !MODES.contains(&entry.mode) {
+            return Err("holds an entry of a mode that git does not know");
+        }
+        if entry.oid.is_null() {
+            return Err("holds an entry of no object");
+        }
+        if let Some(fault) = fault(entry.name) {
+            return Err(fault);
+        }
+    }
+    for pair in entries.windows(2) {
+        match pair[0].order(&pair[1]) {
+            Ordering::Less => {}
+            Ordering::Equal => return Err("holds a name twice"),
+            Ordering::Greater => return Err("is not in order"),
+        }
+    }
+    // A file and a directory of one name need not be neighbours.
+    for tree in entries.iter().filter(|entry| entry.is_tree()) {
+        let file = Entry { mode: 0, ..*tree };
+        if entries.binary_search_by(|entry| entry.order(&file)).is_ok() {
+            return Err("holds a name twice");
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a name. The forms of `.git` are those that some file system takes for it.
+fn fault(name: &[u8]) -> Option<&'static str> {
+    match name {
+        b"" => return Some("holds an empty name"),
+        b"." | b".." => return Some("holds the name . or .."),
+        _ if name.contains(&b'/') => return Some("holds a name with a slash"),
+        _ => {}
+    }
+    let parts = name.split(|byte| *byte == b'\\');
+    let dotgit = parts.into_iter().any(is_ntfs_dotgit) || is_hfs_dotgit(name);
+    dotgit.then_some("holds a name that some file system takes for .git")
+}
+
+/// NTFS: any case, the short name, followed by dots and spaces, or by a stream.
+fn is_ntfs_dotgit(name: &[u8]) -> bool {
+    let begins = |word: &[u8]| {
+        let (start, rest) = name.split_at_checked(word.len())?;
+        start.eq_ignore_ascii_case(word).then_some(rest)
+    };
+    let Some(rest) = begins(b".git").or_else(|| begins(b"git~1")) else { return false };
+    let end = rest.iter().position(|byte| *byte == b':').unwrap_or(rest.len());
+    rest[..end].iter().all(|byte| matches!(byte, b'.' | b' '))
+}
+
+/// HFS+: any case, with characters in between that it passes over.
+fn is_hfs_dotgit(name: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else { return false };
+    let passed_over = |c: &char| matches!(*c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let seen = name.chars().filter(|c| !passed_over(c)).map(|c| c.to_ascii_lowercase());
+    seen.eq(".git".chars())
+}
+
+fn octal(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 7 {
+        return None;
+    }
+    digits
+        .iter()
+        .try_fold(0, |mode, digit| matches!(digit, b'0'..=b'7').then(|| mode << 3 | u32::from(digit - b'0')))
+}
+
+fn memchr(byte: u8, bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|other| *other == byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        entries
+            .iter()
+            .flat_map(|(mode, name)| [mode.as_bytes(), b" ", name, &[0], &[7; 20]].concat())
+            .collect()
+    }
+
+    #[test]
+    fn refuses_what_no_tree_may_hold() {
+        let check = |entries: &[(&str, &[u8])]| check(&tree(entries), 20).err().unwrap_or("fine");
+        let named = |name: &str| check(&[("100644", name.as_bytes())]);
+        for name in ["a", ".gitignore", ".gitmodules", "git", "git~2", "a\\x2db", ".git-x", "...", "ä"] {
+            assert_eq!(named(name), "fine", "{name}");
+        }
+        for name in [
+            ".git",
+            ".GIT",
+            ".Git",
+            "git~1",
+            "GIT~1",
+            ".git ",
+            ".git...",
+            ".git::$INDEX_ALLOCATION",
+            "a\\.git",
+            "a\\..\\.GIT\\x",
+            ".g\u{200c}it",
+            "\u{feff}.giT",
+        ] {
+            assert_eq!(named(name), "holds a name that some file system takes for .git", "{name}");
+        }
+        insta::assert_snapshot!(named(""), @"holds an empty name");
+        insta::assert_snapshot!(named(".."), @"holds the name . or ..");
+        insta::assert_snapshot!(named("a/b"), @"holds a name with a slash");
+        insta::assert_snapshot!(check(&[("100000", b"a")]), @"holds an entry of a mode that git does not know");
+        insta::assert_snapshot!(check(&[("777", b"a")]), @"holds an entry of a mode that git does not know");
+        insta::assert_snapshot!(check(&[("", b"a")]), @"holds an entry without a mode");
+        insta::assert_snapshot!(check(&[("9", b"a")]), @"holds an entry without a mode");
+        insta::assert_snapshot!(check(&[("100644", b"b"), ("100644", b"a")]), @"is not in order");
+        insta::assert_snapshot!(check(&[("100644", b"a"), ("100644", b"a")]), @"holds a name twice");
+        insta::assert_snapshot!(check(&[("100644", b"a"), ("100644", b"a-b"), ("40000", b"a")]), @"holds a name twice");
+        // As git sorts them.
+        let sorted = [("100644", &b"a-b"[..]), ("40000", b"a"), ("100644", b"a0")];
+        assert_eq!(check(&sorted), "fine");
+        assert_eq!(check(&[]), "fine");
+        let whole = tree(&sorted);
+        let ends: Vec<usize> =
+            (0..whole.len()).filter(|end| super::check(&whole[..*end], 20).is_ok()).collect();
+        assert_eq!(ends, [0, 31, 59], "only between entries");
+    }
+}

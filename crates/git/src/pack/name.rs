@@ -1,0 +1,46 @@
+//! The names of objects, by the same collision-detecting hash that git uses.
+
+use super::{PackError, entry::Kind};
+use crate::oid::{ObjectFormat, Oid};
+
+/// Computes a digest of what comes in pieces.
+pub(super) struct Digest(gix_hash::Hasher);
+
+impl Digest {
+    pub(super) fn new(format: ObjectFormat) -> Self {
+        Self(gix_hash::hasher(match format {
+            ObjectFormat::Sha1 => gix_hash::Kind::Sha1,
+            ObjectFormat::Sha256 => gix_hash::Kind::Sha256,
+        }))
+    }
+
+    /// Begins the name of an object.
+    pub(super) fn object(format: ObjectFormat, kind: Kind, size: u64) -> Self {
+        let mut digest = Self::new(format);
+        digest.update(format!("{} {size}\0", kind.word()).as_bytes());
+        digest
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(super) fn finish(self) -> Result<Oid, PackError> {
+        let name = self.0.try_finalize().map_err(|_| PackError::Collision)?;
+        Oid::from_bytes(name.as_slice()).ok_or(PackError::Malformed("a name of no known length"))
+    }
+}
+
+/// The name of an object.
+pub(crate) fn name(format: ObjectFormat, kind: Kind, content: &[u8]) -> Result<Oid, PackError> {
+    let mut digest = Digest::object(format, kind, content.len() as u64);
+    digest.update(content);
+    digest.finish()
+}
+
+/// The checksum of a pack.
+pub(crate) fn checksum(format: ObjectFormat, pack: &[u8]) -> Result<Oid, PackError> {
+    let mut digest = Digest::new(format);
+    digest.update(pack);
+    digest.finish()
+}

@@ -1,0 +1,247 @@
+//! A pack taken in pieces, as it arrives: every object that comes whole is inflated once, named, and shown
+//! to who looks at it.
+//!
+//! Nothing of it is held but one object at a time, and of blobs not even that. Deltas are inflated to find
+//! their end; [`super::resolve`] makes objects of them when the whole pack is there.
+
+use std::io::Read as _;
+
+use super::{
+    Budget, Index, Kind, Limits, PackError, Source,
+    entry::{self, Entry, HEAD, Stored},
+    input::{CUT, Inflater},
+    name::Digest,
+};
+use crate::oid::{ObjectFormat, Oid};
+
+/// Bytes of the longest head of an entry, with some to spare.
+const ENTRY: usize = 64;
+/// Bytes that are read from a source at once.
+const READ: usize = 128 * 1024;
+
+/// An object of a pack.
+pub(crate) struct Object<'a> {
+    /// Its place in the index.
+    pub(crate) place: u32,
+    pub(crate) kind: Kind,
+    pub(crate) name: Oid,
+    /// Its content; nothing for a blob, which was shown in parts.
+    pub(crate) content: &'a [u8],
+}
+
+/// Looks at the objects of a pack.
+pub(crate) trait Visit {
+    /// A blob of so many bytes begins.
+    fn begin(&mut self, size: u64);
+    /// The next part of it.
+    fn part(&mut self, part: &[u8]);
+    /// An object ended.
+    ///
+    /// # Errors
+    /// [`PackError`], usually [`PackError::Object`], which ends the pass.
+    fn end(&mut self, object: &Object<'_>) -> Result<(), PackError>;
+}
+
+/// A pass over one pack.
+pub(crate) struct Pass<V> {
+    format: ObjectFormat,
+    limits: Limits,
+    state: State,
+    /// Bytes before the input.
+    offset: u64,
+    /// Entries to come.
+    left: u32,
+    /// What was read of a head or of the checksum.
+    head: Vec<u8>,
+    digest: Digest,
+    inflater: Inflater,
+    index: Index,
+    pub(crate) visitor: V,
+}
+
+enum State {
+    Head,
+    Entry,
+    Body(Body),
+    Checksum,
+}
+
+struct Body {
+    size: u64,
+    place: u32,
+    whole: Option<Whole>,
+}
+
+struct Whole {
+    kind: Kind,
+    digest: Digest,
+    held: Vec<u8>,
+}
+
+impl<V: Visit> Pass<V> {
+    pub(crate) fn new(format: ObjectFormat, limits: Limits, budget: &Budget, visitor: V) -> Self {
+        Self {
+            format,
+            limits,
+            state: State::Head,
+            offset: 0,
+            left: 0,
+            head: Vec::new(),
+            digest: Digest::new(format),
+            inflater: Inflater::new(),
+            index: Index::new(format, budget),
+            visitor,
+        }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`PackError`]; the pass is of no use afterwards.
+    pub(crate) fn feed(&mut self, input: &[u8], budget: &Budget) -> Result<(), PackError> {
+        let mut rest = input;
+        while !rest.is_empty() {
+            if matches!(self.state, State::Checksum) {
+                self.head.extend_from_slice(rest);
+                if self.head.len() > self.format.width() {
+                    return Err(PackError::Malformed("something follows its end"));
+                }
+                break;
+            }
+            let read = self.step(rest, budget)?;
+            let (taken, after) = rest.split_at(read);
+            self.digest.update(taken);
+            self.offset += read as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Ends it: what was found, and who looked at it.
+    ///
+    /// # Errors
+    /// [`PackError::Malformed`] where the pack is not whole.
+    pub(crate) fn finish(self) -> Result<(Index, V), PackError> {
+        if !matches!(self.state, State::Checksum) || self.head.len() < self.format.width() {
+            return Err(CUT);
+        }
+        if self.digest.finish()?.as_bytes() != self.head {
+            return Err(PackError::Malformed("its checksum is that of another"));
+        }
+        Ok((self.index, self.visitor))
+    }
+
+    /// Takes some of the input; says how much.
+    fn step(&mut self, input: &[u8], budget: &Budget) -> Result<usize, PackError> {
+        match &mut self.state {
+            State::Head => {
+                let read = input.len().min(HEAD - self.head.len());
+                self.head.extend_from_slice(&input[..read]);
+                if let Ok(head) = <[u8; HEAD]>::try_from(&*self.head) {
+                    self.left = entry::count(head)?;
+                    if self.left > self.limits.objects {
+                        return Err(PackError::TooLarge("objects"));
+                    }
+                    self.next_entry();
+                }
+                Ok(read)
+            }
+            State::Entry => {
+                let held = self.head.len();
+                let start = self.offset - held as u64;
+                self.head.extend_from_slice(&input[..input.len().min(ENTRY - held)]);
+                let Some((entry, length)) = Entry::parse(&self.head, start, self.format)? else {
+                    if self.head.len() == ENTRY {
+                        return Err(PackError::Malformed("the head of an entry has no end"));
+                    }
+                    return Ok(self.head.len() - held);
+                };
+                self.begin(entry, start)?;
+                Ok(length - held)
+            }
+            State::Body(body) => {
+                let step = self.inflater.step(input, body.size, budget)?;
+                if let Some(whole) = &mut body.whole {
+                    whole.digest.update(step.made);
+                    match whole.kind {
+                        Kind::Blob => self.visitor.part(step.made),
+                        Kind::Commit | Kind::Tree | Kind::Tag => whole.held.extend_from_slice(step.made),
+                    }
+                }
+                let read = step.read;
+                if step.ended {
+                    self.end()?;
+                }
+                Ok(read)
+            }
+            State::Checksum => Ok(0),
+        }
+    }
+
+    fn next_entry(&mut self) {
+        self.head.clear();
+        self.state = if self.left == 0 { State::Checksum } else { State::Entry };
+    }
+
+    fn begin(&mut self, entry: Entry, start: u64) -> Result<(), PackError> {
+        let size = entry.size;
+        let place = self.index.add(start)?;
+        self.left -= 1;
+        let kind = match entry.stored {
+            Stored::Whole(kind) => Some(kind),
+            Stored::OffsetDelta(base) => {
+                let base = self.index.at(base).ok_or(PackError::Malformed("a delta against no entry"))?;
+                self.index.on_entries.push((base, place));
+                None
+            }
+            Stored::RefDelta(base) => {
+                self.index.on_names.push((base, place));
+                None
+            }
+        };
+        let max = if kind == Some(Kind::Blob) { self.limits.object } else { self.limits.held };
+        if size > max {
+            return Err(PackError::TooLarge("the size of an object"));
+        }
+        if kind == Some(Kind::Blob) {
+            self.visitor.begin(size);
+        }
+        let whole = kind.map(|kind| {
+            let digest = Digest::object(self.format, kind, size);
+            Whole { kind, digest, held: Vec::new() }
+        });
+        self.inflater.begin();
+        self.state = State::Body(Body { size, place, whole });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), PackError> {
+        if let State::Body(Body { size, place, whole: Some(whole) }) =
+            std::mem::replace(&mut self.state, State::Entry)
+        {
+            let (kind, name, content) = (whole.kind, whole.digest.finish()?, &*whole.held);
+            self.index.set(place, kind, &name, size, content)?;
+            self.visitor.end(&Object { place, kind, name, content })?;
+        }
+        self.next_entry();
+        Ok(())
+    }
+}
+
+/// Passes over a whole pack that is there.
+///
+/// # Errors
+/// [`PackError`].
+pub(crate) fn pass<V: Visit>(
+    source: &impl Source,
+    mut pass: Pass<V>,
+    budget: &Budget,
+) -> Result<(Index, V), PackError> {
+    let (mut reader, mut buffer) = (source.reader(0), vec![0; READ]);
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return pass.finish(),
+            read => pass.feed(&buffer[..read], budget)?,
+        }
+    }
+}
