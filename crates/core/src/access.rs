@@ -3,9 +3,16 @@
 //! A protocol declares its actions and attributes once, as a [`Schema`]; the policy is checked
 //! against it before it is published, so that a rule that could never match is an error, not a hole.
 
-use std::fmt;
+mod needs;
+mod value;
 
 use serde::Serialize;
+
+pub(crate) use self::value::{listed, shown};
+pub use self::{
+    needs::Needs,
+    value::{Finding, Value},
+};
 
 /// One thing that a request asks for. A request may ask for several (a push of two refs is two).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,49 +29,6 @@ pub struct Access {
     /// is bound to this text: it must name the content by digest, and hold nothing that changes
     /// between two attempts at the same thing.
     pub binding: String,
-}
-
-/// The value of an attribute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// Text: matched by globs, choices or regexes.
-    Text(String),
-    /// Yes or no.
-    Flag(bool),
-    /// A count or a size in bytes.
-    Number(u64),
-    /// Several texts: a matcher matches where any of them does, in a rule that allows where all do.
-    List(Vec<String>),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(flag: bool) -> Self {
-        Self::Flag(flag)
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::List(list) => f.write_str(&list.join(",")),
-        }
-    }
 }
 
 /// Attribute values by name: few, so a list that is searched in order.
@@ -162,4 +126,10 @@ pub enum Matcher {
     Flag,
     /// By `max` and `min`.
     Number,
+    /// By `max` and `min`, in bytes; `10MiB` may be written.
+    Size,
+    /// By regular expressions, which are searched for.
+    Regex,
+    /// By globs on the names of detection rules, or by `any`.
+    Finding,
 }
