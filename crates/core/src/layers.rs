@@ -15,7 +15,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Request};
 
 use crate::{
-    access::Access,
+    access::{Access, Needs},
     body::Body,
     client::Client,
     exchange::Exchange,
@@ -82,6 +82,8 @@ pub struct Understood {
     pub exchange: Exchange,
     /// What it asks for; never empty.
     pub accesses: Vec<Access>,
+    /// The attributes that were looked for.
+    pub needs: Needs,
     /// How its client is answered.
     pub dialect: Arc<dyn Dialect>,
     /// What would go upstream.

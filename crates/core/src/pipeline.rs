@@ -64,7 +64,7 @@ pub fn build(gateway: Gateway) -> Pipeline {
         .layer(StepLayer::new(Record { evidence, policy: policy.clone(), orphan }))
         // What is asked for, on the decoded form that the upstream will see. Refusals of all that
         // follows are rendered here, in the client's own dialect.
-        .layer(StepLayer::new(Classify { spools }))
+        .layer(StepLayer::new(Classify { spools, policy: policy.clone() }))
         // Whether it may be: nothing of it has happened yet.
         .layer(StepLayer::new(Decide { policy: policy.clone() }))
         // People, where the policy asks for them. What they approve is what is forwarded.

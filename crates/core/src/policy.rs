@@ -46,11 +46,13 @@ mod condition;
 mod describe;
 mod document;
 mod errors;
+mod expected;
 mod explain;
 mod glob;
 mod group;
 mod handle;
 mod judge;
+mod pattern;
 mod read;
 mod reason;
 mod rule;
@@ -61,7 +63,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -73,7 +78,7 @@ pub use self::{
 };
 use self::{group::Group, rule::Rule};
 use crate::{
-    access::{Access, Schema},
+    access::{Access, Needs, Schema},
     principal::Principal,
     verdict::{Effect, RecordTerms},
 };
@@ -82,6 +87,7 @@ use crate::{
 pub struct Policy {
     version: String,
     schemas: Vec<&'static Schema>,
+    needs: BTreeMap<&'static str, Needs>,
     groups: Vec<Group>,
     rules: Vec<Rule>,
     default: Effect,
@@ -100,6 +106,11 @@ impl Policy {
     /// The policy's version: the SHA-256 of its text, in hex.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The attributes of a protocol that any rule looks at or tells of, those in shadow mode included.
+    pub fn needs(&self, protocol: &str) -> Needs {
+        self.needs.get(protocol).cloned().unwrap_or_default()
     }
 
     /// What is recorded of a request until there is a verdict: the document's defaults.

@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, Request, Response};
 
 use crate::{
-    access::{Access, Schema},
+    access::{Access, Needs, Schema},
     approval::Ticket,
     body::Body,
     refusal::Refusal,
@@ -68,6 +68,9 @@ pub struct Context<'a> {
     /// Asks the upstream what classifying needs to know (is the new tip a descendant of the old?).
     /// Such questions carry lockgate's own credential and only read.
     pub probe: &'a dyn Probe,
+    /// The attributes that the policy looks at. What costs to find out need not be where it is not among
+    /// them; what is among them, and is not said, must be unknown.
+    pub needs: &'a Needs,
 }
 
 /// Reads from the upstream on the gateway's own account, while a request is classified.

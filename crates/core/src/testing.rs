@@ -40,7 +40,10 @@ pub(crate) static SCHEMA: Schema = Schema {
         Action { name: "read", mutates: false, maskable: true },
         Action { name: "write", mutates: true, maskable: true },
     ],
-    attributes: &[Attribute { name: "path", plural: "paths", matcher: Matcher::Glob, doc: "the path" }],
+    attributes: &[
+        Attribute { name: "path", plural: "paths", matcher: Matcher::Glob, doc: "the path" },
+        Attribute { name: "color", plural: "colors", matcher: Matcher::Glob, doc: "costs to find out" },
+    ],
 };
 
 /// The policy of the tests: `/held` needs people, `/open/**` passes, nothing else does.
@@ -265,6 +268,7 @@ impl Rig {
             passthrough: None,
             exchange: self.exchange().await,
             accesses: vec![access(&request)],
+            needs: ["path"].into_iter().collect(),
             dialect: Arc::new(ToyDialect { hold: Toy::default().hold }),
             request,
         }

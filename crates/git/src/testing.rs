@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::{
+    access::Needs,
     body::{self, Body},
     protocol::{Context, Probe},
     refusal::Refusal,
@@ -203,6 +204,7 @@ impl Probe for Unreachable {
 pub(crate) struct Rig {
     upstream: Arc<Upstream>,
     pub(crate) spools: Spools,
+    pub(crate) needs: Needs,
 }
 
 impl Rig {
@@ -217,11 +219,11 @@ impl Rig {
             ca: None,
         };
         let spools = Spools { dir: std::env::temp_dir(), memory: 64 * 1024, max: 64 << 20 };
-        Self { upstream: Arc::new(upstream), spools }
+        Self { upstream: Arc::new(upstream), spools, needs: Needs::default() }
     }
 
     pub(crate) fn context<'a>(&'a self, probe: &'a dyn Probe) -> Context<'a> {
-        Context { upstream: &self.upstream, spools: &self.spools, probe }
+        Context { upstream: &self.upstream, spools: &self.spools, probe, needs: &self.needs }
     }
 }
 

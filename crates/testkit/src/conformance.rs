@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, Response, Uri, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use lockgate_core::{
-    access::{Access, Schema},
+    access::{Access, Needs, Schema},
     approval::{Ticket, TicketState},
     body::{Body, BodyError},
     protocol::{Classified, Content, Context, Dialect, HoldStyle, Probe, Protocol},
@@ -267,7 +267,8 @@ async fn classify(suite: &Suite, sample: &Sample, body: Body) -> Result<Classifi
         ca: None,
     });
     let spools = Spools { dir: std::env::temp_dir(), memory: 64, max: 1 << 30 };
-    let context = Context { upstream: &upstream, spools: &spools, probe: &*suite.probe };
+    let needs = Needs::default();
+    let context = Context { upstream: &upstream, spools: &spools, probe: &*suite.probe, needs: &needs };
     let request = head(sample).map(|()| body);
     suite.protocol.classify(context, request).await
 }

@@ -9,6 +9,7 @@ use std::{convert::Infallible, sync::Arc};
 use super::{Recorded, Target, Understood, forward};
 use crate::{
     body::Body,
+    policy::PolicyHandle,
     protocol::{Classified, Context, Probe},
     refusal::{Refusal, RefusalKind},
     spool::Spools,
@@ -21,6 +22,8 @@ use http::{Request, Response};
 pub struct Classify {
     /// Where protocols keep bodies that must be seen whole.
     pub spools: Spools,
+    /// Says what is looked for. Without a policy nothing is, and nothing passes.
+    pub policy: PolicyHandle,
 }
 
 impl Step<Recorded> for Classify {
@@ -33,7 +36,10 @@ impl Step<Recorded> for Classify {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head.clone(), body);
         let probe = Prober { target: &target, passthrough: passthrough.clone() };
-        let context = Context { upstream: &target.upstream, spools: &self.spools, probe: &probe };
+        let schema = target.protocol.schema();
+        let needs = self.policy.current().map(|policy| policy.needs(schema.protocol)).unwrap_or_default();
+        let upstream = &target.upstream;
+        let context = Context { upstream, spools: &self.spools, probe: &probe, needs: &needs };
         let (accesses, request, dialect) = match target.protocol.classify(context, request).await {
             Ok(Classified::Asks { accesses, request, dialect }) => (accesses, request, dialect),
             Ok(Classified::Answer(response)) => return Ok(response),
@@ -46,9 +52,10 @@ impl Step<Recorded> for Classify {
             if accesses.is_empty() {
                 return Err(Refusal::new(RefusalKind::Internal, "the request was not understood"));
             }
-            exchange.accesses(target.protocol.schema(), &accesses).await?;
+            exchange.accesses(schema, &accesses).await?;
             let (dialect, exchange) = (Arc::clone(&dialect), exchange.clone());
-            let asked = Understood { target, caller, passthrough, exchange, accesses, dialect, request };
+            let asked =
+                Understood { target, caller, passthrough, exchange, accesses, needs, dialect, request };
             next.run(asked).await
         };
         Ok(answer.await.unwrap_or_else(|refusal| {
@@ -85,9 +92,11 @@ mod tests {
         let rig = testing::Rig::new().await;
         let service = tower::service_fn(move |asked: Understood| async move {
             assert_eq!(asked.accesses[0].resource, "open");
+            assert!(asked.needs.has("path") && !asked.needs.has("color"));
             below.map(|text| testing::text(StatusCode::OK, text)).map_err(|kind| Refusal::new(kind, "why"))
         });
-        let service = StepLayer::new(Classify { spools: testing::spools() }).layer(service);
+        let service =
+            StepLayer::new(Classify { spools: testing::spools(), policy: testing::policy() }).layer(service);
         let recorded = Recorded {
             target: testing::target(Auth::Oidc),
             caller: testing::caller(),

@@ -6,13 +6,10 @@ use std::sync::Arc;
 
 use super::{Decided, Understood};
 use crate::{
-    access::Access,
     body::Body,
     policy::PolicyHandle,
-    principal::Caller,
     refusal::{AccessRefusal, Refusal, RefusalKind},
     step::{Next, Step},
-    upstream::Upstream,
     verdict::{Effect, Grounds, Verdict},
 };
 use http::Response;
@@ -33,7 +30,7 @@ impl Step<Understood> for Decide {
         asked: Understood,
         next: Next<Decided, Refusal>,
     ) -> Result<Response<Body>, Refusal> {
-        let verdict = judge(&self.policy, &asked.caller, &asked.target.upstream, &asked.accesses)?;
+        let verdict = judge(&self.policy, &asked)?;
         asked.exchange.verdict(&verdict).await?;
         if let Verdict::Denial(denial) = &verdict {
             return Err(refuse(RefusalKind::Denied, denial.grounds()));
@@ -43,15 +40,16 @@ impl Step<Understood> for Decide {
 }
 
 /// What the policy in force says; a refusal where there is none.
-pub(super) fn judge(
-    policy: &PolicyHandle,
-    caller: &Caller,
-    upstream: &Upstream,
-    accesses: &[Access],
-) -> Result<Verdict, Refusal> {
+pub(super) fn judge(policy: &PolicyHandle, asked: &Understood) -> Result<Verdict, Refusal> {
+    let Understood { target, caller, accesses, needs, .. } = asked;
     let missing = || Refusal::new(RefusalKind::PolicyUnavailable, "there is no policy in force");
     let policy = policy.current().ok_or_else(missing)?;
-    Ok(policy.judge(&caller.principal, &upstream.name, accesses))
+    // A request takes long to read; what a newer policy asks was not looked for in it.
+    if !needs.cover(&policy.needs(target.protocol.schema().protocol)) {
+        let reason = "the policy changed while the request was read; try again";
+        return Err(Refusal::new(RefusalKind::PolicyUnavailable, reason));
+    }
+    Ok(policy.judge(&caller.principal, &target.upstream.name, accesses))
 }
 
 /// A refusal with the reason of each access; what was allowed fails with the rest, and says so.
@@ -78,7 +76,7 @@ mod tests {
     use tower::{Layer as _, ServiceExt as _};
 
     use super::*;
-    use crate::{step::StepLayer, testing};
+    use crate::{policy::Policy, step::StepLayer, testing};
 
     async fn check(policy: PolicyHandle, path: &str, expected: Result<&str, RefusalKind>) {
         let rig = testing::Rig::new().await;
@@ -101,6 +99,25 @@ mod tests {
         check(testing::policy(), "/open/x", Ok("permit")).await;
         check(testing::policy(), "/held", Ok("hold")).await;
         check(testing::policy(), "/other", Err(RefusalKind::Denied)).await;
+    }
+
+    /// What a policy asks that came meanwhile was not looked for.
+    #[tokio::test]
+    async fn what_was_read_for_another_policy_is_refused() {
+        let with = |rule: &str| {
+            let handle = PolicyHandle::default();
+            let text = format!("version: 1\nrules: [ {rule} ]\ndefaults: {{ decide: allow }}");
+            handle.set(Policy::load(&text, &[&testing::SCHEMA]).unwrap());
+            handle
+        };
+        let colors = "{ id: r, match: { toy: { colors: red } }, decide: deny";
+        for asks in [format!("{colors} }}"), format!("{colors}, mode: shadow }}")] {
+            check(with(&asks), "/open/x", Err(RefusalKind::PolicyUnavailable)).await;
+        }
+        let says = "{ id: r, match: { toy: { paths: held } }, decide: deny, reason: 'not {color}' }";
+        check(with(says), "/open/x", Err(RefusalKind::PolicyUnavailable)).await;
+        // One that asks less is no matter.
+        check(with("{ id: r, match: { everything: true }, decide: allow }"), "/open/x", Ok("permit")).await;
     }
 
     #[tokio::test]

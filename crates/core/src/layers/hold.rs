@@ -140,7 +140,8 @@ impl Waiting {
         let exchange = &self.asked.exchange;
         match state {
             TicketState::Approved { .. } => {
-                let verdict = self.judge_again()?;
+                // What people were asked for may be forbidden since.
+                let verdict = decide::judge(&self.layer.policy, &self.asked)?;
                 if verdict.grounds().policy != self.held.grounds().policy {
                     exchange.verdict(&verdict).await?;
                 }
@@ -171,12 +172,6 @@ impl Waiting {
                 Err(ApprovalError::NotUsable(self.ticket.id.clone()).into())
             }
         }
-    }
-
-    /// The verdict of the policy that is in force now: what people were asked for may be forbidden since.
-    fn judge_again(&self) -> Result<Verdict, Refusal> {
-        let Understood { target, caller, accesses, .. } = &self.asked;
-        decide::judge(&self.layer.policy, caller, &target.upstream, accesses)
     }
 
     fn approval_needed(&self) -> Refusal {

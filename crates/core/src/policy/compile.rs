@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{
-    condition::{Condition, Doubt, Expected, Matcher, People},
+    condition::{Condition, Doubt, Matcher, People},
     errors::{At, Errors, quoted, suggestion},
     glob::Globs,
     group::Group,
-    read::{self, Fields},
-    yaml::{Key, Kind, Node},
+    read,
+    yaml::{Key, Node},
 };
 use crate::{
-    access::{Action, Attribute, Matcher as Written, Schema},
+    access::{Action, Attribute, Schema},
     verdict::Effect,
 };
 
@@ -29,6 +29,9 @@ pub(super) struct Compiler<'a> {
     /// The ids of the rules so far, also of those that are wrong otherwise.
     pub(super) ids: BTreeSet<String>,
     pub(super) errors: Errors,
+    /// The attributes that any rule looks at or tells of, by protocol.
+    pub(super) needs: BTreeSet<(&'static str, &'static str)>,
+    pub(super) regexes: usize,
     patterns: usize,
 }
 
@@ -56,7 +59,15 @@ impl Place {
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(schemas: &'a [&'static Schema]) -> Self {
-        Self { schemas, groups: Vec::new(), ids: BTreeSet::new(), errors: Errors::default(), patterns: 0 }
+        Self {
+            schemas,
+            groups: Vec::new(),
+            ids: BTreeSet::new(),
+            errors: Errors::default(),
+            needs: BTreeSet::new(),
+            regexes: 0,
+            patterns: 0,
+        }
     }
 
     /// Compiles a rule's `match`.
@@ -193,49 +204,9 @@ impl<'a> Compiler<'a> {
 
     fn attribute(&mut self, schema: &Schema, key: &Key, node: &Node, doubt: Doubt) -> Option<Matcher> {
         let attribute = self.attribute_name(schema, key.at, &key.name, &["action"])?;
-        let what = &*key.name;
-        let expected = match attribute.matcher {
-            Written::Glob => Expected::Globs(self.globs(node, what)?),
-            Written::Choice(words) => Expected::Words(self.words(node, what, words)?),
-            Written::Flag => Expected::Flag(read::flag(node, what, &mut self.errors)?),
-            Written::Number => self.range(node, what)?,
-        };
+        let expected = self.compared(attribute, node, &key.name)?;
+        self.needs.insert((schema.protocol, attribute.name));
         Some(Matcher::Attribute { name: attribute.name, expected, doubt })
-    }
-
-    fn words(&mut self, node: &Node, what: &str, words: &'static [&str]) -> Option<Vec<&'static str>> {
-        let mut found = Vec::new();
-        for (at, text) in read::texts(node, what, &mut self.errors)? {
-            match words.iter().find(|word| **word == text) {
-                Some(word) => found.push(*word),
-                None => {
-                    let hint = suggestion(text, words.iter().copied());
-                    self.errors.push(at, format!("{what} cannot be {}{hint}", quoted(text)));
-                    return None;
-                }
-            }
-        }
-        Some(found)
-    }
-
-    /// `{ min: 1, max: 10 }`, or one number.
-    fn range(&mut self, node: &Node, what: &str) -> Option<Expected> {
-        if matches!(node.kind, Kind::Text(_)) {
-            let number = read::number(node, what, &mut self.errors)?;
-            return Some(Expected::Range { min: number, max: number });
-        }
-        let fields = Fields::read(node, what, &["min", "max"], &mut self.errors)?;
-        let mut bound = |name, default| match fields.get(name) {
-            Some(node) => read::number(node, name, &mut self.errors),
-            None => Some(default),
-        };
-        let (min, max) = (bound("min", 0)?, bound("max", u64::MAX)?);
-        if min > max || (min, max) == (0, u64::MAX) {
-            self.errors
-                .push(node.at, format!("{what} needs a min, or a max, and the min is not above the max"));
-            return None;
-        }
-        Some(Expected::Range { min, max })
     }
 
     fn who(&mut self, node: &Node) -> Option<Matcher> {
@@ -265,7 +236,7 @@ impl<'a> Compiler<'a> {
         self.compile_globs(&texts)
     }
 
-    fn compile_globs(&mut self, texts: &[(At, &str)]) -> Option<Globs> {
+    pub(super) fn compile_globs(&mut self, texts: &[(At, &str)]) -> Option<Globs> {
         self.patterns += texts.iter().filter(|(_, text)| text.contains(['*', '?'])).count();
         if self.patterns > MAX_PATTERNS {
             self.errors.push(texts[0].0, format!("more than {MAX_PATTERNS} patterns in one document"));

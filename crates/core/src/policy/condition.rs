@@ -1,26 +1,29 @@
 //! A rule's `match`, compiled, and its evaluation.
 //!
 //! What a request does not have must never widen what is allowed. So where an attribute is absent, and
-//! where it is a list of which only some match, it is the side that allows less which is taken:
+//! where it is a list of which only some match, it is the side that allows less which is taken. An empty
+//! list is no doubt: it is known that there is nothing, and nothing in it matches.
 //!
-//! | rule | attribute absent | a list of which some match |
-//! |---|---|---|
-//! | allow | does not match | does not match: all must |
-//! | allow, under `not` | the `not` does not match | the `not` does not match |
-//! | deny, require_approval | does not match: it bans what is not there | matches |
-//! | deny, require_approval, under `not` | the `not` matches | the `not` matches |
+//! | rule | attribute absent | a list of which some match | an empty list |
+//! |---|---|---|---|
+//! | allow | does not match | does not match: all must | does not match |
+//! | allow, under `not` | the `not` does not match | the `not` does not match | the `not` matches |
+//! | deny, require_approval | does not match: it bans what is not there | matches | does not match |
+//! | deny, require_approval, under `not` | the `not` matches | the `not` matches | the `not` matches |
+//!
+//! So a push that changes no path, such as one that deletes a branch, is not allowed by
+//! `paths: ["docs/**"]`, and is by `not: { git: { paths: [".github/**"] } }`; one in which no secret was
+//! found is allowed by `not: { git: { findings: any } }`, and one in which nobody looked is not.
 
 use std::fmt;
 
 use super::{
+    expected::Expected,
     glob::Globs,
     group::{Group, GroupRef},
     reason::clean,
 };
-use crate::{
-    access::{Access, Value},
-    principal::Principal,
-};
+use crate::{access::Access, principal::Principal};
 
 /// What is asked of a rule.
 #[derive(Clone, Copy)]
@@ -63,15 +66,6 @@ pub(super) struct People {
     pub(super) subjects: Globs,
 }
 
-/// What an attribute is compared with.
-#[derive(Debug)]
-pub(super) enum Expected {
-    Globs(Globs),
-    Words(Vec<&'static str>),
-    Flag(bool),
-    Range { min: u64, max: u64 },
-}
-
 /// What is taken where an attribute does not say yes or no.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Doubt {
@@ -91,6 +85,20 @@ impl Condition {
             Self::Is(_, matcher) => matcher.matches(asked),
         };
         if holds { Ok(()) } else { Err(self) }
+    }
+
+    /// The matchers of an attribute, each with whether it stands under an odd number of `not`.
+    pub(super) fn on<'a>(&'a self, attribute: &str, negated: bool, found: &mut Vec<(&'a Expected, bool)>) {
+        match self {
+            Self::All(of) | Self::Any(_, of) => {
+                of.iter().for_each(|condition| condition.on(attribute, negated, found));
+            }
+            Self::Not(_, of) => of.on(attribute, !negated, found),
+            Self::Is(_, Matcher::Attribute { name, expected, .. }) if *name == attribute => {
+                found.push((expected, negated));
+            }
+            Self::Is(..) => {}
+        }
     }
 
     /// Where it stands in the rule's `match`.
@@ -152,7 +160,10 @@ impl Matcher {
             Self::Actions(_) => asked.access.action.to_owned(),
             Self::Attribute { name, .. } => match asked.access.attributes.get(name) {
                 None => format!("no {name}"),
-                Some(value) => value.to_string(),
+                Some(value) => match value.to_string() {
+                    text if text.is_empty() => "nothing".to_owned(),
+                    text => text,
+                },
             },
         }
     }
@@ -161,29 +172,6 @@ impl Matcher {
 impl People {
     fn hold(&self, principal: &Principal) -> bool {
         self.issuer == principal.issuer && self.subjects.matches(&principal.subject)
-    }
-}
-
-impl Expected {
-    fn matches(&self, value: &Value, doubt: Doubt) -> bool {
-        match (self, value) {
-            (Self::Globs(globs), value) => texts(value, doubt, |text| globs.matches(text)),
-            (Self::Words(words), value) => texts(value, doubt, |text| words.contains(&text)),
-            (Self::Flag(expected), Value::Flag(flag)) => expected == flag,
-            (Self::Range { min, max }, Value::Number(number)) => (min..=max).contains(&number),
-            // Cannot be: the access was checked against the schema before.
-            (Self::Flag(_) | Self::Range { .. }, _) => doubt.absent,
-        }
-    }
-}
-
-fn texts(value: &Value, doubt: Doubt, matches: impl Fn(&str) -> bool) -> bool {
-    match value {
-        Value::Text(text) => matches(text),
-        Value::List(list) if list.is_empty() => doubt.absent,
-        Value::List(list) if doubt.all => list.iter().all(|text| matches(text)),
-        Value::List(list) => list.iter().any(|text| matches(text)),
-        Value::Flag(_) | Value::Number(_) => doubt.absent,
     }
 }
 
@@ -200,19 +188,6 @@ impl fmt::Display for Matcher {
             Self::Protocol(protocol) => f.write_str(protocol),
             Self::Actions(words) => f.write_str(&words.join(" or ")),
             Self::Attribute { expected, .. } => write!(f, "{expected}"),
-        }
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Globs(globs) => write!(f, "{globs}"),
-            Self::Words(words) => f.write_str(&words.join(" or ")),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Range { min: 0, max } => write!(f, "at most {max}"),
-            Self::Range { min, max: u64::MAX } => write!(f, "at least {min}"),
-            Self::Range { min, max } => write!(f, "{min} to {max}"),
         }
     }
 }

@@ -1,7 +1,13 @@
 //! Accesses as people write them: in a policy's tests and on a command line.
 
-use super::errors::{quoted, suggestion};
-use crate::access::{Access, Attribute, Attributes, Matcher, Schema, Value};
+use lockgate_detect::RuleSet;
+
+use super::{
+    errors::{quoted, suggestion},
+    expected::no_detection,
+    read::parse_size,
+};
+use crate::access::{Access, Attribute, Attributes, Finding, Matcher, Schema, Value};
 
 /// Why what was written is no access: whoever wrote it is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +60,7 @@ fn value(attribute: &Attribute, texts: &[&str]) -> Result<Value, AccessError> {
         AccessError::Value(format!("{} cannot be {}{hint}", attribute.name, quoted(text)))
     };
     match attribute.matcher {
-        Matcher::Glob => Ok(text_or_list(texts)),
+        Matcher::Glob | Matcher::Regex => Ok(text_or_list(texts)),
         Matcher::Choice(words) => match texts.iter().find(|text| !words.contains(text)) {
             Some(text) => Err(wrong(text, &suggestion(text, words.iter().copied()))),
             None => Ok(text_or_list(texts)),
@@ -68,7 +74,23 @@ fn value(attribute: &Attribute, texts: &[&str]) -> Result<Value, AccessError> {
             let text = one()?;
             text.parse().map(Value::Number).map_err(|_| wrong(text, ": it is a whole number"))
         }
+        Matcher::Size => {
+            let text = one()?;
+            parse_size(text).map(Value::Number).ok_or_else(|| wrong(text, ": it is a size such as 10MiB"))
+        }
+        Matcher::Finding => {
+            let list = texts.iter().map(|text| finding(text)).collect::<Result<_, _>>()?;
+            Ok(Value::Findings { list, further: 0 })
+        }
     }
+}
+
+/// A finding of a rule, in no place.
+fn finding(rule: &str) -> Result<Finding, AccessError> {
+    if !RuleSet::builtin().iter().any(|known| known.id() == rule) {
+        return Err(AccessError::Value(no_detection(rule)));
+    }
+    Ok(Finding { rule: rule.to_owned(), place: String::new(), tag: String::new() })
 }
 
 fn text_or_list(texts: &[&str]) -> Value {
@@ -96,11 +118,21 @@ pub(super) fn fault(schemas: &[&'static Schema], access: &Access) -> Option<Stri
 
 fn fits(matcher: Matcher, value: &Value) -> bool {
     match (matcher, value) {
-        (Matcher::Glob, Value::Text(_) | Value::List(_))
+        (Matcher::Glob | Matcher::Regex, Value::Text(_) | Value::List(_))
         | (Matcher::Flag, Value::Flag(_))
-        | (Matcher::Number, Value::Number(_)) => true,
+        | (Matcher::Number | Matcher::Size, Value::Number(_))
+        | (Matcher::Finding, Value::Findings { .. }) => true,
         (Matcher::Choice(words), Value::Text(text)) => words.contains(&&**text),
         (Matcher::Choice(words), Value::List(texts)) => texts.iter().all(|text| words.contains(&&**text)),
-        (Matcher::Glob | Matcher::Choice(_) | Matcher::Flag | Matcher::Number, _) => false,
+        (
+            Matcher::Glob
+            | Matcher::Regex
+            | Matcher::Choice(_)
+            | Matcher::Flag
+            | Matcher::Number
+            | Matcher::Size
+            | Matcher::Finding,
+            _,
+        ) => false,
     }
 }

@@ -1,5 +1,7 @@
 //! The document as a whole: its keys, in the order in which they must be understood.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     Policy,
     compile::Compiler,
@@ -8,7 +10,7 @@ use super::{
     yaml::{self, Kind, Node},
 };
 use crate::{
-    access::Schema,
+    access::{Needs, Schema},
     verdict::{Effect, RecordTerms},
 };
 
@@ -30,10 +32,11 @@ pub(super) fn load(text: &str, version: String, schemas: &[&'static Schema]) -> 
     let rules = fields.get("rules").map(|node| compiler.rules(node)).unwrap_or_default();
     let (default, record) = compiler.defaults(&fields);
     let cases = compiler.cases(fields.get("tests"));
-    let Compiler { groups, errors, .. } = compiler;
+    let Compiler { groups, errors, needs, .. } = compiler;
     let policy = errors.into_result(|| Policy {
         version,
         schemas: schemas.to_vec(),
+        needs: by_protocol(schemas, &needs),
         groups,
         rules,
         default,
@@ -41,6 +44,16 @@ pub(super) fn load(text: &str, version: String, schemas: &[&'static Schema]) -> 
     })?;
     policy.run(&cases)?;
     Ok(policy)
+}
+
+fn by_protocol(
+    schemas: &[&'static Schema],
+    needs: &BTreeSet<(&'static str, &'static str)>,
+) -> BTreeMap<&'static str, Needs> {
+    let of = |schema: &Schema| {
+        needs.iter().filter(|(protocol, _)| *protocol == schema.protocol).map(|(_, name)| *name).collect()
+    };
+    schemas.iter().map(|schema| (schema.protocol, of(schema))).collect()
 }
 
 impl Compiler<'_> {

@@ -125,7 +125,7 @@ impl Policy {
 /// The ground of the first of the rules that decide.
 fn ground(rule: &Rule, rules: Vec<String>, demand: Option<&Demand>, asked: &Asked<'_>) -> Ground {
     let reason = || match &rule.reason {
-        Some(template) => template.render(asked),
+        Some(template) => template.render(asked, &rule.when),
         None => reason::by_default(rule.effect, &rule.id, asked.access),
     };
     match rule.effect {

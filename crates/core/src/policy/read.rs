@@ -123,6 +123,33 @@ pub(super) fn number(node: &Node, what: &str, errors: &mut Errors) -> Option<u64
     number
 }
 
+/// Reads a value of some type.
+pub(super) type Reader<T> = fn(&Node, &str, &mut Errors) -> Option<T>;
+
+/// A size in bytes, such as `512` or `10MiB`.
+pub(super) fn size(node: &Node, what: &str, errors: &mut Errors) -> Option<u64> {
+    let text = text(node, what, errors)?;
+    let size = parse_size(text);
+    if size.is_none() {
+        errors.push(node.at, format!("{what} is a size such as 512 or 10MiB, not {}", quoted(text)));
+    }
+    size
+}
+
+/// A whole number, of bytes or of the unit behind it.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 /// A duration such as `90s`, `1h30m` or `90d`, between two bounds.
 pub(super) fn duration(
     node: &Node,
@@ -203,6 +230,21 @@ mod tests {
         check("0s", Some(0));
         for wrong in
             ["", "90", "s", "1x", "1m1h", "1h1h", "-1s", "1.5h", "1 h", "99999999999999999999d", "1é"]
+        {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let check = |text: &str, bytes: Option<u64>| assert_eq!(parse_size(text), bytes, "{text}");
+        check("0", Some(0));
+        check("512", Some(512));
+        check("10MiB", Some(10 << 20));
+        check("1KiB", Some(1024));
+        check("4GiB", Some(4 << 30));
+        for wrong in
+            ["", "MiB", "1MB", "1 MiB", "-1", "1.5GiB", "99999999999999999999", "99999999999GiB", "1é"]
         {
             check(wrong, None);
         }

@@ -7,17 +7,20 @@ use std::{fmt::Write as _, str::CharIndices};
 
 use super::{
     compile::{Compiler, Reach},
-    condition::Asked,
+    condition::{Asked, Condition},
     errors::{At, quoted, suggestion},
 };
 use crate::{
-    access::Access,
+    access::{Access, Finding, Schema, Value, listed, shown},
     verdict::{ApprovalTerms, Effect},
 };
 
 /// The longest template and the longest value that goes into one, in characters.
 const MAX_TEMPLATE: usize = 500;
 const MAX_VALUE: usize = 200;
+
+/// What stands for an attribute that a request does not have, and for a list of none.
+const NOTHING: &str = "-";
 
 /// A rule's `reason`.
 #[derive(Debug)]
@@ -79,12 +82,16 @@ impl Compiler<'_> {
             _ => {}
         }
         let reached =
-            self.schemas.iter().filter(|s| reach.iter().any(|(protocol, _)| *protocol == s.protocol));
-        let known: Vec<_> = reached.flat_map(|schema| schema.attributes).collect();
-        match known.iter().find(|attribute| attribute.name == name || attribute.plural == name) {
-            Some(attribute) => Some(Part::Attribute(attribute.name)),
+            |schema: &&&'static Schema| reach.iter().any(|(protocol, _)| *protocol == schema.protocol);
+        let reached: Vec<&'static Schema> = self.schemas.iter().filter(reached).copied().collect();
+        let found = |schema: &&'static Schema| Some((schema.protocol, schema.attribute(name)?.name));
+        self.needs.extend(reached.iter().filter_map(found));
+        match reached.iter().find_map(found) {
+            Some((_, attribute)) => Some(Part::Attribute(attribute)),
             None => {
-                let names = known.iter().map(|attribute| attribute.name).chain(OWN);
+                let names =
+                    reached.iter().flat_map(|schema| schema.attributes).map(|attribute| attribute.name);
+                let names = names.chain(OWN);
                 let hint = suggestion(name, names);
                 self.errors.push(at, format!("the reason has an unknown placeholder {}{hint}", quoted(name)));
                 None
@@ -102,7 +109,8 @@ fn placeholder<'a>(chars: &mut CharIndices<'a>) -> Option<&'a str> {
 }
 
 impl Template {
-    pub(super) fn render(&self, asked: &Asked<'_>) -> String {
+    /// The text, for a rule that matches when `when` does.
+    pub(super) fn render(&self, asked: &Asked<'_>, when: &Condition) -> String {
         let mut text = String::new();
         for part in &self.0 {
             match part {
@@ -112,12 +120,36 @@ impl Template {
                 Part::Action => text.push_str(asked.access.action),
                 Part::Resource => text.push_str(&clean(&asked.access.resource)),
                 Part::Attribute(name) => match asked.access.attributes.get(name) {
-                    Some(value) => text.push_str(&clean(&value.to_string())),
-                    None => text.push('-'),
+                    Some(value) => text.push_str(&told(name, value, when)),
+                    None => text.push_str(NOTHING),
                 },
             }
         }
         text
+    }
+}
+
+/// A value as people are told it. Of a list, the items by which the rule matches: which of a thousand
+/// changed paths it is about.
+fn told(name: &str, value: &Value, when: &Condition) -> String {
+    let mut matchers = Vec::new();
+    when.on(name, false, &mut matchers);
+    let counts = |text: &str| {
+        matchers.iter().any(|(expected, negated)| expected.holds(text).is_some_and(|holds| holds != *negated))
+    };
+    match value {
+        Value::Text(_) | Value::Flag(_) | Value::Number(_) => clean(&value.to_string()),
+        Value::List(list) if list.is_empty() => NOTHING.to_owned(),
+        Value::List(list) => {
+            let counted: Vec<&String> = list.iter().filter(|text| counts(text)).collect();
+            let told = if counted.is_empty() { list.iter().collect() } else { counted };
+            listed(told.iter().map(|text| shown(text)), 0, MAX_VALUE)
+        }
+        Value::Findings { list, further } => {
+            let counted: Vec<&Finding> = list.iter().filter(|finding| counts(&finding.rule)).collect();
+            let told = if counted.is_empty() { list.iter().collect() } else { counted };
+            listed(told.iter().map(|finding| finding.shown()), *further, MAX_VALUE)
+        }
     }
 }
 

@@ -166,8 +166,14 @@ impl Compiler<'_> {
         let mut action = None;
         let mut attributes = Vec::new();
         for (key, node) in entries {
-            let texts = read::texts(node, &quoted(&key.name), &mut self.errors)?;
-            let values: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+            // `paths: []` is a push that changes none.
+            let values: Vec<&str> = match &node.kind {
+                Kind::List(items) if items.is_empty() => Vec::new(),
+                Kind::List(_) | Kind::Text(_) | Kind::Null | Kind::Map(_) => {
+                    let texts = read::texts(node, &quoted(&key.name), &mut self.errors)?;
+                    texts.iter().map(|(_, text)| *text).collect()
+                }
+            };
             match (&*key.name, values.as_slice()) {
                 ("action", [text]) => action = Some((node.at, *text)),
                 ("action", _) => self.errors.push(node.at, "a test asks for one action"),

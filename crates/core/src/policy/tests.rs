@@ -1,5 +1,6 @@
 //! The policy as a whole: documents in, verdicts and errors out.
 
+mod content;
 mod errors;
 mod examples;
 mod explain;
@@ -27,6 +28,10 @@ static GIT: Schema = Schema {
         attribute("change", "changes", Matcher::Choice(&["create", "update", "force", "delete"])),
         attribute("kind", "kinds", Matcher::Choice(&["branch", "tag", "other"])),
         attribute("option", "options", Matcher::Glob),
+        attribute("path", "paths", Matcher::Glob),
+        attribute("message", "messages", Matcher::Regex),
+        attribute("file_size", "file_sizes", Matcher::Size),
+        attribute("finding", "findings", Matcher::Finding),
     ],
 };
 
@@ -71,14 +76,15 @@ fn agent() -> Principal {
     principal("github", "repo:org/app:ref:x", &["ci"], r#"{ "repository_owner_id": "1234" }"#)
 }
 
-/// An access as it is written in one line: `git push repository=team/app ref=a,b`.
+/// An access as it is written in one line: `git push repository=team/app ref=a,b path=`. A list of
+/// nothing is written as the last.
 fn access(text: &str) -> Access {
     let policy = load("version: 1").unwrap();
     let mut words = text.split(' ');
     let (protocol, action) = (words.next().unwrap(), words.next().unwrap());
     let attributes = words.map(|word| {
         let (name, values) = word.split_once('=').unwrap();
-        (name, values.split(',').collect())
+        (name, values.split(',').filter(|value| !value.is_empty()).collect())
     });
     policy.access(protocol, action, attributes).unwrap()
 }

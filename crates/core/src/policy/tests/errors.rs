@@ -125,6 +125,23 @@ fn matches() {
 }
 
 #[test]
+fn what_is_looked_for_in_content() {
+    let git = |matcher: &str| rule(&format!("match: {{ git: {{ {matcher} }} }}, decide: deny"));
+    assert_snapshot!(git("messages: [fine, '(a']"), @"3:47: not a regular expression: unclosed group");
+    assert_snapshot!(git("messages: ['a(?=b)', '[a-', '((a{1000}){1000}){1000}']"), @"3:41: not a regular expression: look-around, including look-ahead and look-behind, is not supported");
+    assert_snapshot!(git("messages: { a: b }"), @"3:40: messages is a text or a list of texts, but here is a map");
+    assert_snapshot!(git("file_size: { max: 10MB }"), @r#"3:48: max is a size such as 512 or 10MiB, not "10MB""#);
+    assert_snapshot!(git("file_size: ten"), @r#"3:41: file_size is a size such as 512 or 10MiB, not "ten""#);
+    assert_snapshot!(git("file_size: { min: 2KiB, max: 1KiB }"), @"3:41: file_size needs a min, or a max, and the min is not above the max");
+    assert_snapshot!(git("findings: [github-pat, github-pta, 'gitlab-pats-*']"), @r#"
+    3:53: no rule of detection is called "github-pta": did you mean "github-pat"?
+    3:65: no rule of detection is called "gitlab-pats-*": did you mean "gitlab-pat"?
+    "#);
+    assert_snapshot!(git("findings: []"), @"3:40: findings is an empty list, which matches nothing");
+    assert_snapshot!(git("findings: true"), @r#"3:40: no rule of detection is called "true""#);
+}
+
+#[test]
 fn what_a_rule_asks_for() {
     let any = "match: { everything: true }";
     let k8s = "match: { k8s: { action: read } }";
@@ -149,8 +166,8 @@ fn reasons() {
     let reason =
         |match_: &str, text: &str| rule(&format!("match: {match_}, decide: deny, reason: \"{text}\""));
     let git = "{ git: { action: push } }";
-    assert_snapshot!(reason(git, "{refs} of {repo}"), @r#"3:70: the reason has an unknown placeholder "repo": it is one of repository, ref, change, kind, option, principal, upstream, action, resource"#);
-    assert_snapshot!(reason(git, "{namespace}"), @r#"3:70: the reason has an unknown placeholder "namespace": it is one of repository, ref, change, kind, option, principal, upstream, action, resource"#);
+    assert_snapshot!(reason(git, "{refs} of {repo}"), @r#"3:70: the reason has an unknown placeholder "repo": it is one of repository, ref, change, kind, option, path, message, file_size, finding, principal, upstream, action, resource"#);
+    assert_snapshot!(reason(git, "{namespace}"), @r#"3:70: the reason has an unknown placeholder "namespace": it is one of repository, ref, change, kind, option, path, message, file_size, finding, principal, upstream, action, resource"#);
     assert_snapshot!(reason(git, "{ref"), @"3:70: a `{` is not closed in the reason; a brace is written `{{`");
     assert_snapshot!(reason(git, "ref}"), @"3:70: a `}` without its `{` in the reason; a brace is written `}}`");
     assert_snapshot!(reason(git, "{a{ref}}"), @"3:70: a `{` is not closed in the reason; a brace is written `{{`");

@@ -74,7 +74,28 @@ fn bytes() {
     assert!(load("\u{feff}version: 1\r\nrules: []\r\n").is_ok());
 }
 
-const ALPHABET: &str = "version: 1|rules:|- |{|}|[|]|id: |match: |git: |k8s: |refs: |who: |any: |all: |not: |decide: |\
+#[test]
+fn regular_expressions() {
+    let document = |patterns: &str| {
+        format!(
+            "version: 1\nrules: [ {{ id: r, match: {{ git: {{ messages: [{patterns}] }} }}, decide: deny }} ]"
+        )
+    };
+    let many = |count| vec!["'(?i)x{1000}'"; count].join(", ");
+    assert!(load(&document(&many(200))).is_ok());
+    assert!(refused(&document(&many(201))).contains("more than 200 regular expressions"));
+    for hostile in
+        ["((((a{99}){99}){99}){99})", "(?i)(a|b|c){60000}", "(a*)*{9999}", "[^a]{100000}", "(.{1000}){1000}"]
+    {
+        assert!(refused(&document(&format!("'{hostile}'"))).contains("regular expression"), "{hostile}");
+    }
+    refused(&document(&format!("'{}'", "(".repeat(900_000))));
+    refused(&document(&format!("'{}'", "(?i:".repeat(200))));
+    refused(&document("'a\u{1b}'"));
+    refused(&document("\"(\\x1b[31m\""));
+}
+
+const ALPHABET: &str = "version: 1|rules:|- |{|}|[|]|id: |match: |git: |k8s: |refs: |messages: |findings: |file_size: |paths: |any|(a|\\|1MiB|who: |any: |all: |not: |decide: |\
                         allow|deny|require_approval|tests: |expect: |defaults: |groups: |\n|\n  |\n    |, |\"|'|&a |*a |\
                         !t |main|\\*\\*|everything: true|reason: |{ref}|{{|approval: |from: |oblige: |mask: |10m|#|~|? ";
 

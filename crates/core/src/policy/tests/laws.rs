@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::select};
 
 use super::{access, agent, load};
 use crate::{
-    access::Access,
+    access::{Access, Attributes},
     policy::Policy,
     verdict::{Effect, Verdict},
 };
@@ -20,6 +20,12 @@ const MATCHES: &[&str] = &[
     "not: { git: { options: [a, b] } }",
     "any: [ { git: { change: force } }, { k8s: { action: read } } ]",
     "all: [ { not: { git: { change: delete } } }, { who: group:ci } ]",
+    "git: { paths: ['a/**'] }",
+    "not: { git: { paths: ['a/**'] } }",
+    "git: { findings: any }",
+    "not: { git: { findings: any } }",
+    "git: { messages: ['^x', y] }",
+    "not: { git: { file_size: { min: 1KiB } } }",
     "who: group:nobody",
     "k8s: { replicas: { max: 3 } }",
 ];
@@ -38,6 +44,9 @@ const ACCESSES: &[&str] = &[
     "git push repository=a ref=refs/heads/x change=force option=a",
     "git push repository=a ref=refs/heads/x change=create option=a,c",
     "git push repository=a ref=refs/tags/v1 change=delete",
+    "git push repository=a ref=refs/heads/x path=a/b,c message=x,z file_size=4KiB finding=",
+    "git push repository=a ref=refs/heads/x path= message= file_size=0 finding=",
+    "git push repository=a ref=refs/heads/x path=a/b message=y file_size=1 finding=github-pat",
     "k8s read resource=secrets",
     "k8s write resource=deployments replicas=2",
 ];
@@ -178,6 +187,30 @@ proptest! {
         let judge = |rules: &[Written]| policy(rules).judge(&agent(), "forge", &accesses);
         if let (Verdict::Permit(before), Verdict::Permit(after)) = (judge(&rules), judge(&[&rules[..], &[added]].concat())) {
             prop_assert!(before.obligations().mask.is_subset(&after.obligations().mask));
+        }
+    }
+
+    /// What a policy does not say that it looks at makes no difference to it.
+    #[test]
+    fn what_is_not_needed_has_no_effect(rules in documents(), asked in select(ACCESSES)) {
+        let policy = policy(&rules);
+        let access = access(asked);
+        let needs = policy.needs(access.protocol);
+        let needed = access.attributes.iter().filter(|(name, _)| needs.has(name));
+        let attributes = needed.fold(Attributes::new(), |all, (name, value)| all.with(name, value.clone()));
+        let less = Access { attributes, ..access.clone() };
+        prop_assert_eq!(felt(&policy, &[access]), felt(&policy, &[less]));
+    }
+
+    /// A rule that allows what says nothing allows it also when it says something.
+    #[test]
+    fn what_is_absent_allows_no_more(matches in select(MATCHES), asked in select(ACCESSES)) {
+        let allow = Written { matches, effect: Effect::Allow, oblige: OBLIGATIONS[0], from: "{}", shadow: false };
+        let policy = policy(&[allow]);
+        let access = access(asked);
+        let bare = Access { attributes: Attributes::new(), ..access.clone() };
+        if rank(&policy.judge(&agent(), "x", &[bare])) == 0 {
+            prop_assert_eq!(rank(&policy.judge(&agent(), "x", &[access])), 0);
         }
     }
 }

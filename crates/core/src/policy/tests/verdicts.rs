@@ -248,7 +248,7 @@ fn reasons() {
     };
     let all =
         rule("deny", "{{{ref}}} of {repository} {options} {kind} {principal} {upstream} {action} {resource}");
-    assert_snapshot!(check(&all, push()), @"{refs/heads/main} of team/app a,b - github:repo:org/app:ref:x forge push team/app");
+    assert_snapshot!(check(&all, push()), @"{refs/heads/main} of team/app a, b - github:repo:org/app:ref:x forge push team/app");
     assert_snapshot!(check(&rule("require_approval", "main is production"), push()), @"main is production (needs approval by one person)");
     assert_snapshot!(check("{ id: r, match: { git: { action: push } }, decide: deny }", push()), @"push on team/app is denied by the rule r");
     let attributes = Attributes::new().with("ref", format!("a\r\n\u{1b}[31m{}", "x".repeat(300)));
