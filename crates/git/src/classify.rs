@@ -3,10 +3,23 @@
 //! Reading (clone, fetch, and the list of refs that precedes a push) is one access, `fetch`, on the
 //! repository. A push is one access per ref update. An update counts as `force` unless it was shown to
 //! be a fast-forward; moving a tag is always `force`, as it is for git.
+//!
+//! What its content brings is said where the policy asks for it, and then always: of an update that
+//! brings nothing (a deletion, say) the lists are empty and the counts zero. A push whose content is asked
+//! for and was not looked into is refused here.
 
-use lockgate_core::access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value};
+mod content;
 
-use crate::parse::{Command, PushRequest};
+use lockgate_core::{
+    access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value},
+    refusal::{Refusal, RefusalKind},
+};
+
+pub use self::content::wanted;
+use crate::{
+    facts::{Facts, Wanted},
+    parse::{Command, PushRequest},
+};
 
 /// The names that policies may use for git.
 pub static SCHEMA: Schema = Schema {
@@ -65,6 +78,55 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Flag,
             doc: "whether a push carries a certificate, which only the upstream verifies",
         },
+        Attribute {
+            name: "path",
+            plural: "paths",
+            matcher: Matcher::Glob,
+            doc: "the files that any of the commits adds, changes or removes, e.g. .github/workflows/ci.yml",
+        },
+        Attribute {
+            name: "author",
+            plural: "authors",
+            matcher: Matcher::Glob,
+            doc: "the addresses of the commits' authors, which anybody can write into a commit",
+        },
+        Attribute {
+            name: "committer",
+            plural: "committers",
+            matcher: Matcher::Glob,
+            doc: "the addresses of the commits' committers, which anybody can write into a commit",
+        },
+        Attribute {
+            name: "message",
+            plural: "messages",
+            matcher: Matcher::Regex,
+            doc: "the commits' messages, whole",
+        },
+        Attribute { name: "commits", plural: "commits", matcher: Matcher::Number, doc: "how many commits" },
+        Attribute {
+            name: "file_size",
+            plural: "file_sizes",
+            matcher: Matcher::Size,
+            doc: "of the largest file that is added or changed",
+        },
+        Attribute {
+            name: "unsigned",
+            plural: "unsigned",
+            matcher: Matcher::Flag,
+            doc: "whether any commit carries no signature; one that is there is not verified",
+        },
+        Attribute {
+            name: "tag",
+            plural: "tags",
+            matcher: Matcher::Choice(&["lightweight", "annotated", "signed"]),
+            doc: "what a tag points at or is; absent where the ref is none",
+        },
+        Attribute {
+            name: "finding",
+            plural: "findings",
+            matcher: Matcher::Finding,
+            doc: "the secrets in files, messages and names, by the rule that found them",
+        },
     ],
 };
 
@@ -114,12 +176,31 @@ pub fn fetch(repository: &str) -> Access {
     }
 }
 
+/// What was looked for in a push, and what was found: one [`Facts`] per ref update, or none at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Content<'a> {
+    /// What somebody asks for.
+    pub wanted: Wanted,
+    /// What there is of it.
+    pub facts: Option<&'a [Facts]>,
+}
+
 /// The accesses of a push, one per ref update in its order. `ancestry` says of each what was found
 /// out; only those that need it are looked at.
-pub fn push(repository: &str, request: &PushRequest, ancestry: &[Ancestry]) -> Vec<Access> {
+///
+/// # Errors
+/// [`RefusalKind::Internal`] where content is wanted and there are not the facts of every update: to a
+/// policy it would look as if there were nothing in it.
+pub fn push(
+    repository: &str,
+    request: &PushRequest,
+    ancestry: &[Ancestry],
+    content: Content<'_>,
+) -> Result<Vec<Access>, Refusal> {
+    let facts = content.of_each(request.commands.len())?;
     let options: String = request.options.iter().map(|option| format!(" -o {option:?}")).collect();
     let known = ancestry.iter().copied().chain(std::iter::repeat(Ancestry::Unknown));
-    let accesses = request.commands.iter().zip(known).map(|(command, ancestry)| {
+    let accesses = request.commands.iter().zip(known).enumerate().map(|(place, (command, ancestry))| {
         let mut attributes = Attributes::new()
             .with("repository", repository)
             .with("ref", &*command.name)
@@ -130,6 +211,9 @@ pub fn push(repository: &str, request: &PushRequest, ancestry: &[Ancestry]) -> V
         }
         if !request.options.is_empty() {
             attributes = attributes.with("option", Value::List(request.options.clone()));
+        }
+        if let Some(facts) = facts.get(place) {
+            attributes = content::add(attributes, content.wanted, facts);
         }
         Access {
             protocol: SCHEMA.protocol,
@@ -142,7 +226,21 @@ pub fn push(repository: &str, request: &PushRequest, ancestry: &[Ancestry]) -> V
             binding: format!("{} {}..{}{options}", command.name, command.old, command.new),
         }
     });
-    accesses.collect()
+    Ok(accesses.collect())
+}
+
+impl<'a> Content<'a> {
+    /// The facts of each of so many updates; none where nothing is wanted.
+    fn of_each(self, updates: usize) -> Result<&'a [Facts], Refusal> {
+        match self.facts {
+            _ if !self.wanted.any() => Ok(&[]),
+            Some(facts) if facts.len() == updates => Ok(facts),
+            Some(_) | None => {
+                let reason = "the policy asks what the push contains, and it was not looked into";
+                Err(Refusal::new(RefusalKind::Internal, reason))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -182,61 +280,4 @@ fn change(command: &Command, ancestry: Ancestry) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{oid::Oid, parse::Capabilities};
-
-    fn request(name: &str, old: u8, new: u8, options: &[&str]) -> PushRequest {
-        let oid = |byte| Oid::from_bytes(&[byte; 20]).unwrap();
-        PushRequest {
-            shallow: Vec::new(),
-            commands: vec![Command { old: oid(old), new: oid(new), name: name.to_owned() }],
-            capabilities: Capabilities::parse(b"report-status atomic").unwrap(),
-            options: options.iter().map(|option| (*option).to_owned()).collect(),
-            certificate: false,
-        }
-    }
-
-    #[test]
-    fn says_what_changes() {
-        use Ancestry::{Diverged, FastForward, Unknown};
-        let check = |name, (old, new), ancestry: &[Ancestry], expected: [&str; 3]| {
-            let access = push("app", &request(name, old, new, &[]), ancestry).remove(0);
-            let value = |name| access.attributes.get(name).map(ToString::to_string).unwrap_or_default();
-            assert_eq!([value("change"), value("kind"), value("ancestry")], expected);
-        };
-        let (branch, tag, note) = ("refs/heads/a", "refs/tags/a", "refs/notes/a");
-        check(branch, (0, 1), &[Unknown], ["create", "branch", ""]);
-        check(branch, (1, 0), &[Unknown], ["delete", "branch", ""]);
-        check(branch, (1, 2), &[FastForward], ["update", "branch", "fast-forward"]);
-        check(branch, (1, 2), &[Diverged], ["force", "branch", "diverged"]);
-        check(branch, (1, 2), &[Unknown], ["force", "branch", "unknown"]);
-        check(branch, (1, 2), &[], ["force", "branch", "unknown"]);
-        check(tag, (0, 1), &[Unknown], ["create", "tag", ""]);
-        check(tag, (1, 2), &[FastForward], ["force", "tag", ""]);
-        check(tag, (1, 0), &[Unknown], ["delete", "tag", ""]);
-        check(note, (1, 2), &[FastForward], ["update", "other", "fast-forward"]);
-        check("refs/headsx", (0, 1), &[Unknown], ["create", "other", ""]);
-    }
-
-    #[test]
-    fn binds_an_approval_to_content_and_options() {
-        let access = push("app", &request("refs/heads/a", 1, 2, &["ci.skip", "a \"b\""]), &[]).remove(0);
-        insta::assert_snapshot!(access.binding, @r#"refs/heads/a 0101010101010101010101010101010101010101..0202020202020202020202020202020202020202 -o "ci.skip" -o "a \"b\"""#);
-        assert_eq!(access.attributes.get("option").unwrap().to_string(), "ci.skip,a \"b\"");
-    }
-
-    #[test]
-    fn uses_only_names_of_the_schema() {
-        let accesses = [fetch("app"), push("app", &request("refs/heads/a", 1, 2, &["x"]), &[]).remove(0)];
-        for access in accesses {
-            assert!(SCHEMA.action(access.action).is_some());
-            for (name, value) in access.attributes.iter() {
-                let attribute = SCHEMA.attribute(name).unwrap();
-                if let Matcher::Choice(words) = attribute.matcher {
-                    assert!(words.contains(&&*value.to_string()), "{name} {value}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -55,7 +55,7 @@ pub struct AncestryConfig {
 /// content are wanted.
 #[derive(Debug, Clone)]
 pub struct InspectConfig {
-    /// What is looked for. Default: nothing.
+    /// What is looked for besides what the policy asks. Default: nothing.
     pub wanted: Wanted,
     /// Objects in one pack; each takes about 60 bytes of memory. Default: 1,000,000.
     pub objects: u32,

@@ -21,6 +21,16 @@ impl Wanted {
         self.history || self.paths || self.content
     }
 
+    /// What either wants.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            history: self.history || other.history,
+            paths: self.paths || other.paths,
+            content: self.content || other.content,
+        }
+    }
+
     /// Whether the trees of commits must be compared: for paths, and to say where content stands.
     pub(crate) fn trees(self) -> bool {
         self.paths || self.content

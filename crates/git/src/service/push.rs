@@ -15,7 +15,7 @@ use lockgate_core::{
 use super::{Git, drain};
 use crate::{
     ancestry::Pushed,
-    classify,
+    classify::{self, Content},
     facts::Wanted,
     inspect::{Arrival, Arrived},
     oid::ObjectFormat,
@@ -44,7 +44,7 @@ impl Git {
         mut head: request::Parts,
         mut body: Body,
     ) -> Result<Classified, Refusal> {
-        let wanted = self.config.inspect.wanted;
+        let wanted = classify::wanted(context.needs).or(self.config.inspect.wanted);
         let mut push = match self.read_push(&mut body, context.spools, wanted).await {
             Ok(push) => push,
             Err(refusal) => {
@@ -56,6 +56,8 @@ impl Git {
             return Ok(Classified::Answer(respond::nothing(Service::ReceivePack)));
         }
         let arrived = push.arrived.take();
+        // Nothing is taken for an empty pack that was not looked through.
+        let looked = arrived.is_some() || !push.request.has_pack();
         let known = arrived.as_ref().map(|arrived| Arc::clone(arrived.index.commits()));
         let pushed = push.pushed(route, known);
         let ancestry = self.prover.prove(context, &pushed).await;
@@ -64,9 +66,10 @@ impl Git {
             let (paths, findings) = (facts.paths.len(), facts.findings.len());
             tracing::debug!(command.name, facts.commits, paths, findings, "a push was looked into");
         }
+        let content = Content { wanted, facts: looked.then_some(&facts) };
         head.headers.remove(header::ACCEPT_ENCODING);
         Ok(Classified::Asks {
-            accesses: classify::push(&route.repository, &push.request, &ancestry),
+            accesses: classify::push(&route.repository, &push.request, &ancestry, content)?,
             request: Request::from_parts(head, push.spool.body_after(Bytes::new())),
             dialect: Arc::new(PushDialect::new(&push.request, self.config.wait)),
         })
