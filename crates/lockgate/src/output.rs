@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
+use lockgate_git::refname::is_hidden;
 use serde::Serialize;
 
 /// Whether colours are of use on stdout.
@@ -54,10 +55,18 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Text fit for a terminal: what others chose (ref names, messages) cannot move the cursor or colour lines.
+/// Text fit for a terminal: what others chose (ref names, messages, files) cannot move the cursor, colour
+/// lines or reorder what is read. Such characters are shown as what they are: `<U+202E>`.
 pub(crate) fn plain(text: &str) -> String {
-    let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) && c != '\n' && c != '\t' {
+            shown.push_str(&format!("<U+{:04X}>", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Rows under headings, in columns as wide as needed.
@@ -113,9 +122,18 @@ mod tests {
         table.row(["1".into(), "pending".into()]);
         table.row(["long \u{1b}[31mid".into(), "x\ny".into()]);
         insta::assert_snapshot!(table.to_string(), @r"
-        ID            STATE
-        1             pending
-        long �[31mid  x y
+        ID                   STATE
+        1                    pending
+        long <U+001B>[31mid  x y
         ");
+    }
+
+    #[test]
+    fn nothing_is_hidden_or_reordered() {
+        let check = |text, expected| assert_eq!(plain(text), expected);
+        check("plain\ttext\nä 漢", "plain\ttext\nä 漢");
+        check("\u{1b}]0;x\u{7}\r", "<U+001B>]0;x<U+0007><U+000D>");
+        check("a\u{202e}b\u{2066}c\u{200b}d\u{feff}", "a<U+202E>b<U+2066>c<U+200B>d<U+FEFF>");
+        check("\u{9b}31m", "<U+009B>31m");
     }
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::Result;
-use lockgate_core::index::{Entry, EntryAccess, Index};
+use lockgate_core::{
+    access,
+    index::{Entry, EntryAccess, Index},
+};
 use lockgate_recording::{Archive, Recorder, Recovered};
 use serde_json::Value;
 use uuid::Uuid;
@@ -104,14 +107,7 @@ async fn entry(archive: &Archive, exchange: Uuid, bundles: &[Uuid]) -> Result<Op
 }
 
 fn access_entry(access: &Value, effect: String) -> EntryAccess {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(list) => {
-            let texts: Vec<_> = list.iter().map(|value| value.as_str().unwrap_or_default()).collect();
-            texts.join(",")
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
-    };
+    let text = access::Value::text_of_recorded;
     let attributes = access["attributes"].as_object().into_iter().flatten();
     EntryAccess {
         action: text(&access["action"]),

@@ -106,7 +106,8 @@ fn explain(args: &ExplainArgs) -> Result<Exit> {
     let mut attributes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for pair in &args.access {
         let (name, value) = pair.split_once('=').with_context(|| format!("`{pair}` is not name=value"))?;
-        attributes.entry(name).or_default().push(value);
+        // `paths=` is a list of none.
+        attributes.entry(name).or_default().extend((!value.is_empty()).then_some(value));
     }
     let action = attributes.remove("action").and_then(|actions| actions.first().copied());
     let action = action.context("`action=...` is missing: what is asked for")?;

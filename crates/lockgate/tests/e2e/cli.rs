@@ -31,6 +31,24 @@ fn config_errors_name_line_and_column() -> Result<()> {
     Ok(())
 }
 
+/// Each carries its own tests, which run here against what git can really say.
+#[test]
+fn example_policies_are_good() -> Result<()> {
+    let (gate, folder) = (gate()?, concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/policies"));
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        let text = std::fs::read_to_string(&path)?;
+        assert!(text.contains("\ntests:\n"), "{} has no tests", path.display());
+        let path = path.display().to_string();
+        let said = gate.run(&["policy", "check", &path])?;
+        assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
+        names.push(path);
+    }
+    assert!(names.len() >= 7, "{names:?}");
+    Ok(())
+}
+
 #[test]
 fn policies_are_checked_and_explained() -> Result<()> {
     let gate = gate()?;
