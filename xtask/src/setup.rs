@@ -1,6 +1,9 @@
-//! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, cargo-deny.
+//! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, other
+//! clients of git, cargo-deny.
 //!
 //! Each is installed only when it is missing, so a second run does nothing and takes no time.
+
+mod clients;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +13,17 @@ use anyhow::{Context, Result, bail};
 use crate::cmd;
 
 /// Programs of the tests and the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 5] =
-    [("git", "git"), ("nginx", "nginx-light"), ("fcgiwrap", "fcgiwrap"), ("node", "nodejs"), ("npm", "npm")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("git", "git"),
+    ("nginx", "nginx-light"),
+    ("fcgiwrap", "fcgiwrap"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("ssh-keygen", "openssh-client"),
+    ("python3", "python3-venv"),
+    ("javac", "default-jdk-headless"),
+    ("mvn", "maven"),
+];
 
 /// Built from source, for want of a package: one version, so that every machine judges alike.
 const CARGO_DENY: &str = "0.20.2";
@@ -25,7 +37,8 @@ pub(crate) fn run() -> Result<()> {
 /// Sets up what the tests need.
 pub(crate) fn for_tests() -> Result<()> {
     system_packages()?;
-    openid_provider()
+    openid_provider()?;
+    clients::install()
 }
 
 /// The path of cargo-deny, which is built once and kept in the target directory.
@@ -73,7 +86,7 @@ fn apt(words: &[&str]) -> std::process::Command {
     command
 }
 
-fn is_root() -> Result<bool> {
+pub(crate) fn is_root() -> Result<bool> {
     Ok(cmd::output(&mut cmd::command("id", &["-u"]))?.trim() == "0")
 }
 
@@ -91,9 +104,12 @@ fn openid_provider() -> Result<()> {
     fs::create_dir_all(&place)?;
     fs::copy(source.join("package.json"), place.join("package.json"))?;
     fs::write(place.join("package-lock.json"), &lock)?;
-    let mut npm =
-        cmd::command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
-    cmd::run(npm.current_dir(&place))?;
+    cmd::run(npm_ci().current_dir(&place))?;
     fs::write(stamp, lock)?;
     Ok(())
+}
+
+/// Installs exactly what the lock in the current folder names.
+fn npm_ci() -> std::process::Command {
+    cmd::command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
 }

@@ -1,12 +1,13 @@
 //! What lockgate is tested against: real upstreams, real clients, identity providers, and faults.
 //!
 //! Everything is real where it can be: a `git http-backend` behind nginx, a certified OpenID provider, the
-//! unmodified `git`, the built binary. Each value owns its temporary folder and its processes, and both are
+//! unmodified `git` and other clients, the built binary. Each value owns its temporary folder and its processes, and both are
 //! gone when it is dropped, or when the test's process dies. The API is synchronous, so that it serves plain
 //! tests and async ones alike; what runs inside the test's process has a thread of its own. Only to be used
 //! as a dev-dependency.
 
 mod chaos;
+mod clients;
 pub mod conformance;
 pub mod generate;
 mod git;
@@ -16,6 +17,7 @@ mod idp;
 mod leash;
 mod lockgate;
 mod nginx;
+mod packages;
 mod port;
 pub mod process;
 mod real_idp;
@@ -27,6 +29,7 @@ mod token;
 pub mod wait;
 
 pub use chaos::{Chaos, Fault};
+pub use clients::{Client, Library, Scheme};
 pub use git::{Git, Output, with_user};
 pub use git_server::{Auth, GitServer, GitServerOptions, ServedRequest};
 pub use http_server::{Body, HttpServer, body};

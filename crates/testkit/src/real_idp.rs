@@ -1,6 +1,5 @@
 //! A certified OpenID provider: the npm package `oidc-provider`, under node.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -15,10 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::leash::Leash;
-use crate::{Port, nginx, wait};
-
-/// Where `cargo xtask setup` installs the packages.
-const PACKAGES: &str = "oidc-provider";
+use crate::{Port, nginx, packages, wait};
 
 const SCRIPT: &str = include_str!("../js/provider.mjs");
 
@@ -39,14 +35,11 @@ impl RealIdp {
     /// # Errors
     /// When node or the packages are missing, or it does not come up.
     pub fn start() -> Result<Self> {
-        let packages = target().join(PACKAGES).join("node_modules");
-        if !packages.is_dir() {
-            bail!("{} is missing: run `cargo xtask setup`", packages.display());
-        }
+        let packages = packages::installed("oidc-provider/node_modules")?;
         let folder = tempfile::tempdir()?;
         let script = folder.path().join("provider.mjs");
         std::fs::write(&script, SCRIPT)?;
-        std::os::unix::fs::symlink(packages.canonicalize()?, folder.path().join("node_modules"))?;
+        std::os::unix::fs::symlink(packages, folder.path().join("node_modules"))?;
 
         let port = Port::reserve()?;
         let mut node = Command::new(nginx::program("node")?);
@@ -102,10 +95,4 @@ impl RealIdp {
         let body = Limited::new(answer, 1 << 20).collect().await;
         Ok(body.map_err(|error| anyhow::anyhow!(error))?.to_bytes())
     }
-}
-
-/// The target directory, as `cargo xtask` sees it.
-fn target() -> std::path::PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |target| root.join(target))
 }
