@@ -1,8 +1,9 @@
 //! What a request to git asks for, as accesses that a policy decides. Pure: no I/O, no state.
 //!
 //! Reading (clone, fetch, and the list of refs that precedes a push) is one access, `fetch`, on the
-//! repository. A push is one access per ref update. An update counts as `force` unless it was shown to
-//! be a fast-forward; moving a tag is always `force`, as it is for git.
+//! repository; a file of dumb HTTP is a `read-file` besides. A push is one access per ref update. An
+//! update counts as `force` unless it was shown to be a fast-forward; moving a tag is always `force`, as
+//! it is for git.
 //!
 //! What its content brings is said where the policy asks for it, and then always: of an update that
 //! brings nothing (a deletion, say) the lists are empty and the counts zero. A push whose content is asked
@@ -28,6 +29,7 @@ pub static SCHEMA: Schema = Schema {
         // Objects are verified by their hash: nothing of an answer can be masked.
         Action { name: FETCH, mutates: false, maskable: false },
         Action { name: PUSH, mutates: true, maskable: false },
+        Action { name: READ_FILE, mutates: false, maskable: false },
     ],
     attributes: &[
         Attribute {
@@ -132,6 +134,7 @@ pub static SCHEMA: Schema = Schema {
 
 const FETCH: &str = "fetch";
 const PUSH: &str = "push";
+const READ_FILE: &str = "read-file";
 
 /// How the new tip of a ref relates to the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +177,15 @@ pub fn fetch(repository: &str) -> Access {
         attributes: Attributes::new().with("repository", repository),
         binding: repository.to_owned(),
     }
+}
+
+/// The accesses of one file of a repository over dumb HTTP: who may not fetch may not read its files either.
+/// One that may be anybody's could be of every repository that is named like a folder above it.
+pub fn file(repository: &str, file: &str) -> Vec<Access> {
+    let above = if file.is_empty() { repository } else { "" };
+    let read = Access { action: READ_FILE, binding: format!("{repository}{file}"), ..fetch(repository) };
+    let folders = above.match_indices('/').map(|(end, _)| fetch(&repository[..end]));
+    [fetch(repository), read].into_iter().chain(folders).collect()
 }
 
 /// What was looked for in a push, and what was found: one [`Facts`] per ref update, or none at all.

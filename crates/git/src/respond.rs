@@ -80,6 +80,26 @@ impl Dialect for FetchDialect {
     }
 }
 
+/// The answers to a file's reading.
+pub(crate) struct FileDialect {
+    pub(crate) wait: Duration,
+}
+
+impl Dialect for FileDialect {
+    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        plain(refusal)
+    }
+
+    fn hold(&self) -> HoldStyle {
+        HoldStyle::Wait(self.wait)
+    }
+
+    /// Objects, whatever a plain web server takes them for.
+    fn content(&self, _: &response::Parts) -> Content {
+        Content::Opaque
+    }
+}
+
 /// A refusal of a request that was not understood, or not read to where a dialect is known.
 pub(crate) fn refuse(endpoint: Option<Endpoint>, refusal: &Refusal) -> Response<Body> {
     match endpoint {
@@ -87,7 +107,7 @@ pub(crate) fn refuse(endpoint: Option<Endpoint>, refusal: &Refusal) -> Response<
         _ if refusal.kind == RefusalKind::Unauthenticated => challenge(refusal),
         Some(Endpoint::Rpc(Service::ReceivePack)) => refuse_unread(refusal),
         Some(Endpoint::Rpc(Service::UploadPack)) => refuse_fetch(refusal),
-        Some(Endpoint::Advertisement(_)) | None => plain(refusal),
+        Some(Endpoint::Advertisement(_) | Endpoint::File) | None => plain(refusal),
     }
 }
 

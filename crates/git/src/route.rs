@@ -1,4 +1,4 @@
-//! The addresses of smart HTTP, and the repository that each names.
+//! The addresses of git over HTTP, and the repository that each names.
 //!
 //! The path that goes upstream is written anew from what was understood: no traversal, no encoded
 //! slash, no second reading is left in it. The policy sees the repository decoded and without `.git`,
@@ -8,6 +8,9 @@ use http::{Method, Uri};
 use lockgate_core::refusal::{Refusal, RefusalKind};
 
 use crate::refname::is_hidden;
+
+/// Files lie less deep.
+const DEPTH: usize = 32;
 
 /// A service of smart HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub enum Endpoint {
     Advertisement(Service),
     /// `POST <repository>/git-...-pack`.
     Rpc(Service),
+    /// `GET` of anything else: a file of the repository over dumb HTTP, or one that may be anybody's.
+    File,
 }
 
 /// An address that was understood.
@@ -55,6 +60,9 @@ pub struct Route {
     pub repository: String,
     /// The repository's path, encoded, as it goes upstream; begins with a slash.
     pub path: String,
+    /// The file's path below that, encoded; begins with a slash. Empty where `repository` is the path of a file
+    /// that may be anybody's.
+    pub file: String,
 }
 
 impl Route {
@@ -66,25 +74,29 @@ impl Route {
     pub fn parse(method: &Method, uri: &Uri) -> Result<Self, Refusal> {
         let segments = segments(uri.path())?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let (endpoint, repository) = match &*segments {
-            [repository @ .., "info", "refs"] => (Endpoint::Advertisement(service(uri.query())?), repository),
-            [repository @ .., name] => {
-                let service = Service::from_name(name).ok_or_else(unknown)?;
-                if uri.query().is_some() {
+        let (endpoint, repository) = match (&*segments, uri.query()) {
+            ([repository @ .., "info", "refs"], Some(query)) => {
+                (Endpoint::Advertisement(service(query)?), repository)
+            }
+            ([repository @ .., name], query) if let Some(service) = Service::from_name(name) => {
+                if query.is_some() {
                     return Err(invalid("a request to a git service has no query"));
                 }
                 (Endpoint::Rpc(service), repository)
             }
-            [] => return Err(unknown()),
+            (segments, None) => (Endpoint::File, repository_of(segments)?),
+            (_, Some(_)) => return Err(unknown()),
         };
-        let expected = match endpoint {
-            Endpoint::Advertisement(_) => Method::GET,
-            Endpoint::Rpc(_) => Method::POST,
+        let takes = match endpoint {
+            Endpoint::Advertisement(_) => method == Method::GET,
+            Endpoint::Rpc(_) => method == Method::POST,
+            Endpoint::File => method == Method::GET || method == Method::HEAD,
         };
-        if method != expected {
-            return Err(invalid(&format!("this address takes {expected} only")));
+        if !takes {
+            return Err(if endpoint == Endpoint::File { unknown() } else { wrong_method(method) });
         }
-        Ok(Self { endpoint, repository: policy_name(repository)?, path: encode(repository) })
+        let file = encode(&segments[repository.len()..]);
+        Ok(Self { endpoint, repository: policy_name(repository)?, path: encode(repository), file })
     }
 
     /// The path and query that go upstream.
@@ -92,8 +104,20 @@ impl Route {
         let text = match self.endpoint {
             Endpoint::Advertisement(service) => format!("{}/info/refs?service={}", self.path, service.name()),
             Endpoint::Rpc(service) => format!("{}/{}", self.path, service.name()),
+            Endpoint::File => format!("{}{}", self.path, self.file),
         };
         text.parse().ok()
+    }
+}
+
+/// The repository in the path of one of its files: what ends with `.git`. The whole path where nothing does.
+fn repository_of<'a>(segments: &'a [&'a str]) -> Result<&'a [&'a str], Refusal> {
+    let mut named = segments.iter().enumerate().filter(|(_, segment)| segment.ends_with(".git"));
+    match (named.next(), named.next()) {
+        (Some(_), Some(_)) => Err(ambiguous()),
+        (Some((place, _)), None) => Ok(&segments[..=place]),
+        (None, _) if segments.len() > DEPTH => Err(unknown()),
+        (None, _) => Ok(segments),
     }
 }
 
@@ -157,13 +181,7 @@ fn policy_name(segments: &[&str]) -> Result<String, Refusal> {
     Ok(name.to_owned())
 }
 
-fn service(query: Option<&str>) -> Result<Service, Refusal> {
-    let Some(query) = query else {
-        return Err(Refusal::new(
-            RefusalKind::NotFound,
-            "only smart HTTP is served here: the request lacks service=git-upload-pack or git-receive-pack",
-        ));
-    };
+fn service(query: &str) -> Result<Service, Refusal> {
     let name = query.strip_prefix("service=").filter(|name| !name.contains(['&', ';', '%', '+', '=']));
     let name = name.ok_or_else(|| invalid("the query is not service=... alone"))?;
     Service::from_name(name).ok_or_else(unknown)
@@ -177,7 +195,12 @@ fn ambiguous() -> Refusal {
     invalid("the path has empty, dotted or doubly encoded parts, or characters that no repository has")
 }
 
-fn unknown() -> Refusal {
+fn wrong_method(method: &Method) -> Refusal {
+    invalid(&format!("this address does not take {method}"))
+}
+
+/// Of what is neither smart HTTP nor a file that may be read.
+pub(crate) fn unknown() -> Refusal {
     Refusal::new(
         RefusalKind::NotFound,
         "no such git service here: there are git-upload-pack and git-receive-pack over smart HTTP",
@@ -218,6 +241,24 @@ mod tests {
             "~user/x",
             "/~user/x.git/git-upload-pack",
         );
+    }
+
+    #[test]
+    fn understands_files_of_dumb_http() {
+        let check = |uri: &str, repository: &str| {
+            for method in ["GET", "HEAD"] {
+                let route = parse(method, uri).unwrap();
+                assert_eq!((route.endpoint, &*route.repository), (Endpoint::File, repository), "{uri}");
+                assert_eq!(route.uri().unwrap(), uri);
+            }
+        };
+        for file in ["HEAD", "info/refs", "packed-refs", "refs/heads/x", "objects/x/1", "x.bundle"] {
+            check(&format!("/team/app.git/{file}"), "team/app");
+        }
+        // Nobody knows whose these are.
+        for path in ["bundles/x.bundle", "app/objects/info/packs", "app/HEAD"] {
+            check(&format!("/{path}"), path);
+        }
     }
 
     #[test]
@@ -265,11 +306,13 @@ mod tests {
                 check("POST", &format!("{repository}/git-receive-pack"), Invalid);
             }
         }
-        check("GET", "/a/info/refs", NotFound);
-        check("GET", "/a/HEAD", NotFound);
-        check("GET", "/a/objects/info/packs", NotFound);
-        check("GET", "/a/objects/12/34", NotFound);
         check("POST", "/a/git-upload-archive", NotFound);
+        check("PUT", "/a/objects/12/34", NotFound);
+        check("PROPFIND", "/a/HEAD", NotFound);
+        check("GET", "/a/HEAD?x", NotFound);
+        check("GET", &"/a".repeat(33), NotFound);
+        check("GET", "/a.git/b.git/HEAD", Invalid);
+        check("GET", "/a/.git/config", Invalid);
         check("GET", "/a/info/refs?service=git-upload-archive", NotFound);
         check("POST", "/a/info/lfs/objects/batch", NotFound);
         check("GET", "/", Invalid);

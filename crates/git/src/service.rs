@@ -17,6 +17,7 @@ use lockgate_core::{
     body::{self, Body},
     protocol::{Classified, Context, Protocol},
     refusal::{Refusal, RefusalKind},
+    upstream::Auth,
 };
 
 use crate::{
@@ -25,8 +26,8 @@ use crate::{
     classify, gzip,
     inspect::Inspector,
     pkt,
-    respond::{self, AdvertisementDialect, FetchDialect},
-    route::{Endpoint, Route, Service},
+    respond::{self, AdvertisementDialect, FetchDialect, FileDialect},
+    route::{Endpoint, Route, Service, unknown},
 };
 
 /// What git sends, and servers of git look at.
@@ -65,6 +66,7 @@ impl Git {
         head.uri = uri.ok_or_else(|| Refusal::new(RefusalKind::Invalid, "the path is too long"))?;
         match route.endpoint {
             Endpoint::Advertisement(service) => Ok(self.advertisement(&route, service, head)),
+            Endpoint::File => self.file(context, &route, head),
             Endpoint::Rpc(service) => {
                 check_type(&head.headers, service)?;
                 let gzipped = is_gzipped(&head.headers)?;
@@ -100,6 +102,28 @@ impl Git {
             request: Request::from_parts(head, body::empty()),
             dialect: Arc::new(AdvertisementDialect { service, wait: self.config.wait }),
         }
+    }
+
+    /// Dumb HTTP gives away everything that a repository holds, whatever is said of its refs: only to callers
+    /// who come to the upstream with a credential of their own.
+    fn file(
+        &self,
+        context: Context<'_>,
+        route: &Route,
+        mut head: request::Parts,
+    ) -> Result<Classified, Refusal> {
+        match context.upstream.auth {
+            Auth::Oidc => return Err(unknown()),
+            Auth::Passthrough => {}
+        }
+        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
+            head.headers.remove(name);
+        }
+        Ok(Classified::Asks {
+            accesses: classify::file(&route.repository, &route.file),
+            request: Request::from_parts(head, body::empty()),
+            dialect: Arc::new(FileDialect { wait: self.config.wait }),
+        })
     }
 
     fn fetch(&self, route: &Route, head: request::Parts, body: Body) -> Classified {
@@ -153,7 +177,7 @@ impl Protocol for Git {
 async fn probe(request: Request<Body>) -> Result<Response<Body>, Request<Body>> {
     let service = match Route::parse(request.method(), request.uri()).map(|route| route.endpoint) {
         Ok(Endpoint::Rpc(service)) => service,
-        Ok(Endpoint::Advertisement(_)) | Err(_) => return Err(request),
+        Ok(Endpoint::Advertisement(_) | Endpoint::File) | Err(_) => return Err(request),
     };
     let mut lengths = request.headers().get_all(header::CONTENT_LENGTH).iter();
     let four = lengths.next().is_some_and(|length| length == "4") && lengths.next().is_none();

@@ -209,12 +209,16 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
+        Self::with(Auth::Oidc)
+    }
+
+    pub(crate) fn with(auth: Auth) -> Self {
         let upstream = Upstream {
             name: "box".into(),
             kind: "git".into(),
             url: "http://upstream.example/".parse().unwrap(),
             credential: Credential::None,
-            auth: Auth::Oidc,
+            auth,
             host: None,
             ca: None,
         };

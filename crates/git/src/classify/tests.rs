@@ -140,3 +140,14 @@ fn what_a_policy_needs_is_wanted() {
         assert!(access.attributes.get(attribute.name).is_some(), "{}", attribute.name);
     }
 }
+
+#[test]
+fn reads_files_of_what_may_be_fetched() {
+    let check = |repository, file_path, expected: &[&str]| {
+        let accesses = file(repository, file_path);
+        let accesses: Vec<_> = accesses.iter().map(|a| format!("{} {}", a.action, a.resource)).collect();
+        assert_eq!(accesses, expected);
+    };
+    check("a/b", "/HEAD", &["fetch a/b", "read-file a/b"]);
+    check("a/b/c", "", &["fetch a/b/c", "read-file a/b/c", "fetch a", "fetch a/b"]);
+}

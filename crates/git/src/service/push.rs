@@ -10,6 +10,7 @@ use lockgate_core::{
     protocol::{Classified, Context},
     refusal::{Refusal, RefusalKind},
     spool::{Spool, SpoolError, Spools},
+    upstream::Auth,
 };
 
 use super::{Git, drain};
@@ -53,7 +54,7 @@ impl Git {
             }
         };
         if push.request.commands.is_empty() {
-            return Ok(Classified::Answer(respond::nothing(Service::ReceivePack)));
+            return Ok(self.nothing(context, route, head, &push));
         }
         let arrived = push.arrived.take();
         // Nothing is taken for an empty pack that was not looked through.
@@ -73,6 +74,15 @@ impl Git {
             request: Request::from_parts(head, push.spool.body_after(Bytes::new())),
             dialect: Arc::new(PushDialect::new(&push.request, self.config.wait)),
         })
+    }
+
+    /// A push of nothing: a probe, or a shallow client that has nothing to send. Callers with a credential of
+    /// their own learn from the upstream whether they may push.
+    fn nothing(&self, context: Context<'_>, route: &Route, head: request::Parts, push: &Push) -> Classified {
+        match context.upstream.auth {
+            Auth::Oidc => Classified::Answer(respond::nothing(Service::ReceivePack)),
+            Auth::Passthrough => self.fetch(route, head, push.spool.body_after(Bytes::new())),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use lockgate_core::{
     body::{self, Body, BodyError},
     protocol::{Classified, Protocol as _},
     refusal::{Refusal, RefusalKind},
+    upstream::Auth,
 };
 
 use crate::{
@@ -125,6 +126,24 @@ async fn asks_for_refs_without_a_body() {
 }
 
 #[tokio::test]
+async fn files_are_for_callers_with_a_credential_of_their_own() {
+    let check = async |auth: Auth, expected: Option<[&str; 2]>| {
+        let head = Request::get("/app.git/HEAD").header(header::CONTENT_LENGTH, "4");
+        let sent = head.body(body::full("0000")).unwrap();
+        let classified = Git::default().classify(Rig::with(auth).context(&Unreachable), sent).await;
+        let Some(expected) = expected else {
+            return assert!(classified.is_err_and(|refusal| refusal.kind == RefusalKind::NotFound));
+        };
+        let Ok(Classified::Asks { accesses, request, .. }) = classified else { panic!() };
+        assert_eq!(accesses.iter().map(|access| access.action).collect::<Vec<_>>(), expected);
+        assert_eq!((request.uri().path(), request.headers().len()), ("/app.git/HEAD", 0));
+        assert!(read(request.into_body()).await.is_empty());
+    };
+    check(Auth::Oidc, None).await;
+    check(Auth::Passthrough, Some(["fetch", "read-file"])).await;
+}
+
+#[tokio::test]
 async fn refuses_bad_heads() {
     use RefusalKind::{Invalid, NotFound};
     let check = async |path: &str, headers: &[(&str, &str)], expected: RefusalKind| {
@@ -209,6 +228,13 @@ async fn a_push_of_nothing_is_answered_here() {
             Ok(Classified::Answer(response)) => assert_eq!(response.status(), StatusCode::OK),
             Ok(Classified::Asks { .. }) | Err(_) => panic!("{body}"),
         }
+        // Whether they may push is the upstream's to say to callers that it knows.
+        let sent = request(PUSH, &[], body::full(body.to_owned()));
+        let classified =
+            Git::default().classify(Rig::with(Auth::Passthrough).context(&Unreachable), sent).await;
+        let Ok(Classified::Asks { accesses, request, .. }) = classified else { panic!("{body}") };
+        assert_eq!((accesses.len(), accesses[0].action), (1, "fetch"));
+        assert_eq!(read(request.into_body()).await, body);
     }
 }
 
