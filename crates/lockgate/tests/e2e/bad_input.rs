@@ -26,7 +26,7 @@ fn raw(world: &World, request: &str, body: &[u8]) -> Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-trait ReadLossy {
+pub(crate) trait ReadLossy {
     fn read_to_end_lossy(self, out: &mut Vec<u8>);
 }
 
