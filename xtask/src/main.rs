@@ -8,9 +8,12 @@
 mod ci;
 mod cmd;
 mod codegen;
+mod git_suite;
 mod setup;
 mod test;
 mod tidy;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -48,6 +51,17 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run git's own HTTP test scripts directly and through lockgate: a source tree of git, built, and apache2
+    GitSuite {
+        /// The source tree
+        #[arg(long, value_name = "DIR")]
+        git_source: PathBuf,
+        /// Test the git in this folder instead of the tree's own, for example `/usr/bin`
+        #[arg(long, value_name = "DIR")]
+        installed: Option<PathBuf>,
+        /// Only these, for example `t5541-http-push-smart`
+        scripts: Vec<String>,
+    },
     /// Run the demo in release mode
     Demo {
         /// Passed on to `lockgate demo`, for example `--yes --exit`
@@ -64,6 +78,9 @@ fn main() -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
         Command::Bench { args } => bench(&args),
+        Command::GitSuite { git_source, installed, scripts } => {
+            git_suite::run(&git_source, installed.as_deref(), &scripts)
+        }
         Command::Demo { args } => cmd::run(cmd::cargo(&["run", "--release", "--", "demo"]).args(args)),
     }
 }
