@@ -96,7 +96,7 @@ fn hostile() -> Vec<(String, Bytes)> {
             near
         })
         .collect();
-    let patterns: [&[u8]; 14] = [
+    let patterns: [&[u8]; 20] = [
         b"AKIA",
         b"eyJ",
         b"eyJa.",
@@ -111,6 +111,12 @@ fn hostile() -> Vec<(String, Bytes)> {
         b"curl -u a:",
         b"aws_secret_",
         b"token: \"",
+        b"+ASt",
+        b"tokenpasswordsecret",
+        b"token=abcdefgh ",
+        b"token=abcdefg1 ",
+        b"pwd='ab1cd2' ",
+        b"://a:b1c@d ",
     ];
     let mut inputs: Vec<(String, Bytes)> = patterns
         .iter()
@@ -125,5 +131,19 @@ fn hostile() -> Vec<(String, Bytes)> {
         })
         .collect();
     inputs.push(("hostile: all near misses".into(), inputs::fill(&near_misses)));
+    let openings: Vec<u8> = RuleSet::builtin()
+        .iter()
+        .filter_map(|rule| rule.true_samples().first())
+        .flat_map(|template| {
+            let word =
+                template.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(template.len());
+            format!("{}_", &template[..word]).into_bytes()
+        })
+        .collect();
+    inputs.push(("hostile: all names in a row".into(), inputs::fill(&openings)));
+    inputs.push((
+        "hostile: names, then a word".into(),
+        inputs::fill(&[&openings[..400], &[b'a'; 4000]].concat()),
+    ));
     inputs
 }

@@ -14,6 +14,9 @@ pub(crate) type Target = u16;
 /// The target that stands for the known values.
 pub(crate) const KNOWN: Target = Target::MAX;
 
+/// How many bytes of a match a [`Start`] tells something about.
+pub(crate) const OPENING: usize = 4 + Follow::LEN;
+
 /// A quad and the rule that can begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Start {
@@ -21,16 +24,47 @@ pub(crate) struct Start {
     pub quad: u32,
     /// Who wants to be tried.
     pub target: Target,
+    /// What can come after the quad.
+    pub follow: Follow,
     /// Whether the secret begins here, so that a stream's end that looks like the quad's first bytes
     /// must be held back.
     pub held: bool,
+}
+
+/// Which bytes can come after a quad, per place, a bit for each: most words that begin like a rule's are
+/// told apart by it without starting an automaton. Bytes share bits, so that it may allow too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Follow([u64; Self::LEN]);
+
+impl Follow {
+    const LEN: usize = 3;
+
+    pub(crate) const ANY: Self = Self([u64::MAX; Self::LEN]);
+    pub(crate) const NONE: Self = Self([0; Self::LEN]);
+
+    /// Allows `text` too, and with it whatever comes where it ends early.
+    pub(crate) fn add(&mut self, text: &[u8]) {
+        for (place, set) in self.0.iter_mut().enumerate() {
+            *set |= text.get(place).map_or(u64::MAX, |&byte| Self::bit(byte));
+        }
+    }
+
+    /// Whether `text` can come, as far as it goes.
+    #[inline]
+    pub(crate) fn allows(self, text: &[u8]) -> bool {
+        self.0.iter().zip(text).all(|(set, &byte)| set & Self::bit(byte) != 0)
+    }
+
+    fn bit(byte: u8) -> u64 {
+        1 << (byte.to_ascii_uppercase() & 63)
+    }
 }
 
 pub(crate) struct Filter {
     trigrams: Box<[u64; WORDS]>,
     tails: Tails,
     slots: Vec<Slot>,
-    targets: Vec<Target>,
+    starts: Vec<Start>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +85,7 @@ impl Filter {
             trigrams: Box::new([0; WORDS]),
             tails: Tails::new(),
             slots: vec![Slot { quad: 0, first: 0, len: 0 }; size],
-            targets: starts.iter().map(|start| start.target).collect(),
+            starts: Vec::new(),
         };
         let mut first = 0;
         for group in quads {
@@ -61,6 +95,7 @@ impl Filter {
                 filter.tails.insert(group[0].quad.to_le_bytes());
             }
         }
+        filter.starts = starts;
         filter
     }
 
@@ -113,12 +148,12 @@ impl Filter {
     }
 
     fn is_quad(&self, quad: u32) -> bool {
-        self.probe(u64::from(quad)) != 0 && !self.targets(quad).is_empty()
+        self.probe(u64::from(quad)) != 0 && !self.starts(quad).is_empty()
     }
 
     /// Who begins with `quad`.
     #[inline]
-    pub(crate) fn targets(&self, quad: u32) -> &[Target] {
+    pub(crate) fn starts(&self, quad: u32) -> &[Start] {
         if self.probe(u64::from(quad >> 8)) == 0 {
             return &[];
         }
@@ -130,7 +165,7 @@ impl Filter {
                 return &[];
             }
             if slot.quad == quad {
-                return &self.targets[slot.first as usize..(slot.first + slot.len) as usize];
+                return &self.starts[slot.first as usize..(slot.first + slot.len) as usize];
             }
             index = (index + 1) & mask;
         }
@@ -226,6 +261,7 @@ mod tests {
             .map(|(target, quad)| Start {
                 quad: u32::from_le_bytes(*quad),
                 target: target as Target,
+                follow: Follow::ANY,
                 held: true,
             })
             .collect()

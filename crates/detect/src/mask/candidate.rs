@@ -1,5 +1,5 @@
-//! A candidate: a place where a secret may have begun, and how far its automaton has come. It is stepped
-//! byte by byte and keeps its state from one input to the next, so nothing is ever read twice.
+//! A candidate: a place where a secret may have begun, and how far its automaton has come. It keeps
+//! its state from one input to the next, so nothing is ever read twice.
 
 use regex_automata::Anchored;
 use regex_automata::dfa::Automaton;
@@ -91,91 +91,99 @@ impl Candidate {
         }
     }
 
-    /// Takes the byte at `at`.
-    #[inline]
-    pub(super) fn step(&mut self, context: &Context<'_>, view: &View<'_>, at: u64, byte: u8) -> Step {
-        match self.phase {
-            Phase::Body(state) => {
-                let body = &context.rules.rule(self.target).program().body;
-                let next = body.next_state(state, byte);
-                if body.is_special_state(next) {
-                    if !body.is_match_state(next) {
-                        return Step::Over;
-                    }
-                    self.end = at;
-                }
-                self.phase = Phase::Body(next);
-                self.within_limit(at + 1)
-            }
-            Phase::Lead(state) => self.step_lead(context, view, state, at, byte),
-            Phase::Known(state) => self.step_known(context, state, at, byte),
-        }
-    }
-
-    fn step_lead(
+    /// Takes `bytes`, which stand at `at`. Tells how many it took: all of them, unless it came to an end or
+    /// a limit before.
+    pub(super) fn advance(
         &mut self,
         context: &Context<'_>,
         view: &View<'_>,
-        state: StateID,
         at: u64,
-        byte: u8,
-    ) -> Step {
-        let Some(lead) = &context.rules.rule(self.target).program().lead else { return Step::Over };
-        let next = lead.next_state(state, byte);
-        let mut over = false;
-        if lead.is_special_state(next) {
-            if lead.is_match_state(next) {
-                self.secret = at;
-            } else {
-                over = true;
+        bytes: &[u8],
+    ) -> (usize, Step) {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let (from, rest) = (at + taken as u64, &bytes[taken..]);
+            let (count, step) = match self.phase {
+                Phase::Body(state) => self.run_body(context, state, from, rest),
+                Phase::Lead(state) => self.run_lead(context, view, state, from, rest),
+                Phase::Known(state) => self.run_known(context, state, from, rest),
+            };
+            taken += count;
+            if step != Step::On {
+                return (taken, step);
             }
         }
-        self.phase = Phase::Lead(next);
-        if self.secret == NONE {
-            return if over { Step::Over } else { Step::On };
-        }
-        if over || at + 1 - self.secret >= MAX_HOLD as u64 {
-            self.enter_body(context, view, at + 1)
-        } else {
-            Step::On
-        }
+        (taken, Step::On)
     }
 
-    /// Takes bytes of the input from `at` on for as long as nothing comes of them, `upto` at most, and tells
-    /// where it stopped. For a candidate that is alone: it goes the way of [`Candidate::step`], only faster.
-    pub(super) fn run(&mut self, context: &Context<'_>, view: &View<'_>, at: usize, upto: usize) -> usize {
-        let program = context.rules.rule(self.target).program();
-        let position = view.seam() + at as u64;
-        let (dfa, mut state, room) = match (self.phase, &program.lead) {
-            (Phase::Lead(state), Some(lead)) if self.secret == NONE => (lead, state, upto),
-            (Phase::Body(state), _) => {
-                let since = if self.swallowed.is_some() { self.end } else { self.secret };
-                (&program.body, state, (MAX_HOLD as u64).saturating_sub(position - since + 1) as usize)
+    fn run_body(
+        &mut self,
+        context: &Context<'_>,
+        mut state: StateID,
+        at: u64,
+        bytes: &[u8],
+    ) -> (usize, Step) {
+        let body = &context.rules.rule(self.target).program().body;
+        for (index, &byte) in bytes.iter().enumerate() {
+            state = body.next_state(state, byte);
+            let position = at + index as u64;
+            if body.is_special_state(state) {
+                if !body.is_match_state(state) {
+                    return (index + 1, Step::Over);
+                }
+                self.end = position;
             }
-            (Phase::Lead(_) | Phase::Known(_), _) => return at,
-        };
-        let mut stop = at;
-        for &byte in &view.input[at..upto.min(at.saturating_add(room))] {
-            let next = dfa.next_state(state, byte);
-            if dfa.is_special_state(next) {
-                break;
+            let since = if self.swallowed.is_some() { self.end } else { self.secret };
+            if position + 1 - since >= MAX_HOLD as u64 {
+                self.phase = Phase::Body(state);
+                return (index + 1, Step::Full);
             }
-            state = next;
-            stop += 1;
         }
-        self.phase =
-            if matches!(self.phase, Phase::Lead(_)) { Phase::Lead(state) } else { Phase::Body(state) };
-        stop
+        self.phase = Phase::Body(state);
+        (bytes.len(), Step::On)
+    }
+
+    fn run_lead(
+        &mut self,
+        context: &Context<'_>,
+        view: &View<'_>,
+        mut state: StateID,
+        at: u64,
+        bytes: &[u8],
+    ) -> (usize, Step) {
+        let Some(lead) = &context.rules.rule(self.target).program().lead else { return (0, Step::Over) };
+        for (index, &byte) in bytes.iter().enumerate() {
+            state = lead.next_state(state, byte);
+            let position = at + index as u64;
+            let mut over = self.secret != NONE && position + 1 - self.secret >= MAX_HOLD as u64;
+            if lead.is_special_state(state) {
+                if lead.is_match_state(state) {
+                    self.secret = position;
+                } else {
+                    over = true;
+                }
+            }
+            if over && self.secret == NONE {
+                return (index + 1, Step::Over);
+            }
+            if over {
+                return (index + 1, self.enter_body(context, view, position + 1));
+            }
+        }
+        self.phase = Phase::Lead(state);
+        (bytes.len(), Step::On)
     }
 
     /// The lead is at its longest: the secret begins where it ended, some bytes ago.
     fn enter_body(&mut self, context: &Context<'_>, view: &View<'_>, upto: u64) -> Step {
         let body = &context.rules.rule(self.target).program().body;
-        let Some(state) = begin(body, look_behind(view, self.secret)) else { return Step::Over };
-        self.phase = Phase::Body(state);
-        for at in self.secret..upto {
-            let Some(byte) = view.byte(at) else { return Step::Over };
-            let step = self.step(context, view, at, byte);
+        let Some(mut state) = begin(body, look_behind(view, self.secret)) else { return Step::Over };
+        let (kept, input) = view.parts(self.secret, upto);
+        let mut at = self.secret;
+        for part in [kept, input] {
+            let (_, step) = self.run_body(context, state, at, part);
+            let Phase::Body(after) = self.phase else { return step };
+            (state, at) = (after, at + part.len() as u64);
             if step != Step::On {
                 return step;
             }
@@ -183,21 +191,25 @@ impl Candidate {
         Step::On
     }
 
-    fn step_known(&mut self, context: &Context<'_>, state: known::StateID, at: u64, byte: u8) -> Step {
-        let Some(known) = context.known else { return Step::Over };
-        let Some(next) = known.next(state, byte) else { return Step::Over };
-        if let Some(needle) = known.matched(next, at + 1 - self.start) {
-            self.end = at + 1;
-            self.needle = Some(needle.clone());
+    fn run_known(
+        &mut self,
+        context: &Context<'_>,
+        mut state: known::StateID,
+        at: u64,
+        bytes: &[u8],
+    ) -> (usize, Step) {
+        let Some(known) = context.known else { return (0, Step::Over) };
+        for (index, &byte) in bytes.iter().enumerate() {
+            let Some(next) = known.next(state, byte) else { return (index + 1, Step::Over) };
+            let end = at + index as u64 + 1;
+            if let Some(needle) = known.matched(next, end - self.start) {
+                self.end = end;
+                self.needle = Some(needle.clone());
+            }
+            state = next;
         }
-        self.phase = Phase::Known(next);
-        Step::On
-    }
-
-    #[inline]
-    fn within_limit(&self, upto: u64) -> Step {
-        let since = if self.swallowed.is_some() { self.end } else { self.secret };
-        if upto - since < MAX_HOLD as u64 { Step::On } else { Step::Full }
+        self.phase = Phase::Known(state);
+        (bytes.len(), Step::On)
     }
 
     /// The stream ends at `now`.
@@ -243,6 +255,7 @@ impl Candidate {
         if self.end == NONE || (other.end != NONE && other.end > self.end) {
             self.end = other.end;
         }
+        self.start = self.start.min(other.start);
         true
     }
 }
@@ -254,16 +267,15 @@ fn begin(dfa: &Dfa, behind: Option<u8>) -> Option<StateID> {
 /// Whether what `before` matches backwards ends at `at`.
 fn stands_before(before: &Dfa, view: &View<'_>, at: u64) -> bool {
     let Some(mut state) = begin(before, view.byte(at)) else { return false };
-    for back in 1..=LOOK_BEHIND {
-        let Some(byte) = at.checked_sub(back).and_then(|at| view.byte(at)) else {
-            return at < back && before.is_match_state(before.next_eoi_state(state));
-        };
+    let from = at.saturating_sub(LOOK_BEHIND);
+    let (kept, input) = view.parts(from, at);
+    for &byte in input.iter().rev().chain(kept.iter().rev()) {
         state = before.next_state(state, byte);
         if before.is_special_state(state) {
             return before.is_match_state(state);
         }
     }
-    false
+    from == 0 && before.is_match_state(before.next_eoi_state(state))
 }
 
 /// The byte before `at` as `\b` should see it: where an escape sequence ends there (`\n`, `%3D`, `\u003d`,

@@ -1,5 +1,5 @@
 //! The walk over a stream: the prefilter skips to the next place where something may begin; while any
-//! candidate lives, all of them are stepped together, byte by byte. Every decision depends on positions in
+//! candidate lives, all of them are advanced together, a few bytes at a time. Every decision depends on positions in
 //! the stream alone, never on how it was cut.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Step, Swallowed};
 use super::settle::{Escape, Found, Region};
 use super::view::{Kept, View};
 use super::{MaskOptions, Replacement};
-use crate::filter::{Filter, KNOWN};
+use crate::filter::{Filter, KNOWN, OPENING};
 use crate::finding::Finding;
 use crate::known::Snapshot;
 use crate::rules::{Class, RuleSet, entropy};
@@ -21,8 +21,11 @@ use crate::tag::TagKey;
 /// it has come.
 const MAX_LIVE: usize = 32;
 
-/// Equal candidates are merged at every position that this divides.
-const MERGE_EVERY: u64 = 8;
+/// Candidates are advanced one by one up to every position that this divides; there equal ones are merged.
+const PRUNE_EVERY: u64 = 16;
+
+/// When so many findings wait to be written, they are, before the input goes on.
+const MAX_PENDING: usize = 512;
 
 /// Names the place where a known value was only begun.
 const PART_OF_KNOWN: &str = "part-of-known-value";
@@ -63,11 +66,18 @@ impl Engine {
         let mut live = std::mem::take(&mut self.live);
         let kept = std::mem::take(&mut self.kept);
         let view = View { kept: kept.as_slice(), base: kept.base(), input: input.as_slice() };
-        self.walk(context, &view, &mut live);
-        self.live = live;
-        self.now = view.end();
-        self.grow();
-        self.settle(context, &view, input, self.limit(context, &view), out);
+        let mut at = self.walk_seam(context, &view, &mut live);
+        loop {
+            at = self.walk(context, &view, &mut live, at);
+            self.live = live;
+            self.now = view.seam() + at as u64;
+            self.grow();
+            self.settle(context, &view, input, self.limit(context, &view), out);
+            if at == view.input.len() {
+                break;
+            }
+            live = std::mem::take(&mut self.live);
+        }
         self.kept = kept;
         self.let_go(input.as_slice());
     }
@@ -158,49 +168,53 @@ impl Engine {
                 let Some(state) = context.known.and_then(Snapshot::start) else { return false };
                 let start = candidate.start;
                 *candidate = Candidate::of_known(state, start);
-                (start..self.now).all(|at| {
-                    view.byte(at).is_some_and(|byte| candidate.step(context, &view, at, byte) == Step::On)
-                })
+                candidate.advance(context, &view, start, &view.slice(start, self.now)).1 == Step::On
             }
         });
         self.live = live;
     }
 
-    fn walk(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>) {
+    /// Goes on from `at` to the end of the input, or until enough has been found; tells where it stopped.
+    fn walk(
+        &mut self,
+        context: &Context<'_>,
+        view: &View<'_>,
+        live: &mut Vec<Candidate>,
+        mut at: usize,
+    ) -> usize {
         let (input, seam) = (view.input, view.seam());
-        let mut at = self.walk_seam(context, view, live);
         // Where the next quad begins; quads that begin before `at - 3` are behind us.
         let mut next = None;
-        while at < input.len() {
+        while at < input.len() && self.pending.len() < MAX_PENDING {
             if next.is_none_or(|place| place + 4 <= at) {
                 next = Some(context.filter.find(input, at - 3).unwrap_or(input.len()));
             }
             let stop = next.map_or(input.len(), |place| input.len().min(place + 4));
-            at = self.walk_to(context, view, live, at, stop);
+            self.walk_to(context, view, live, at, stop);
+            at = stop;
             if next == Some(stop.wrapping_sub(4))
                 && let Some(quad) = input[..at].last_chunk()
             {
                 self.begin(context, view, live, seam + at as u64 - 4, u32::from_le_bytes(*quad));
             }
         }
+        at
     }
 
     /// The first three bytes of an input, where a quad may begin in an earlier one.
     fn walk_seam(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>) -> usize {
         let upto = view.input.len().min(3);
         for at in 0..upto {
-            let position = view.seam() + at as u64;
-            self.step_all(context, view, live, position, view.input[at]);
-            if let Some(quad) = quad_before(view, position + 1)
-                && !context.filter.targets(quad).is_empty()
-            {
-                self.begin(context, view, live, position - 3, quad);
+            self.walk_to(context, view, live, at, at + 1);
+            let end = view.seam() + at as u64 + 1;
+            if let Some(quad) = quad_before(view, end) {
+                self.begin(context, view, live, end - 4, quad);
             }
         }
         upto
     }
 
-    /// Steps what is live from `at` to `stop`, between which nothing new begins.
+    /// Advances what is live from `at` to `stop`, between which nothing new begins.
     fn walk_to(
         &mut self,
         context: &Context<'_>,
@@ -208,43 +222,40 @@ impl Engine {
         live: &mut Vec<Candidate>,
         mut at: usize,
         stop: usize,
-    ) -> usize {
-        while at < stop {
-            match live.as_mut_slice() {
-                [] => return stop,
-                [alone] if alone.target != KNOWN => at = alone.run(context, view, at, stop),
-                _ => {}
+    ) {
+        while at < stop && !live.is_empty() {
+            let position = view.seam() + at as u64;
+            let room = PRUNE_EVERY - position % PRUNE_EVERY;
+            let upto = stop.min(at.saturating_add(room as usize));
+            self.advance_all(context, view, live, position, &view.input[at..upto]);
+            if upto - at == room as usize && live.len() > 1 {
+                self.prune(context, view, live, position + room);
             }
-            if at < stop {
-                self.step_all(context, view, live, view.seam() + at as u64, view.input[at]);
-                at += 1;
-            }
+            at = upto;
         }
-        stop
     }
 
-    #[inline]
-    fn step_all(
+    fn advance_all(
         &mut self,
         context: &Context<'_>,
         view: &View<'_>,
         live: &mut Vec<Candidate>,
         at: u64,
-        byte: u8,
+        bytes: &[u8],
     ) {
-        let mut index = 0;
-        while index < live.len() {
-            match live[index].step(context, view, at, byte) {
+        let (mut index, mut taken) = (0, 0);
+        while let Some(candidate) = live.get_mut(index) {
+            let (count, step) = candidate.advance(context, view, at + taken as u64, &bytes[taken..]);
+            taken += count;
+            match step {
                 Step::On => index += 1,
-                Step::Full if self.swallow(context, view, &mut live[index]) => index += 1,
+                Step::Full if self.swallow(context, view, candidate) => continue,
                 Step::Over | Step::Full => {
                     let candidate = live.swap_remove(index);
                     self.conclude(context, view, candidate);
                 }
             }
-        }
-        if live.len() > 1 && at.is_multiple_of(MERGE_EVERY) {
-            merge(live);
+            taken = 0;
         }
     }
 
@@ -258,34 +269,38 @@ impl Engine {
         start: u64,
         quad: u32,
     ) {
-        for &target in context.filter.targets(quad) {
+        let after = &view.input[(start + 4 - view.seam()) as usize..];
+        for opening in context.filter.starts(quad) {
+            if !opening.follow.allows(after) {
+                continue;
+            }
+            let target = opening.target;
             let candidate = if target == KNOWN {
                 context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
             } else {
                 Candidate::of_rule(context.rules.rule(target), target, start, view)
             };
             let Some(mut candidate) = candidate else { continue };
-            let bytes = quad.to_le_bytes();
-            let mut steps = (start..).zip(bytes);
-            if steps.all(|(at, byte)| candidate.step(context, view, at, byte) == Step::On) {
-                if live.len() >= MAX_LIVE {
-                    self.make_room(context, view, live, start + 4);
-                }
+            let (_, step) = candidate.advance(context, view, start, &quad.to_le_bytes());
+            if step == Step::On && !live.iter_mut().any(|other| other.absorbs(&candidate)) {
                 live.push(candidate);
             }
         }
     }
 
-    fn make_room(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
+    /// Merges equal candidates, and takes out the oldest while there are too many.
+    fn prune(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
         merge(live);
-        if live.len() < MAX_LIVE {
-            return;
-        }
-        let oldest = (0..live.len()).min_by_key(|&index| live[index].start).unwrap_or(0);
-        let mut candidate = live.swap_remove(oldest);
-        if candidate.secret != NONE {
-            candidate.end = now;
-            self.record(context, view, candidate);
+        // A younger one may be here only because the input ended before its opening could be seen whole.
+        let is_settled = |candidate: &Candidate| candidate.start + OPENING as u64 <= now;
+        while live.iter().filter(|candidate| is_settled(candidate)).count() > MAX_LIVE {
+            let oldest =
+                (0..live.len()).min_by_key(|&index| (live[index].start, live[index].target)).unwrap_or(0);
+            let mut candidate = live.swap_remove(oldest);
+            if candidate.secret != NONE {
+                candidate.end = now;
+                self.record(context, view, candidate);
+            }
         }
     }
 

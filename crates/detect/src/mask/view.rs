@@ -62,10 +62,6 @@ impl<'a> View<'a> {
         self.base + self.kept.len() as u64
     }
 
-    pub(super) fn end(&self) -> u64 {
-        self.seam() + self.input.len() as u64
-    }
-
     pub(super) fn byte(&self, at: u64) -> Option<u8> {
         if at >= self.seam() {
             self.input.get((at - self.seam()) as usize).copied()

@@ -12,11 +12,12 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 use regex_automata::{MatchKind, meta};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 use regex_syntax::hir::{Capture, Hir, HirKind};
 
 use super::Class;
 use super::check::Check;
+use crate::filter::{Follow, OPENING};
 
 /// An automaton that is only ever entered at the place where a match must begin.
 pub(crate) type Dfa = dense::DFA<Vec<u32>>;
@@ -59,7 +60,8 @@ pub(crate) struct Rule {
     pub check: Option<Check>,
     pub true_samples: Vec<String>,
     pub false_samples: Vec<String>,
-    pub quads: Vec<u32>,
+    /// The four bytes that a match can begin with, and what can follow each.
+    pub openings: Vec<(u32, Follow)>,
     /// The least length of a secret.
     pub min_len: usize,
     before: Option<String>,
@@ -100,7 +102,7 @@ impl Rule {
     pub(crate) fn new(spec: Spec) -> Result<Self, Fault> {
         let in_pattern = |reason| Fault { field: Field::Pattern, reason };
         let hir = parse(&spec.pattern).map_err(in_pattern)?;
-        let quads = quads(&hir).map_err(in_pattern)?;
+        let openings = openings(&hir).map_err(in_pattern)?;
         let cut = Cut::new(&hir).map_err(in_pattern)?;
         let min_len = cut.secret.properties().minimum_len().unwrap_or(0);
         if min_len == 0 {
@@ -122,7 +124,7 @@ impl Rule {
             check: spec.check,
             true_samples: spec.true_samples,
             false_samples: spec.false_samples,
-            quads,
+            openings,
             min_len,
             before: spec.before,
             allow: spec.allow,
@@ -261,20 +263,51 @@ fn quads(hir: &Hir) -> Result<Vec<u32>, String> {
 }
 
 fn quads_within(hir: &Hir, turns: usize) -> Option<Vec<u32>> {
-    let mut extractor = Extractor::new();
-    extractor
-        .kind(ExtractKind::Prefix)
-        .limit_class(256)
-        .limit_repeat(turns)
-        .limit_literal_len(4)
-        .limit_total(MAX_QUADS);
-    let prefixes = extractor.extract(hir);
-    let first = |bytes: &[u8]| bytes.first_chunk().copied().map(u32::from_le_bytes);
-    let mut quads: Vec<u32> =
-        prefixes.literals()?.iter().map(|literal| first(literal.as_bytes())).collect::<Option<_>>()?;
+    let mut quads: Vec<u32> = prefixes(hir, turns, 4, 256)?
+        .iter()
+        .map(|literal| quad(literal.as_bytes()))
+        .collect::<Option<_>>()?;
     quads.sort_unstable();
     quads.dedup();
     (!quads.is_empty()).then_some(quads)
+}
+
+/// What can follow each quad, read from longer prefixes in which only small classes are spelled out.
+fn openings(hir: &Hir) -> Result<Vec<(u32, Follow)>, String> {
+    let mut openings: Vec<_> = quads(hir)?.into_iter().map(|quad| (quad, Follow::NONE)).collect();
+    let Some(prefixes) = prefixes(hir, 4, OPENING, 10) else {
+        return Ok(openings.into_iter().map(|(quad, _)| (quad, Follow::ANY)).collect());
+    };
+    for prefix in prefixes {
+        let prefix = prefix.as_bytes();
+        match quad(prefix) {
+            Some(quad) => {
+                if let Ok(place) = openings.binary_search_by_key(&quad, |&(quad, _)| quad) {
+                    openings[place].1.add(&prefix[4..]);
+                }
+            }
+            None => openings
+                .iter_mut()
+                .filter(|(quad, _)| quad.to_le_bytes().starts_with(prefix))
+                .for_each(|(_, follow)| *follow = Follow::ANY),
+        }
+    }
+    Ok(openings)
+}
+
+fn prefixes(hir: &Hir, turns: usize, length: usize, class: usize) -> Option<Vec<Literal>> {
+    let mut extractor = Extractor::new();
+    extractor
+        .kind(ExtractKind::Prefix)
+        .limit_class(class)
+        .limit_repeat(turns)
+        .limit_literal_len(length)
+        .limit_total(MAX_QUADS);
+    Some(extractor.extract(hir).literals()?.to_vec())
+}
+
+fn quad(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().copied().map(u32::from_le_bytes)
 }
 
 fn automaton(hir: &Hir) -> Result<Dfa, String> {

@@ -127,9 +127,10 @@ impl RuleSet {
             .iter()
             .enumerate()
             .flat_map(|(index, rule)| {
-                rule.quads.iter().map(move |&quad| Start {
+                rule.openings.iter().map(move |&(quad, follow)| Start {
                     quad,
                     target: index as Target,
+                    follow,
                     held: rule.holds_from_start(),
                 })
             })
