@@ -75,3 +75,75 @@ pub fn build(gateway: Gateway) -> Pipeline {
         .service(Forward);
     BoxCloneSyncService::new(service)
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use lockgate_detect::{RuleSet, TagKey};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        sync::oneshot,
+    };
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        client::{Client, Timeouts},
+        testing::{self, People, Rig, Toy},
+        upstream::Auth,
+    };
+
+    /// A secret, the second part of which is sent once the test says so.
+    async fn upstream(listener: TcpListener, go_on: oneshot::Receiver<()>) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let first = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nb\r\nid = AKIAZ7\r\n";
+        stream.write_all(first).await.unwrap();
+        go_on.await.unwrap();
+        stream.write_all(b"17\r\nQ3XBVN5TWMPK2R and more\r\n0\r\n\r\n").await.unwrap();
+    }
+
+    fn gateway(rig: &Rig, url: &str) -> Gateway {
+        let mut upstream = testing::upstream(Auth::Passthrough);
+        upstream.url = url.parse().unwrap();
+        let client = Client::new(&upstream, Timeouts::default()).unwrap();
+        let (upstream, protocol) = (Arc::new(upstream), Arc::new(Toy::default()));
+        let targets = vec![Arc::new(Target { upstream, protocol, client })];
+        Gateway {
+            mask: Mask::new(RuleSet::builtin(), TagKey::new(b"test"), &targets).unwrap(),
+            targets,
+            authenticator: Authenticator::new(Vec::new()).unwrap(),
+            policy: testing::policy(),
+            approvals: Arc::new(People::default()),
+            evidence: rig.evidence.clone(),
+            spools: testing::spools(),
+            client_idle: Duration::from_secs(60),
+            orphan: Duration::from_secs(60),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_split_over_two_frames_is_masked_for_the_client_and_in_the_recording() {
+        let rig = Rig::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (go_on, wait) = oneshot::channel();
+        let upstream = tokio::spawn(upstream(listener, wait));
+        let request = testing::get("/toy/box/masked");
+        let mut body = build(gateway(&rig, &url)).oneshot(request).await.unwrap().into_body();
+
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, "id = ", "what is certain does not wait for the rest");
+        go_on.send(()).unwrap();
+        let rest = testing::read(body).await;
+        assert!(rest.starts_with("[MASKED:aws-access-key-id:") && rest.ends_with("] and more"), "{rest}");
+
+        upstream.await.unwrap();
+        let (events, _) = rig.finish().await;
+        assert_eq!(testing::response_bytes(&events), format!("id = {rest}"));
+    }
+}
