@@ -64,11 +64,11 @@ pub fn build(gateway: Gateway) -> Pipeline {
         .layer(StepLayer::new(Record { evidence, policy: policy.clone(), orphan }))
         // What is asked for, on the decoded form that the upstream will see. Refusals of all that
         // follows are rendered here, in the client's own dialect.
-        .layer(StepLayer::new(Classify { spools, policy: policy.clone() }))
+        .layer(StepLayer::new(Classify { spools: spools.clone(), policy: policy.clone() }))
         // Whether it may be: nothing of it has happened yet.
         .layer(StepLayer::new(Decide { policy: policy.clone() }))
         // People, where the policy asks for them. What they approve is what is forwarded.
-        .layer(StepLayer::new(Hold { approvals, policy, ending }))
+        .layer(StepLayer::new(Hold { approvals, policy, ending, spools }))
         // What comes back is masked before anything above can see, record or send it.
         .layer(StepLayer::new(mask))
         // And only with a permit upstream.

@@ -102,6 +102,12 @@ pub trait Dialect: Send + Sync {
     /// How the client is kept while people decide.
     fn hold(&self) -> HoldStyle;
 
+    /// What people who may approve are shown of the content besides: text of some thousand lines at most,
+    /// without secrets. It is recorded before they are asked. Nothing, by default.
+    fn show<'a>(&'a self, _: Context<'a>) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async { None })
+    }
+
     /// Rewrites the upstream's answer: locations, capabilities. As it is, by default.
     fn respond(&self, response: Response<Body>) -> Response<Body> {
         response

@@ -134,6 +134,10 @@ impl Dialect for ToyDialect {
         (self.hold)()
     }
 
+    fn show<'a>(&'a self, _: Context<'a>) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async { Some("all of it".to_owned()) })
+    }
+
     fn content(&self, head: &http::response::Parts) -> Content {
         let opaque = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "opaque");
         if opaque { Content::Opaque } else { Content::Text }

@@ -66,9 +66,9 @@ impl Step<Recorded> for Classify {
 }
 
 /// Asks the upstream with the credential that the request itself would go with.
-struct Prober<'a> {
-    target: &'a Target,
-    passthrough: Option<http::HeaderValue>,
+pub(super) struct Prober<'a> {
+    pub(super) target: &'a Target,
+    pub(super) passthrough: Option<http::HeaderValue>,
 }
 
 impl Probe for Prober<'_> {

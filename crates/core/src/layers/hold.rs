@@ -8,14 +8,15 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Decided, Permitted, Understood, decide};
+use super::{Decided, Permitted, Understood, classify::Prober, decide};
 use crate::{
     approval::{ApprovalError, Approvals, Ask, Ticket, TicketState},
     body::{self, Body, FrameSender},
     exchange::Exchange,
     policy::PolicyHandle,
-    protocol::{HeldStream, HoldStyle},
+    protocol::{Context, HeldStream, HoldStyle},
     refusal::{Refusal, RefusalKind},
+    spool::Spools,
     step::{Next, Step},
     verdict::{Hold as Held, OnDisconnect, Permit, Verdict},
 };
@@ -26,6 +27,9 @@ use http_body_util::BodyExt as _;
 use lockgate_recording::Outcome;
 use tokio_util::sync::CancellationToken;
 
+/// The kind of the recorded note that holds what approvers are shown of the content.
+pub const SHOWN: &str = "shown";
+
 /// The layer.
 pub struct Hold {
     /// Who is asked.
@@ -34,6 +38,8 @@ pub struct Hold {
     pub policy: PolicyHandle,
     /// Says that the gateway ends: nobody is kept waiting any longer.
     pub ending: CancellationToken,
+    /// Where what has to be asked of an upstream, to show what is held, is kept.
+    pub spools: Spools,
 }
 
 impl From<ApprovalError> for Refusal {
@@ -71,6 +77,14 @@ impl Step<Decided> for Hold {
             Verdict::Hold(held) => held,
         };
         let exchange = asked.exchange.clone();
+        let dialect = Arc::clone(&asked.dialect);
+        let (target, passthrough) = (Arc::clone(&asked.target), asked.passthrough.clone());
+        let probe = Prober { target: &target, passthrough };
+        let (upstream, needs) = (&target.upstream, asked.needs.clone());
+        let context = Context { upstream, spools: &self.spools, probe: &probe, needs: &needs };
+        if let Some(text) = dialect.show(context).await {
+            exchange.note(SHOWN, text).await?;
+        }
         let ticket = self.ask(question(&held, &asked), &exchange).await?;
         let waiting = Waiting { layer: Arc::clone(&self), held, ticket, asked };
         if waiting.ticket.state != TicketState::Pending {

@@ -1,6 +1,7 @@
 //! Requests held in every style, by people who answer, refuse, or are away.
 
 use http::StatusCode;
+use lockgate_recording::{Event, What};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::{
 };
 
 fn layer(approvals: Arc<dyn Approvals>, policy: PolicyHandle) -> Hold {
-    Hold { approvals, policy, ending: CancellationToken::new() }
+    Hold { approvals, policy, ending: CancellationToken::new(), spools: testing::spools() }
 }
 
 /// Sends a request for `path`, decided by the test policy, to the layer over a service that answers
@@ -43,6 +44,24 @@ async fn what_is_permitted_asks_nobody() {
     let (rig, people) = (Rig::new().await, Arc::new(People::default()));
     assert_eq!(text(call(&rig, &people, "/open", stream).await).await, "done");
     assert!(people.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_people_are_shown_is_recorded_before_they_are_asked() {
+    let (rig, people) = (Rig::new().await, Arc::new(People::default()));
+    call(&rig, &people, "/held", || HoldStyle::Retry).await.unwrap_err();
+    let (events, _) = rig.finish().await;
+    let place = |wanted: fn(&Event) -> bool| {
+        events.iter().position(|event| matches!(&event.what, What::Event(event) if wanted(event)))
+    };
+    let is_shown =
+        |event: &Event| matches!(event, Event::Note { kind, text } if kind == SHOWN && text == "all of it");
+    let (shown, asked) = (place(is_shown), place(|event| matches!(event, Event::Approval(_))));
+    assert!(shown.is_some() && shown < asked, "{shown:?} {asked:?}");
+    let rig = Rig::new().await;
+    text(call(&rig, &people, "/open", stream).await).await;
+    let (events, _) = rig.finish().await;
+    assert!(!format!("{events:?}").contains("all of it"), "nobody is asked");
 }
 
 #[tokio::test]
