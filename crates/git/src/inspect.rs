@@ -12,6 +12,8 @@ mod diff;
 mod error;
 mod history;
 mod paths;
+mod render;
+mod show;
 mod supply;
 mod tree;
 mod update;
@@ -46,7 +48,7 @@ use update::{Inquiry, Needs, Outcome, Update};
 const ROUNDS: usize = 8;
 
 /// Finds out what pushes bring.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Inspector {
     config: Arc<InspectConfig>,
     workshop: Workshop,

@@ -4,6 +4,7 @@
 //! decided, and drained where it is refused before that, for git does not listen while it sends.
 
 mod push;
+mod shown;
 
 use std::sync::Arc;
 

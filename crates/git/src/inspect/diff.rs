@@ -30,12 +30,17 @@ struct Pair {
 
 impl<S: Source> Diff<'_, S> {
     /// Shows each file that differs from what stands at its path in all of `olds`, with what it is in
-    /// `new`: nothing where it was removed. Directories are no files, gitlinks and symbolic links are.
+    /// `new`, nothing where it was removed, and in each of `olds`. Directories are no files, gitlinks and symbolic links are.
     pub(super) fn run(
         &mut self,
         new: Option<Oid>,
         olds: &[Option<Oid>],
-        mut see: impl FnMut(&Objects<S>, &[u8], Option<Entry<'_>>) -> Result<(), InspectError>,
+        mut see: impl FnMut(
+            &Objects<S>,
+            &[u8],
+            Option<Entry<'_>>,
+            &[Option<Entry<'_>>],
+        ) -> Result<(), InspectError>,
     ) -> Result<(), InspectError> {
         let mut open = vec![Pair { path: Vec::new(), new, olds: olds.to_vec() }];
         open.retain(|pair| pair.olds.iter().all(|old| *old != pair.new));
@@ -66,7 +71,7 @@ impl<S: Source> Diff<'_, S> {
                     let olds = olds.iter().map(|old| old.map(|old| old.oid)).collect();
                     open.push(Pair { path, new: entry.map(|entry| entry.oid), olds });
                 } else {
-                    see(self.objects, &path, entry)?;
+                    see(self.objects, &path, entry, &olds)?;
                 }
             }
         }

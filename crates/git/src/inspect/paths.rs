@@ -85,7 +85,7 @@ impl<S: Source> Inquiry<'_, S> {
         let (budget, path) = (self.budget, self.config.path);
         let mut diff = Diff { objects: self.objects, budget, path, missing };
         let (max, scans) = (self.config.paths, self.wanted.content);
-        diff.run(new, olds, |_, path, entry| {
+        diff.run(new, olds, |_, path, entry, _| {
             let text = String::from_utf8_lossy(path).into_owned();
             if scans {
                 names.extend_from_slice(path);

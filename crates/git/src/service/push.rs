@@ -13,7 +13,7 @@ use lockgate_core::{
     upstream::Auth,
 };
 
-use super::{Git, drain};
+use super::{Git, drain, shown::ShownPush};
 use crate::{
     ancestry::Pushed,
     classify::{self, Content},
@@ -72,7 +72,7 @@ impl Git {
         Ok(Classified::Asks {
             accesses: classify::push(&route.repository, &push.request, &ancestry, content)?,
             request: Request::from_parts(head, push.spool.body_after(Bytes::new())),
-            dialect: Arc::new(PushDialect::new(&push.request, self.config.wait)),
+            dialect: Arc::new(self.dialect(route, &push)),
         })
     }
 
@@ -118,6 +118,18 @@ impl Git {
             push.arrived = Some(arrival.finish().await?);
         }
         Ok(push)
+    }
+
+    fn dialect(&self, route: &Route, push: &Push) -> ShownPush {
+        ShownPush {
+            dialect: PushDialect::new(&push.request, self.config.wait),
+            inspector: self.inspector.clone(),
+            route: route.clone(),
+            format: push.request.format().unwrap_or(ObjectFormat::Sha1),
+            commands: push.request.commands.clone(),
+            spool: push.spool.clone(),
+            pack: push.request.has_pack().then_some(push.pack),
+        }
     }
 
     fn arrival(&self, request: &PushRequest, wanted: Wanted) -> Option<Arrival> {
