@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use lockgate_core::layers::hold::SHOWN;
 use lockgate_recording::{
     Archive, Closed, Event, ExchangeOpened, ExchangeReader, Field, FieldValue, Location, ReadError, Recorded,
     RequestHead, ResponseHead, What,
@@ -30,6 +31,8 @@ pub(crate) struct Transcript {
     pub(crate) accesses: Value,
     /// What the policy said.
     pub(crate) verdict: Value,
+    /// What approvers are shown of the content, where it was held.
+    pub(crate) shown: Option<String>,
     /// How the approval stood, as it changed.
     pub(crate) approvals: Vec<Value>,
     /// When it went upstream.
@@ -100,6 +103,7 @@ impl Transcript {
             answered: Recording::new()?,
             accesses: Value::Null,
             verdict: Value::Null,
+            shown: None,
             approvals: Vec::new(),
             forwarded: None,
             closed: None,
@@ -118,6 +122,7 @@ impl Transcript {
             Event::Verdict(text) => self.verdict = serde_json::from_str(&text)?,
             Event::Approval(text) => self.approvals.push(serde_json::from_str(&text)?),
             Event::Forwarded => self.forwarded = Some(at),
+            Event::Note { kind, text } if kind == SHOWN => self.shown = Some(text),
             Event::RequestTrailers(_)
             | Event::ResponseTrailers(_)
             | Event::ChannelData { .. }

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use lockgate_control::model::{Answer, Approval, AskedAccess, PageRequest, State};
-use lockgate_core::approval::TicketState;
+use lockgate_core::{access::Schema, approval::TicketState};
+use lockgate_git::report::PushDescription;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::{
     people::{self, Person},
 };
 
+const SCHEMA_OF_GIT: &Schema = &lockgate_git::SCHEMA;
 /// How many are listed.
 const LISTED: u32 = 200;
 
@@ -65,14 +67,18 @@ async fn show(id: &str, reach: &Reach) -> Result<()> {
     };
     if reach.json {
         let mut value = value(&approval);
-        if let Ok(Some(push)) = &push {
+        if let Ok(Some((push, shown))) = &push {
             value["content"] = pushes::commits(push);
+            value["shown"] = json!(shown);
         }
         return output::json(&value);
     }
     print(&approval);
     match &push {
-        Ok(Some(push)) => pushes::print_commits(push),
+        Ok(Some((push, shown))) => {
+            pushes::print_commits(push);
+            print_changes(shown.as_deref());
+        }
         Ok(None) => {}
         Err(error) => say!("content    can't be shown: {error:#}"),
     }
@@ -83,11 +89,14 @@ async fn show(id: &str, reach: &Reach) -> Result<()> {
 }
 
 /// What the request that waits holds, from its recording.
-async fn content(person: &Person, exchange: Uuid) -> Result<Option<lockgate_git::report::PushDescription>> {
+async fn content(person: &Person, exchange: Uuid) -> Result<Option<(PushDescription, Option<String>)>> {
     let archive = person.archive()?;
     let transcript = pushes::read(&archive, exchange, &[], |it| it.sent.whole).await?;
     match transcript {
-        Some(transcript) if pushes::is_push(&transcript) => Ok(Some(pushes::describe(&transcript).await?.0)),
+        Some(mut transcript) if pushes::is_push(&transcript) => {
+            let shown = transcript.shown.take();
+            Ok(Some((pushes::describe(&transcript).await?.0, shown)))
+        }
         Some(_) => Ok(None),
         None => anyhow::bail!("the recording is not in the store yet"),
     }
@@ -105,6 +114,7 @@ fn print(approval: &Approval) {
     say!("asks for");
     for access in &request.accesses {
         say!("  {}  {}  {}", access.action, plain(&access.resource), plain(&access.binding));
+        print_findings(access);
     }
     if !approval.decisions.is_empty() {
         say!("answers");
@@ -114,6 +124,29 @@ fn print(approval: &Approval) {
         let reason =
             if decision.reason.is_empty() { String::new() } else { format!(": {}", plain(&decision.reason)) };
         say!("  {answer} by {} at {}{reason}", decision.by, people::time(decision.at));
+    }
+}
+
+/// Secrets that were found, and where; or that nobody looked.
+fn print_findings(access: &AskedAccess) {
+    if access.protocol != SCHEMA_OF_GIT.protocol || access.action != "push" {
+        return;
+    }
+    match access.attributes.iter().find(|(name, _)| name == "finding") {
+        Some((_, none)) if none.is_empty() => say!("    secrets: none found"),
+        Some((_, findings)) => say!("    secrets: {}", plain(findings)),
+        None => say!("    secrets: not looked for, as no rule asks"),
+    }
+}
+
+/// What changes, as the gateway saw it in what it would forward.
+fn print_changes(shown: Option<&str>) {
+    match shown {
+        Some(text) => {
+            say!("changes");
+            text.lines().for_each(|line| say!("  {}", plain(line)));
+        }
+        None => say!("changes    none: the push only deletes"),
     }
 }
 

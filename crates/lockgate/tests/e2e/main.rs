@@ -5,6 +5,7 @@ mod authn;
 mod bad_input;
 mod cli;
 mod clients;
+mod content;
 mod crash;
 mod demo;
 mod fetch;

@@ -52,6 +52,15 @@ impl World {
         Self::start_with("")
     }
 
+    /// As [`World::start`], with another policy.
+    pub(crate) fn start_under(policy: &str) -> Result<Self> {
+        let mut world = Self::prepare(GitServerOptions::default())?;
+        world.configure(&world.config(""))?;
+        world.policy(policy)?;
+        world.gate.start()?;
+        Ok(world)
+    }
+
     /// As [`World::start`], with more lines in the configuration.
     pub(crate) fn start_with(config: &str) -> Result<Self> {
         let mut world = Self::prepare(GitServerOptions::default())?;
