@@ -1,5 +1,7 @@
 //! Packs of git, and packs that no git writes.
 
+mod whole;
+
 use std::{ops::ControlFlow, time::Duration};
 
 use proptest::prelude::*;
