@@ -20,7 +20,7 @@ pub(crate) fn all() -> Vec<(String, Bytes)> {
 /// `pattern` over and over.
 #[allow(dead_code, reason = "not every bench needs it")]
 pub(crate) fn fill(pattern: &[u8]) -> Bytes {
-    pattern.iter().copied().cycle().take(SIZE / 4).collect()
+    pattern.iter().copied().cycle().take(SIZE / 16).collect()
 }
 
 fn kubernetes() -> Vec<u8> {

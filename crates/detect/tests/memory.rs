@@ -1,0 +1,149 @@
+//! What a stream takes on the heap, measured by a counting allocator over input made to make it grow.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+use lockgate_detect::{
+    Discard, Encoding, JsonMasker, KnownValues, MaskOptions, Masker, Places, RuleSet, ScanOptions, Scanner,
+    TagKey, YamlMasker, expand_sample,
+};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+const IDLE: usize = 32 << 10;
+const BUSY: usize = 256 << 10;
+
+/// Enough of each input for what grows with it to be seen.
+const INPUT: usize = 256 << 10;
+
+/// What a stream is written in.
+const PIECES: [usize; 4] = [256 << 10, 16 << 10, 700, 1];
+
+trait Stream {
+    fn push(&mut self, piece: &[u8]);
+    /// Nothing more comes for now.
+    fn rest(&mut self);
+}
+
+impl Stream for Masker {
+    fn push(&mut self, piece: &[u8]) {
+        Masker::push(self, piece, &mut Discard);
+    }
+
+    fn rest(&mut self) {
+        self.idle(&mut Discard);
+    }
+}
+
+impl Stream for JsonMasker {
+    fn push(&mut self, piece: &[u8]) {
+        // Malformed input ends a document; what it took until then is what counts.
+        let _ = JsonMasker::push(self, piece, &mut Discard);
+    }
+
+    fn rest(&mut self) {}
+}
+
+impl Stream for YamlMasker {
+    fn push(&mut self, piece: &[u8]) {
+        let _ = YamlMasker::push(self, piece, &mut Discard);
+    }
+
+    fn rest(&mut self) {}
+}
+
+impl Stream for Scanner {
+    fn push(&mut self, piece: &[u8]) {
+        Scanner::push(self, piece);
+    }
+
+    fn rest(&mut self) {}
+}
+
+fn masker() -> Masker {
+    let known = KnownValues::new();
+    Masker::new(&RuleSet::builtin(), &known, &TagKey::new(b"key"), MaskOptions::default())
+}
+
+fn places() -> Places {
+    Places::new().with("secret", "**.data.*", Encoding::Base64).unwrap()
+}
+
+/// Every true sample whole, and one byte short of it, and its beginning alone.
+fn crafted() -> Vec<Vec<u8>> {
+    let rules = RuleSet::builtin();
+    let samples: Vec<String> = rules
+        .iter()
+        .filter_map(|rule| rule.true_samples().first().map(|sample| expand_sample(sample, 1).unwrap()))
+        .collect();
+    let short = samples.iter().map(|sample| &sample.as_bytes()[..sample.len() - 1]);
+    let beginnings = samples.iter().map(|sample| &sample.as_bytes()[..sample.len().min(6)]);
+    let patterns: [&[u8]; 16] = [
+        b"AKIA",
+        b"eyJ",
+        b"ghp_",
+        b"a",
+        b"\xff",
+        b"\n",
+        b"password=",
+        b"://a:",
+        b"://a:b1c@d ",
+        b"token=abcdefg1 ",
+        b"-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA",
+        b"curl -u a:",
+        b"tokenpasswordsecret",
+        b"{\"data\":{\"a\":\"eA==\"},\"b\":[",
+        b"[",
+        b"  - a:\n",
+    ];
+    let mut inputs: Vec<Vec<u8>> = patterns.iter().map(|pattern| pattern.to_vec()).collect();
+    inputs.push(samples.join(" ").into_bytes());
+    inputs.push(short.collect::<Vec<_>>().join(&b'!'));
+    inputs.push(beginnings.collect::<Vec<_>>().concat());
+    inputs
+}
+
+fn run(make: &dyn Fn() -> Box<dyn Stream>, pattern: &[u8], size: usize, least: usize) -> (usize, usize) {
+    let input = pattern.repeat(INPUT.min(size * 3000).div_ceil(pattern.len()));
+    let before = HEAP.current_usage();
+    HEAP.reset_peak_usage();
+    let mut stream = make();
+    for piece in input.chunks(size) {
+        stream.push(piece);
+    }
+    let busy = HEAP.peak_usage().saturating_sub(before);
+    // What was hostile is over, and an ordinary line ends what was open.
+    stream.push(&b"\nan ordinary line of a log\n".repeat(least.div_ceil(27)));
+    stream.rest();
+    (busy, HEAP.current_usage().saturating_sub(before))
+}
+
+#[track_caller]
+fn check(name: &str, limits: (usize, usize), make: &dyn Fn() -> Box<dyn Stream>) {
+    for pattern in crafted() {
+        for size in PIECES {
+            // The first run fills what the rules share, for all streams: the caches of their expressions.
+            run(make, &pattern, size, 16 << 10);
+            let (busy, idle) = run(make, &pattern, size, 16 << 10);
+            let shown = String::from_utf8_lossy(&pattern[..pattern.len().min(24)]).into_owned();
+            assert!(busy < limits.0, "{name}: {busy} bytes busy on {shown:?} by {size}");
+            assert!(idle < limits.1, "{name}: {idle} bytes idle after {shown:?} by {size}");
+        }
+    }
+}
+
+/// One test, since the allocator counts for all threads.
+#[test]
+fn a_stream_takes_no_more_than_promised_whatever_comes() {
+    RuleSet::builtin().prepare();
+    RuleSet::builtin().structured().prepare();
+    check("masker", (BUSY, IDLE), &|| Box::new(masker()));
+    // In the middle of a document its open levels are kept: half a million of them at most, a bit each.
+    check("json", (BUSY, IDLE + (64 << 10)), &|| Box::new(JsonMasker::new(masker(), &places())));
+    check("yaml", (BUSY, IDLE + (64 << 10)), &|| Box::new(YamlMasker::new(masker(), &places())));
+    // A scanner is three maskers, and keeps its findings for its user.
+    let options = ScanOptions { findings: 100, ..ScanOptions::default() };
+    let (rules, known, key) = (RuleSet::builtin(), KnownValues::new(), TagKey::new(b"key"));
+    check("scanner", (2 * BUSY, BUSY), &|| Box::new(Scanner::new(&rules, &known, &key, options)));
+}
