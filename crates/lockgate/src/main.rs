@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod demo;
 mod listen;
+mod folders;
 mod logs;
 mod output;
 mod people;

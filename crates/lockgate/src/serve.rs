@@ -22,7 +22,7 @@ use self::{control::ControlPlane, front::Front, gateway::Gateway};
 pub(crate) use self::{control::socket, policy_file::POLICY_MAX};
 use crate::{
     config::{Config, Proxy, read_text},
-    wiring::private_folder,
+    folders,
 };
 
 /// Certificates and keys are smaller than this.
@@ -38,7 +38,7 @@ impl Up {
     /// Starts both.
     pub(crate) async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
-        private_folder(&config.data_dir())?;
+        folders::prepare(&config)?;
         let front = Front::bind(&config)?;
         let control = ControlPlane::start(Arc::clone(&config), front.url()).await?;
         let client = ControlClient::new(control.channel().await, &config.file.name.0);
@@ -78,7 +78,7 @@ pub(crate) async fn proxy(config: Config) -> Result<()> {
     let Some(proxy) = &config.file.proxy else {
         return Err(config.error("`proxy` is missing: it says where the control plane is").into());
     };
-    private_folder(&config.data_dir())?;
+    folders::prepare(&config)?;
     let channel = transport::connect(&endpoint(&config, proxy)?)?;
     let client = ControlClient::new(channel, &config.file.name.0);
     let front = Front::bind(&config)?;
@@ -95,7 +95,7 @@ pub(crate) async fn control(config: Config) -> Result<()> {
             .error("`control.proxies` is missing: it says where proxies reach the control plane")
             .into());
     }
-    private_folder(&config.data_dir())?;
+    folders::prepare(&config)?;
     let url = config.file.control.listen.as_ref().map(|listen| format!("https://{}", listen.value.0));
     let control = ControlPlane::start(Arc::new(config), url.unwrap_or_default()).await?;
     let ended = ended(&[control.reload()]).await;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -31,7 +31,7 @@ use lockgate_git::Git;
 use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, open_store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, listen::Ready};
+use crate::{config::Config, folders, listen::Ready};
 
 /// Every protocol that this binary speaks: one line each.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
@@ -80,7 +80,7 @@ pub(crate) struct Built {
 pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result<Built> {
     let limits = &config.file.limits;
     let data = config.data_dir();
-    private_folder(&data)?;
+    folders::private(&data)?;
     let targets = targets(config)?;
     let authenticator = authenticator(config)?;
     let (recorder, recovered) = recorder(config, name).await?;
@@ -88,7 +88,7 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let evidence = Evidence { recorder: recorder.clone(), index: asked.index, closing: closing.clone() };
     let mask = Mask::new(RuleSet::builtin(), tag_key(&data.join("mask.key"))?, &targets)?;
     let spools = Spools { dir: data.join("pushes"), memory: limits.push_memory.bytes(), max: limits.push.0 };
-    private_folder(&spools.dir)?;
+    folders::private(&spools.dir)?;
     let warmed = authenticator.clone();
     tokio::spawn(async move { warmed.warm().await });
     let ready = ready(asked.policy.clone(), recorder.clone());
@@ -204,15 +204,6 @@ impl std::fmt::Display for Chain<'_> {
         }
         Ok(())
     }
-}
-
-/// A folder that only its owner can look into.
-pub(crate) fn private_folder(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot create {}", path.display()))
 }
 
 /// The key of the tags that stand in the place of masked secrets; made at first, so that tags stay comparable.

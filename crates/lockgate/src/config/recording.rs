@@ -81,6 +81,14 @@ impl Recording {
         url.map(String::from).with_context(|| format!("{} is no path of a URL", folder.display()))
     }
 
+    /// The folder that it is in, where it is on this machine.
+    pub(crate) fn folder(&self, data_dir: &Path) -> Option<PathBuf> {
+        match &self.store {
+            Some(url) => url::Url::parse(url).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok(),
+            None => Some(data_dir.join("recordings")),
+        }
+    }
+
     /// What the URL does not say. Paths are relative to `base`.
     pub(crate) fn options(&self, base: &Path) -> Result<StoreOptions> {
         let Some(s3) = &self.s3 else { return Ok(StoreOptions::default()) };
