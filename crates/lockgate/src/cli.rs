@@ -121,8 +121,9 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lockgate verify                                     the recordings of lockgate.yaml
-  lockgate verify file:///var/lib/lockgate/recordings
+  lockgate verify                                     the recordings of lockgate.yaml, to where its spool knows
+                                                      that they end
+  lockgate verify file:///var/lib/lockgate/recordings a store alone: what was deleted from its end is not missed
   lockgate verify --exchange <ID>                     one exchange, in the bundles that hold it")]
 pub(crate) struct VerifyArgs {
     /// A store, `file:///directory` or `s3://bucket/prefix`, or a single bundle (`.lgr`); the one of the configuration

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{ErrorKind, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -28,7 +28,7 @@ use lockgate_core::{
 };
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
-use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, open_store};
+use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{config::Config, folders, listen::Ready};
@@ -120,6 +120,11 @@ pub(crate) fn archive(config: &Config) -> Result<Archive> {
     Ok(Archive::new(store, prefix))
 }
 
+/// Where recordings wait for the store.
+pub(crate) fn spool(config: &Config) -> PathBuf {
+    config.data_dir().join("spool")
+}
+
 /// The upstreams with their protocols and connections. Says of each that is only recorded that it is.
 pub(crate) fn targets(config: &Config) -> Result<Vec<Arc<Target>>> {
     let protocols: BTreeMap<_, _> =
@@ -147,9 +152,9 @@ pub(crate) fn targets(config: &Config) -> Result<Vec<Arc<Target>>> {
 
 async fn recorder(config: &Config, name: &str) -> Result<(Recorder, Recovered)> {
     let recording = &config.file.recording;
-    let data = config.data_dir();
-    let (store, prefix) = open_store(&recording.url(&data)?, &recording.options(&config.base)?)?;
-    let mut settings = RecorderConfig::new(data.join("spool"), store, prefix, name);
+    let url = recording.url(&config.data_dir())?;
+    let (store, prefix) = create_store(&url, &recording.options(&config.base)?)?;
+    let mut settings = RecorderConfig::new(spool(config), store, prefix, name);
     if let Some(size) = recording.bundle_size {
         settings.bundle_max_bytes = size.0;
     }

@@ -20,8 +20,8 @@
 //!   reading. Whoever writes faster than the disk waits.
 //! - An exchange without an end is *incomplete*, and is never called whole.
 //!
-//! Not covered: bundles removed behind the last one of a chain, unless its root (see [`ChainPart::root`]) is kept
-//! elsewhere; and a recorder that lies before it writes.
+//! Not covered by the store alone: bundles removed behind the last one of a chain, unless where it ends is known from
+//! elsewhere (on the machine that records, from the spool: [`Head`]); and a recorder that lies before it writes.
 //!
 //! # Example
 //! ```
@@ -31,7 +31,7 @@
 //! # async fn main() -> Result<(), Box<dyn Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let (url, spool) = (format!("file://{}/store", folder.path().display()), folder.path().join("spool"));
-//! let (store, prefix) = open_store(&url, &StoreOptions::default())?;
+//! let (store, prefix) = create_store(&url, &StoreOptions::default())?;
 //! let config = RecorderConfig::new(spool, store.clone(), prefix.clone(), "proxy-1");
 //! let (recorder, recovered) = Recorder::open(config).await?;
 //! assert!(recovered.bundles.is_empty(), "nothing was left by a crash");
@@ -100,10 +100,10 @@ pub use self::{
         fault::{Fault, FaultKind},
     },
     recorder::{
-        ExchangeRecorder, Location, Recorder, RecorderConfig, Recovered, RecoveredBundle, RecoveredExchange,
-        Status,
+        ExchangeRecorder, Head, Location, Recorder, RecorderConfig, Recovered, RecoveredBundle,
+        RecoveredExchange, Status,
     },
-    store::{OpenStoreError, StoreOptions, bundle_path, open_store},
+    store::{OpenStoreError, StoreOptions, bundle_path, create_store, open_store},
     verify::{
         ChainPart, Incomplete, Problem, ProblemKind, RecoveredSeal, Report, Scope, fuzz_bundle, verify_bundle,
     },

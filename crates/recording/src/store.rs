@@ -1,6 +1,6 @@
 //! Object stores by URL, and the names of bundles in them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
@@ -66,6 +66,13 @@ pub enum OpenStoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The directory of a `file://` store that is to be read is not there: it is not the right one, or nothing was
+    /// recorded yet.
+    #[error("there is no directory {path}", path = path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory of a `file://` store cannot be made.
     #[error("{path} cannot be created", path = path.display())]
     Directory {
@@ -86,12 +93,40 @@ pub enum OpenStoreError {
     },
 }
 
-/// Opens the store at `file:///directory` (created where it is missing) or `s3://bucket/prefix`; gives it with the
-/// prefix in it.
+/// Opens the store at `file:///directory` or `s3://bucket/prefix` for reading; gives it with the prefix in it.
 ///
 /// # Errors
-/// When the URL is not of these forms, or the store refuses its configuration. Nothing is sent over the network.
+/// When the URL is not of these forms, the directory is not there, or the store refuses its configuration. Nothing is
+/// sent over the network.
 pub fn open_store(url: &str, options: &StoreOptions) -> Result<(Arc<dyn ObjectStore>, Path), OpenStoreError> {
+    store_at(url, options, Directory::Present)
+}
+
+/// Opens a store for recording: as [`open_store`], and a directory that is missing is made, for its owner alone.
+///
+/// # Errors
+/// As [`open_store`]; or when the directory can't be made.
+pub fn create_store(
+    url: &str,
+    options: &StoreOptions,
+) -> Result<(Arc<dyn ObjectStore>, Path), OpenStoreError> {
+    store_at(url, options, Directory::Made)
+}
+
+/// What is expected of the directory of a `file://` store.
+#[derive(Clone, Copy)]
+enum Directory {
+    /// It is there.
+    Present,
+    /// It is there, or is made.
+    Made,
+}
+
+fn store_at(
+    url: &str,
+    options: &StoreOptions,
+    directory: Directory,
+) -> Result<(Arc<dyn ObjectStore>, Path), OpenStoreError> {
     let mut parsed = Url::parse(url).map_err(|source| OpenStoreError::Url { url: url.to_owned(), source })?;
     let has_credentials = !parsed.username().is_empty() || parsed.password().is_some();
     let _ = parsed.set_password(None);
@@ -107,19 +142,26 @@ pub fn open_store(url: &str, options: &StoreOptions) -> Result<(Arc<dyn ObjectSt
         "file" if !url.to_ascii_lowercase().starts_with("file:///") => {
             Err(unsupported("a directory is given as file:///directory"))
         }
-        "file" => open_directory(&parsed),
+        "file" => open_directory(&parsed, directory),
         "s3" => open_bucket(&parsed, options),
         _ => Err(unsupported("a store is file:///directory or s3://bucket/prefix")),
     }
 }
 
-fn open_directory(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), OpenStoreError> {
+fn open_directory(url: &Url, directory: Directory) -> Result<(Arc<dyn ObjectStore>, Path), OpenStoreError> {
     let path = url.to_file_path().map_err(|()| OpenStoreError::Unsupported {
         url: url.to_string(),
         reason: "not an absolute path on this machine",
     })?;
-    std::fs::create_dir_all(&path)
-        .map_err(|source| OpenStoreError::Directory { path: path.clone(), source })?;
+    match directory {
+        Directory::Present if !path.is_dir() => return Err(OpenStoreError::NoDirectory { path }),
+        Directory::Present => {}
+        Directory::Made => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|source| OpenStoreError::Directory { path: path.clone(), source })?,
+    }
     let store = LocalFileSystem::new_with_prefix(&path)
         .map_err(|source| OpenStoreError::Store { url: url.to_string(), source })?
         .with_fsync(true);

@@ -1,9 +1,12 @@
-//! `lockgate verify`: needs nothing but the recordings.
+//! `lockgate verify`: needs nothing but the recordings. Where a chain ends only its recorder knows: with the
+//! configuration of that, its spool is asked.
 
 use std::{fs::File, io::BufReader, path::Path};
 
 use anyhow::{Context as _, Result};
-use lockgate_recording::{Archive, Report, Scope, StoreOptions, TimeRange, open_store, verify_bundle};
+use lockgate_recording::{
+    Archive, ChainPart, Head, Report, Scope, StoreOptions, TimeRange, open_store, verify_bundle,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -11,16 +14,41 @@ use super::Exit;
 use crate::{cli::VerifyArgs, config::Config, output, output::say, wiring};
 
 pub(super) async fn run(args: &VerifyArgs) -> Result<Exit> {
-    let report = match &args.store {
-        Some(path) if path.ends_with(".lgr") => bundle(Path::new(path))?,
-        store => archive(args, store.as_deref())?.verify(&wanted(args)?).await?,
+    let (report, open_ends) = match &args.store {
+        Some(path) if path.ends_with(".lgr") => (bundle(Path::new(path))?, OpenEnds::default()),
+        Some(url) => stored(args, url).await?,
+        None => configured(args).await?,
     };
     if args.json {
-        output::json(&value(&report))?;
+        output::json(&value(&report, &open_ends))?;
     } else {
         say!("{report}");
+        open_ends.print();
     }
     Ok(if report.is_intact() { Exit::Ok } else { Exit::Problem })
+}
+
+/// Chains of which nobody here knows where they end.
+#[derive(Default)]
+struct OpenEnds(Vec<ChainPart>);
+
+impl OpenEnds {
+    fn of(report: &Report, head: Option<Head>) -> Self {
+        let is_open = |chain: &&ChainPart| head.is_none_or(|head| head.chain != chain.chain);
+        Self(report.chains.iter().filter(is_open).cloned().collect())
+    }
+
+    fn print(&self) {
+        for chain in &self.0 {
+            say!(
+                "not covered bundles that were deleted behind number {} of chain {}: verify with the \
+                 configuration of proxy {}, on its machine",
+                chain.last,
+                chain.chain,
+                chain.proxy
+            );
+        }
+    }
 }
 
 fn bundle(path: &Path) -> Result<Report> {
@@ -28,15 +56,28 @@ fn bundle(path: &Path) -> Result<Report> {
     verify_bundle(BufReader::new(file)).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn archive(args: &VerifyArgs, store: Option<&str>) -> Result<Archive> {
-    match store {
-        // The credentials of a store that no configuration names come from the environment.
-        Some(store) => {
-            let (store, prefix) = open_store(store, &StoreOptions::default())?;
-            Ok(Archive::new(store, prefix))
-        }
-        None => wiring::archive(&Config::load(&args.config, &wiring::kinds())?),
-    }
+/// A store by its URL. Its credentials come from the environment.
+async fn stored(args: &VerifyArgs, url: &str) -> Result<(Report, OpenEnds)> {
+    let (store, prefix) = open_store(url, &StoreOptions::default())?;
+    verify(&Archive::new(store, prefix), wanted(args)?, None).await
+}
+
+/// The store of a configuration, and what its spool says of it.
+async fn configured(args: &VerifyArgs) -> Result<(Report, OpenEnds)> {
+    let config = Config::load(&args.config, &wiring::kinds())?;
+    // First: what is recorded while the store is read comes behind it.
+    let head = Head::read(&wiring::spool(&config))?;
+    verify(&wiring::archive(&config)?, wanted(args)?, head).await
+}
+
+async fn verify(archive: &Archive, scope: Scope, head: Option<Head>) -> Result<(Report, OpenEnds)> {
+    let whole = matches!(scope, Scope::All(_));
+    let report = match head {
+        Some(head) if whole => archive.verify_up_to(head).await?,
+        Some(_) | None => archive.verify(&scope).await?,
+    };
+    let open_ends = if whole { OpenEnds::of(&report, head) } else { OpenEnds::default() };
+    Ok((report, open_ends))
 }
 
 fn wanted(args: &VerifyArgs) -> Result<Scope> {
@@ -48,7 +89,8 @@ fn wanted(args: &VerifyArgs) -> Result<Scope> {
     })
 }
 
-fn value(report: &Report) -> Value {
+fn value(report: &Report, open_ends: &OpenEnds) -> Value {
+    let open_ends = open_ends.0.iter().map(|chain| chain.chain);
     let problems = report.problems.iter().map(|problem| {
         json!({ "bundle": problem.bundle, "exchange": problem.exchange, "what": problem.kind.to_string() })
     });
@@ -65,6 +107,7 @@ fn value(report: &Report) -> Value {
         "bytes": report.bytes, "complete": report.complete,
         "incomplete": incomplete.collect::<Vec<_>>(), "unchecked": report.unchecked,
         "recovered": report.recovered.len(), "chains": chains.collect::<Vec<_>>(),
+        "open_ends": open_ends.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(), "more_problems": report.more_problems,
     })
 }

@@ -42,6 +42,7 @@ pub use self::{
     board::Status,
     exchange::{ExchangeRecorder, Location},
     recover::{Recovered, RecoveredBundle, RecoveredExchange},
+    spool::Head,
 };
 use crate::{convert, error::RecordError, event::ExchangeOpened, fields::Redactor};
 

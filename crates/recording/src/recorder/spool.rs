@@ -22,8 +22,39 @@ use crate::{error::RecordError, fields::Redactor, format::chain::Link};
 
 /// The suffix of bundle files, in the spool as in the store.
 pub(crate) const SUFFIX: &str = "lgr";
+/// The name of the state file.
+const STATE: &str = "state";
 /// The state file is smaller than this.
 const STATE_MAX: u64 = 4 << 10;
+
+/// How far a chain reaches in the store, as the recorder that writes it knows: the last bundle that it brought there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The chain.
+    pub chain: Uuid,
+    /// The place of the bundle in it.
+    pub number: u64,
+    /// The bundle.
+    pub bundle: Uuid,
+    /// Its root.
+    pub root: Link,
+}
+
+impl Head {
+    /// Reads it from a spool directory, also while a recorder has that open. `None` where there is no spool, or
+    /// nothing was brought to the store yet.
+    ///
+    /// # Errors
+    /// When the directory can't be read, or its state is damaged.
+    pub fn read(spool_dir: &Path) -> Result<Option<Self>, RecordError> {
+        let path = spool_dir.join(STATE);
+        let Some(state) = read_state(&path)? else { return Ok(None) };
+        let damaged = |reason| RecordError::SpoolDamaged { path: path.clone(), reason };
+        let chain = state.chain().map_err(damaged)?;
+        let last = state.last().map_err(damaged)?;
+        Ok(last.map(|Last { number, bundle, root }| Self { chain, number, bundle, root }))
+    }
+}
 
 /// The last bundle of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +104,7 @@ impl Spool {
             TryLockError::WouldBlock => RecordError::SpoolInUse { path: directory.to_owned() },
             TryLockError::Error(source) => failed(source),
         })?;
-        let path = directory.join("state");
+        let path = directory.join(STATE);
         let state = match read_state(&path)? {
             Some(state) => state,
             None => {
@@ -83,7 +114,7 @@ impl Spool {
             }
         };
         let damaged = |reason| RecordError::SpoolDamaged { path: path.clone(), reason };
-        let chain = Uuid::from_slice(&state.chain).map_err(|_| damaged("no chain id"))?;
+        let chain = state.chain().map_err(damaged)?;
         if state.redaction_key.len() != 32 {
             return Err(damaged("no key"));
         }
@@ -98,10 +129,7 @@ impl Spool {
 
     /// The last bundle of the chain that was uploaded.
     pub(crate) fn last(&self) -> Result<Option<Last>, &'static str> {
-        let Some(last) = &self.state.last else { return Ok(None) };
-        let bundle = Uuid::from_slice(&last.bundle).map_err(|_| "no bundle id")?;
-        let root = last.root[..].try_into().map(Link).map_err(|_| "no root")?;
-        Ok(Some(Last { number: last.number, bundle, root }))
+        self.state.last()
     }
 
     /// The redactor with the key of this spool.
@@ -164,6 +192,17 @@ impl State {
         let chain = Bytes::copy_from_slice(Uuid::new_v4().as_bytes());
         Self { chain, redaction_key: Bytes::copy_from_slice(&key), last: None }
     }
+
+    fn chain(&self) -> Result<Uuid, &'static str> {
+        Uuid::from_slice(&self.chain).map_err(|_| "no chain id")
+    }
+
+    fn last(&self) -> Result<Option<Last>, &'static str> {
+        let Some(last) = &self.last else { return Ok(None) };
+        let bundle = Uuid::from_slice(&last.bundle).map_err(|_| "no bundle id")?;
+        let root = last.root[..].try_into().map(Link).map_err(|_| "no root")?;
+        Ok(Some(Last { number: last.number, bundle, root }))
+    }
 }
 
 fn read_state(path: &Path) -> Result<Option<State>, RecordError> {
@@ -192,7 +231,7 @@ fn write_state(directory: &Path, state: &State) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all(&bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, directory.join("state"))?;
+    fs::rename(&temporary, directory.join(STATE))?;
     File::open(directory)?.sync_all()
 }
 

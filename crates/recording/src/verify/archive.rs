@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Part, ProblemKind, Report, Verifier};
 use crate::{
     archive::{Archive, Listed, ReadError, TimeRange},
-    recorder::Location,
+    recorder::{Head, Location},
 };
 
 /// What is to be verified.
@@ -39,8 +39,8 @@ pub enum Scope {
 impl Archive {
     /// Verifies part or all of the archive.
     ///
-    /// What is not covered: bundles that are removed behind the last one of a chain, and a recorder that lies
-    /// before it writes.
+    /// What is not covered: bundles that are removed behind the last one of a chain (see
+    /// [`verify_up_to`](Self::verify_up_to)), and a recorder that lies before it writes.
     ///
     /// # Errors
     /// When the store cannot be read, or the exchange is not to be found. What is wrong with the recordings stands
@@ -60,13 +60,25 @@ impl Archive {
             Scope::Session { session, range } => {
                 let found = self.session(session, *range).await?;
                 let mut verifier = Verifier::new(format!("session {session}"), Part::Some);
+                if found.exchanges.is_empty() {
+                    verifier.problem(ProblemKind::NoExchange { session: session.clone() });
+                }
                 verifier.only(found.exchanges.iter().map(|(exchange, _)| *exchange));
                 let bundles = found.exchanges.into_iter().flat_map(|(_, bundles)| bundles);
                 let bundles: BTreeSet<Uuid> = bundles.chain(found.damaged).collect();
                 self.verify_some(verifier, bundles).await
             }
-            Scope::All(range) => self.verify_all(*range).await,
+            Scope::All(range) => self.verify_all(*range, None).await,
         }
+    }
+
+    /// Verifies all of the archive, and that one of its chains reaches as far as its recorder knows. The head must be
+    /// read before: what is recorded meanwhile comes behind it.
+    ///
+    /// # Errors
+    /// When the store cannot be read. What is wrong with the recordings stands in the report.
+    pub async fn verify_up_to(&self, head: Head) -> Result<Report, ReadError> {
+        self.verify_all(TimeRange::ALL, Some(head)).await
     }
 
     async fn verify_some(
@@ -80,8 +92,11 @@ impl Archive {
         Ok(verifier.finish())
     }
 
-    async fn verify_all(&self, range: TimeRange) -> Result<Report, ReadError> {
+    async fn verify_all(&self, range: TimeRange, head: Option<Head>) -> Result<Report, ReadError> {
         let mut verifier = Verifier::new("archive", Part::AllSince(*range.millis().start()));
+        if let Some(head) = head {
+            verifier.expect(head);
+        }
         let mut listing = self.list(range);
         while let Some(listed) = listing.next().await? {
             match listed {
@@ -89,6 +104,7 @@ impl Archive {
                 Listed::Stranger(path) => verifier.problem(ProblemKind::Stranger(path)),
             }
         }
+        verifier.not_empty();
         Ok(verifier.finish())
     }
 

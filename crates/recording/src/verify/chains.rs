@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     format::{bundle::Header, chain::Link},
+    recorder::Head,
     store::id_millis,
 };
 
@@ -17,6 +18,8 @@ use crate::{
 pub(crate) struct Chains {
     part: Part,
     chains: HashMap<Uuid, Chain>,
+    /// How far one of them reaches, as its recorder knows.
+    head: Option<Head>,
 }
 
 struct Chain {
@@ -32,7 +35,12 @@ struct Chain {
 
 impl Chains {
     pub(crate) fn new(part: Part) -> Self {
-        Self { part, chains: HashMap::new() }
+        Self { part, chains: HashMap::new(), head: None }
+    }
+
+    /// A chain must reach as far as its recorder knows.
+    pub(crate) fn expect(&mut self, head: Head) {
+        self.head = Some(head);
     }
 
     /// A bundle begins: says what is wrong with its place in its chain.
@@ -54,11 +62,22 @@ impl Chains {
         problem
     }
 
-    /// The bundle that began last in its chain was whole.
-    pub(crate) fn end(&mut self, header: &Header, root: Link) {
+    /// The bundle that began last in its chain was whole: says whether it is not the one that its recorder knows.
+    pub(crate) fn end(&mut self, header: &Header, root: Link) -> Option<ProblemKind> {
         if let Some(chain) = self.chains.get_mut(&header.chain) {
             chain.root = Some(root);
         }
+        let place = (header.chain, header.number);
+        let known = self.head.filter(|head| (head.chain, head.number) == place)?;
+        (known.root != root || known.bundle != header.bundle)
+            .then_some(ProblemKind::OtherHead { number: known.number, recorded: known.bundle })
+    }
+
+    /// Says what is missing at the end, when all bundles were seen.
+    pub(crate) fn missing(&self) -> Option<ProblemKind> {
+        let Head { chain, number: last, bundle, .. } = self.head?;
+        let first = self.chains.get(&chain).map_or(0, |chain| chain.number + 1);
+        (first <= last).then_some(ProblemKind::MissingEnd { chain, first, last, bundle })
     }
 
     /// Something of the chain could not be seen.

@@ -25,6 +25,7 @@ use crate::{
     archive::track::Track,
     format::bundle::{BundleReader, Header, Step},
     generated::v1::Record,
+    recorder::Head,
 };
 
 /// Verifies one bundle by itself: its chain, its footer, and the exchanges that lie in it whole.
@@ -88,6 +89,11 @@ impl Verifier {
         }
     }
 
+    /// Checks that a chain reaches as far as its recorder knows.
+    pub(crate) fn expect(&mut self, head: Head) {
+        self.chains.expect(head);
+    }
+
     /// Checks only these exchanges, besides the bundles themselves.
     pub(crate) fn only(&mut self, exchanges: impl IntoIterator<Item = Uuid>) {
         self.only.extend(exchanges);
@@ -96,6 +102,13 @@ impl Verifier {
     /// A problem that shows outside of any bundle.
     pub(crate) fn problem(&mut self, kind: ProblemKind) {
         self.report.add(None, None, kind);
+    }
+
+    /// There must have been a bundle: what is empty is not intact.
+    pub(crate) fn not_empty(&mut self) {
+        if self.report.bundles == 0 {
+            self.problem(ProblemKind::NoBundle);
+        }
     }
 
     /// A bundle that should be there is not.
@@ -130,7 +143,9 @@ impl Verifier {
             return self.damaged(&mut current, ProblemKind::Bundle(fault));
         }
         let Some(header) = &current.header else { return };
-        self.chains.end(header, current.reader.link());
+        if let Some(kind) = self.chains.end(header, current.reader.link()) {
+            self.report.add(Some(header.bundle), None, kind);
+        }
         if let Some(sealed) = current.reader.sealed().filter(|sealed| sealed.recovered) {
             let seal = RecoveredSeal { bundle: header.bundle, cut_bytes: sealed.cut_bytes };
             self.report.recovered.push(seal);
@@ -139,6 +154,9 @@ impl Verifier {
 
     /// The report, when all was fed.
     pub(crate) fn finish(mut self) -> Report {
+        if let Some(kind) = self.chains.missing() {
+            self.report.add(None, None, kind);
+        }
         let mut open: Vec<_> = self.tracks.into_iter().collect();
         open.sort_by_key(|(exchange, _)| *exchange);
         self.report.incomplete = open

@@ -120,6 +120,35 @@ pub enum ProblemKind {
         /// How many.
         count: u64,
     },
+    /// The last bundles of a chain are missing that its recorder has brought to the store.
+    #[error("missing at the end of chain {chain}: bundles {first} to {last}, the last of them {bundle}")]
+    MissingEnd {
+        /// The chain.
+        chain: Uuid,
+        /// The number of the first one that is missing.
+        first: u64,
+        /// The number of the last one.
+        last: u64,
+        /// The last one.
+        bundle: Uuid,
+    },
+    /// The chain was replaced: it is not the one that its recorder has written.
+    #[error("is number {number} of its chain, where its recorder has written another: bundle {recorded}")]
+    OtherHead {
+        /// The number.
+        number: u64,
+        /// The bundle that the recorder has written.
+        recorded: Uuid,
+    },
+    /// There is nothing to verify: the store is not the right one, or was emptied.
+    #[error("there is no bundle here")]
+    NoBundle,
+    /// Nothing of the session is there.
+    #[error("there is no exchange of session {session} here")]
+    NoExchange {
+        /// The session.
+        session: String,
+    },
     /// Bundles of a chain do not stand in order, or there are two with one number.
     #[error("is number {number} of its chain, but follows number {after}")]
     Order {

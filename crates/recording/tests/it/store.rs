@@ -1,9 +1,12 @@
 //! Stores that fail.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use lockgate_recording::{
-    Event, OpenStoreError, Outcome, RecordError, Recorder, Status, StoreOptions, open_store,
+    Event, OpenStoreError, Outcome, RecordError, Recorder, Status, StoreOptions, create_store, open_store,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 
@@ -173,7 +176,23 @@ fn urls_are_checked() {
 async fn directories_have_any_name() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("file://{}/with%20space", directory.path().display());
-    let (store, prefix) = open_store(&url, &StoreOptions::default()).unwrap();
+    let (store, prefix) = create_store(&url, &StoreOptions::default()).unwrap();
     store.put(&prefix.clone().join("x"), "y".into()).await.unwrap();
     assert!(directory.path().join("with space/x").exists());
+}
+
+#[test]
+fn who_reads_makes_no_directory_and_who_records_makes_it_for_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/recordings");
+    let url = format!("file://{}", path.display());
+    let missing = open_store(&url, &StoreOptions::default()).unwrap_err();
+    assert!(matches!(&missing, OpenStoreError::NoDirectory { path: named } if *named == path), "{missing}");
+    assert!(!directory.path().join("a").exists());
+    create_store(&url, &StoreOptions::default()).unwrap();
+    for made in ["a", "a/recordings"] {
+        let mode = directory.path().join(made).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
+    open_store(&url, &StoreOptions::default()).unwrap();
 }

@@ -5,7 +5,7 @@ use std::{path::Path as FilePath, sync::Arc, time::Duration};
 use bytes::Bytes;
 use lockgate_recording::{
     Archive, Event, ExchangeOpened, Outcome, Principal, Recorded, Recorder, RecorderConfig, Report, Scope,
-    StoreOptions, TimeRange, What, open_store,
+    StoreOptions, TimeRange, What, create_store,
 };
 use object_store::{ObjectStore, path::Path};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub(crate) fn opened() -> ExchangeOpened {
 /// A store in a directory.
 pub(crate) fn store(directory: &FilePath) -> Arc<dyn ObjectStore> {
     let url = format!("file://{}", directory.display());
-    open_store(&url, &StoreOptions::default()).expect("a store").0
+    create_store(&url, &StoreOptions::default()).expect("a store").0
 }
 
 /// A recorder with spool and store in a directory.

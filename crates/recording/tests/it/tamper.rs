@@ -6,7 +6,8 @@ use std::{
 };
 
 use lockgate_recording::{
-    ExchangeFault, Location, ProblemKind, ReadError, Recorder, Report, Scope, TimeRange, bundle_path,
+    ExchangeFault, Head, Link, Location, ProblemKind, ReadError, Recorder, Report, Scope, TimeRange,
+    bundle_path,
 };
 use uuid::Uuid;
 
@@ -42,6 +43,10 @@ impl Evidence {
         self.folder.path().join("store").join(Path::new(name.as_ref()))
     }
 
+    fn head(&self) -> Option<Head> {
+        Head::read(&config(self.folder.path()).spool_dir).unwrap()
+    }
+
     async fn verify(&self) -> Report {
         verify(&archive(&config(self.folder.path()))).await
     }
@@ -62,6 +67,53 @@ async fn a_bundle_that_is_removed_is_missed() {
             matches!(evidence.problem().await, ProblemKind::Missing { count: 1, last: l, .. } if l == last)
         );
     }
+}
+
+#[tokio::test]
+async fn where_the_recorder_is_known_a_missing_end_is_missed() {
+    for left in 0..4 {
+        let evidence = Evidence::record().await;
+        let head = evidence.head().expect("it has stored bundles");
+        assert_eq!((head.number, head.bundle), (3, evidence.bundles[3]));
+        let archive = archive(&config(evidence.folder.path()));
+        assert!(archive.verify_up_to(head).await.unwrap().is_intact());
+        (left..4).for_each(|bundle| fs::remove_file(evidence.path(bundle)).unwrap());
+        let report = archive.verify_up_to(head).await.unwrap();
+        let missing = ProblemKind::MissingEnd {
+            chain: head.chain,
+            first: left as u64,
+            last: 3,
+            bundle: evidence.bundles[3],
+        };
+        assert!(report.problems.iter().any(|problem| problem.kind == missing), "{report}");
+        // By itself the store can't know, unless nothing is left.
+        assert_eq!(evidence.verify().await.is_intact(), left > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_was_replaced_is_noticed_where_the_recorder_is_known() {
+    let evidence = Evidence::record().await;
+    let head = evidence.head().expect("it has stored bundles");
+    let forged = Head { root: Link([7; 32]), ..head };
+    let report = archive(&config(evidence.folder.path())).verify_up_to(forged).await.unwrap();
+    let kind = ProblemKind::OtherHead { number: 3, recorded: head.bundle };
+    assert_eq!(report.problems[0].kind, kind, "{report}");
+}
+
+#[tokio::test]
+async fn nothing_is_not_intact() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    assert_eq!(verify(&archive(&config)).await.problems[0].kind, ProblemKind::NoBundle);
+    let (recorder, _) = Recorder::open(config.clone()).await.unwrap();
+    assert_eq!(Head::read(&config.spool_dir).unwrap(), None);
+    record(&recorder, "evidence").await;
+    recorder.close().await.unwrap();
+    let session = Scope::Session { session: "another".into(), range: TimeRange::ALL };
+    let report = archive(&config).verify(&session).await.unwrap();
+    assert_eq!(report.problems[0].kind, ProblemKind::NoExchange { session: "another".into() });
+    assert_eq!(Head::read(&folder.path().join("nowhere")).unwrap(), None);
 }
 
 #[tokio::test]
