@@ -3,12 +3,13 @@
 //! While the control plane is away, an approval can't be had (never a pass), entries wait in a bounded queue,
 //! and the last good policy stays in force.
 
+mod backlog;
 mod backoff;
 mod index;
 mod last_good;
 mod policy;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use lockgate_core::{
@@ -18,7 +19,7 @@ use lockgate_core::{
 use lockgate_proto::v1::{self, approval_service_client::ApprovalServiceClient};
 use tonic::transport::Channel;
 
-use self::{backoff::Backoff, index::Queue};
+use self::{backlog::Backlog, backoff::Backoff, index::Queue};
 use crate::{
     call::CallError,
     convert::{self, FromProto, IntoProto},
@@ -47,7 +48,16 @@ struct Inner {
 impl ControlClient {
     /// A client of the proxy of that name. Must be called within a runtime, on which entries are sent.
     pub fn new(channel: Channel, proxy: impl Into<String>) -> Self {
-        let index = Queue::new(channel.clone());
+        Self::with_queue(channel, proxy, None)
+    }
+
+    /// As [`ControlClient::new`], and index entries that can't be sent are kept in `folder` for the next start.
+    pub fn keeping(channel: Channel, proxy: impl Into<String>, folder: &Path) -> Self {
+        Self::with_queue(channel, proxy, Some(Backlog::new(folder)))
+    }
+
+    fn with_queue(channel: Channel, proxy: impl Into<String>, backlog: Option<Backlog>) -> Self {
+        let index = Queue::new(channel.clone(), backlog);
         Self(Arc::new(Inner { proxy: proxy.into(), channel, index }))
     }
 
@@ -56,7 +66,8 @@ impl ControlClient {
         self.0.index.dropped()
     }
 
-    /// Sends what is still waiting; says whether all of it went out in time.
+    /// Sends what is still waiting; says whether all of it went out in time. The rest is kept for the next start, where
+    /// there is a place for it.
     pub async fn flush(&self, within: Duration) -> bool {
         self.0.index.flush(within).await
     }

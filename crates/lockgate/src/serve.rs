@@ -41,7 +41,7 @@ impl Up {
         folders::prepare(&config)?;
         let front = Front::bind(&config)?;
         let control = ControlPlane::start(Arc::clone(&config), front.url()).await?;
-        let client = ControlClient::new(control.channel().await, &config.file.name.0);
+        let client = ControlClient::keeping(control.channel().await, &config.file.name.0, &config.data_dir());
         let gateway = Gateway::start(&config, front, client, None).await;
         match gateway {
             Ok(gateway) => Ok(Self { gateway, control }),
@@ -80,7 +80,7 @@ pub(crate) async fn proxy(config: Config) -> Result<()> {
     };
     folders::prepare(&config)?;
     let channel = transport::connect(&endpoint(&config, proxy)?)?;
-    let client = ControlClient::new(channel, &config.file.name.0);
+    let client = ControlClient::keeping(channel, &config.file.name.0, &config.data_dir());
     let front = Front::bind(&config)?;
     let gateway = Gateway::start(&config, front, client, Some(&config.data_dir())).await?;
     let ended = ended(&[gateway.reload()]).await;

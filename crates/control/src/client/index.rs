@@ -1,10 +1,12 @@
 //! Entries on their way to the index: a bounded queue, sent in batches, by a task that tries again.
 //!
-//! The recording is the truth, so that when the queue is full the oldest entry goes: what happens now is what
-//! people search for.
+//! While the control plane is away, and when the process ends meanwhile, they are kept in a file and sent after the
+//! next start. The recording is the truth, so that when the queue is full the oldest entry goes: what happens now is
+//! what people search for.
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +21,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
-use super::backoff::Backoff;
+use super::{backlog::Backlog, backoff::Backoff};
 use crate::{call::CallError, convert::IntoProto};
 
 /// What waits at most.
@@ -44,20 +46,26 @@ struct Shared {
     /// How many entries are waiting or on their way.
     pending: watch::Sender<usize>,
     dropped: AtomicU64,
+    backlog: Option<Backlog>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     entries: VecDeque<v1::Entry>,
     bytes: usize,
+    /// The batch that is on its way.
+    sending: Vec<v1::Entry>,
     /// Dropped since the last that was sent.
     dropped: u64,
+    /// Whether the file holds all that is waiting or on its way; `None` while there is no file.
+    kept: Option<bool>,
 }
 
 impl Queue {
-    pub(super) fn new(channel: Channel) -> Self {
-        let (waiting, pending) = (Mutex::default(), watch::Sender::new(0));
-        let shared = Arc::new(Shared { waiting, pending, dropped: AtomicU64::new(0) });
+    /// With a backlog, begins with what that holds.
+    pub(super) fn new(channel: Channel, backlog: Option<Backlog>) -> Self {
+        let shared = Arc::new(Shared::new(backlog));
+        shared.take_up();
         let task = tokio::spawn(send_all(shared.clone(), SessionServiceClient::new(channel)));
         Self { shared, _task: AbortOnDropHandle::new(task) }
     }
@@ -74,13 +82,71 @@ impl Queue {
         let mut pending = self.shared.pending.subscribe();
         let sent = tokio::time::timeout(within, pending.wait_for(|pending| *pending == 0)).await.is_ok();
         if !sent {
-            tracing::warn!(entries = *self.shared.pending.borrow(), "index entries were not sent");
+            let entries = *self.shared.pending.borrow();
+            tracing::warn!(entries, "the index is away: entries will be sent when it is back");
+            self.shared.keep().await;
         }
         sent
     }
 }
 
 impl Shared {
+    fn new(backlog: Option<Backlog>) -> Self {
+        let (waiting, pending) = (Mutex::default(), watch::Sender::new(0));
+        Self { waiting, pending, dropped: AtomicU64::new(0), backlog }
+    }
+
+    /// Takes up what an earlier process could not send.
+    fn take_up(&self) {
+        let Some(backlog) = &self.backlog else { return };
+        // Twice as much: an entry takes some bytes more in the file.
+        match backlog.load(2 * MAX_BYTES as u64) {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                tracing::info!(entries = entries.len(), "index entries of before are sent now");
+                entries.into_iter().for_each(|entry| self.put(entry, MAX_ENTRIES, MAX_BYTES));
+                self.waiting().kept = Some(true);
+            }
+            Err(error) => {
+                let help = "`lockgate sessions reindex` finds in the recordings what is missing";
+                tracing::error!(%error, help, "index entries of before can't be read");
+            }
+        }
+    }
+
+    /// Writes down what is waiting or on its way.
+    async fn keep(&self) {
+        let Some(backlog) = self.backlog.clone() else { return };
+        let entries: Vec<_> = {
+            let mut waiting = self.waiting();
+            if waiting.kept.replace(true) == Some(true) {
+                return;
+            }
+            waiting.sending.iter().chain(&waiting.entries).cloned().collect()
+        };
+        let saved = tokio::task::spawn_blocking(move || backlog.save(entries)).await;
+        if let Err(error) = saved.map_err(io::Error::other).flatten() {
+            self.waiting().kept = Some(false);
+            tracing::error!(%error, "index entries can't be kept for the next start");
+        }
+    }
+
+    /// Removes what was written down, when all of it was sent.
+    async fn clear(&self) {
+        let Some(backlog) = self.backlog.clone() else { return };
+        let cleared = {
+            let mut waiting = self.waiting();
+            waiting.entries.is_empty() && waiting.sending.is_empty() && waiting.kept.take().is_some()
+        };
+        if cleared
+            && let Err(error) =
+                tokio::task::spawn_blocking(move || backlog.clear()).await.map_err(io::Error::other).flatten()
+        {
+            // They are sent once more after the next start, which changes nothing.
+            tracing::warn!(%error, "index entries that were sent can't be removed");
+        }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // Nothing that holds the lock can leave it half done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,6 +156,7 @@ impl Shared {
         let mut waiting = self.waiting();
         waiting.bytes += entry.encoded_len();
         waiting.entries.push_back(entry);
+        waiting.kept = waiting.kept.map(|_| false);
         let mut dropped = 0;
         while waiting.entries.len() > max_entries || waiting.bytes > max_bytes {
             let Some(oldest) = waiting.entries.pop_front() else { break };
@@ -116,11 +183,16 @@ impl Shared {
             waiting.bytes -= entry.encoded_len();
             batch.extend(waiting.entries.pop_front());
         }
+        waiting.sending.clone_from(&batch);
         batch
     }
 
     fn done(&self, entries: usize) {
-        let dropped = std::mem::take(&mut self.waiting().dropped);
+        let dropped = {
+            let mut waiting = self.waiting();
+            waiting.sending.clear();
+            std::mem::take(&mut waiting.dropped)
+        };
         if dropped > 0 {
             tracing::warn!(dropped, "entries are missing in the index; the recordings have them");
         }
@@ -134,13 +206,14 @@ async fn send_all(shared: Arc<Shared>, mut client: SessionServiceClient<Channel>
     while pending.wait_for(|pending| *pending > 0).await.is_ok() {
         let entries = shared.batch();
         let count = entries.len();
-        send(&mut client, v1::PutEntriesRequest { entries }).await;
+        send(&shared, &mut client, v1::PutEntriesRequest { entries }).await;
         shared.done(count);
+        shared.clear().await;
     }
 }
 
 /// Sends a batch, however long it takes. What can't be stored, ever, is given up.
-async fn send(client: &mut SessionServiceClient<Channel>, batch: v1::PutEntriesRequest) {
+async fn send(shared: &Shared, client: &mut SessionServiceClient<Channel>, batch: v1::PutEntriesRequest) {
     let mut backoff = Backoff::new();
     loop {
         let mut request = tonic::Request::new(batch.clone());
@@ -150,7 +223,10 @@ async fn send(client: &mut SessionServiceClient<Channel>, batch: v1::PutEntriesR
             Err(CallError::Invalid(error)) => {
                 return tracing::error!(error, entries = batch.entries.len(), "entries can't be indexed");
             }
-            Err(error) => tracing::debug!(%error, "the index is away"),
+            Err(error) => {
+                tracing::debug!(%error, "the index is away");
+                shared.keep().await;
+            }
         }
         backoff.wait().await;
     }
@@ -163,7 +239,7 @@ fn log_rejected(rejected: &[v1::RejectedEntry]) {
 }
 
 /// Makes an entry small enough to be sent: what is cut off can't be searched for, but is recorded.
-fn cut(mut entry: v1::Entry) -> v1::Entry {
+pub(crate) fn cut(mut entry: v1::Entry) -> v1::Entry {
     while entry.encoded_len() > BATCH_BYTES && !entry.accesses.is_empty() {
         entry.accesses.truncate(entry.accesses.len() / 2);
     }
@@ -179,7 +255,7 @@ mod tests {
     };
 
     fn shared() -> Shared {
-        Shared { waiting: Mutex::default(), pending: watch::Sender::new(0), dropped: AtomicU64::new(0) }
+        Shared::new(None)
     }
 
     fn named(resource: &str) -> v1::Entry {
@@ -246,9 +322,26 @@ mod tests {
     async fn the_queue_outlives_a_control_plane_that_is_away() {
         let (channel, nobody) = in_memory();
         drop(nobody);
-        let queue = Queue::new(channel);
+        let folder = tempfile::tempdir().unwrap();
+        let backlog = Backlog::new(folder.path());
+        let queue = Queue::new(channel, Some(backlog.clone()));
         queue.put(entry("a", "refs/heads/main", 0));
         assert!(!queue.flush(Duration::from_millis(10)).await);
         assert_eq!(queue.dropped(), 0);
+        let names = |entries: Vec<v1::Entry>| -> Vec<String> {
+            entries.into_iter().map(|entry| entry.accesses[0].resource.clone()).collect()
+        };
+        assert_eq!(names(backlog.load(1 << 20).unwrap()), ["a"]);
+        queue.put(entry("b", "refs/heads/main", 0));
+        assert!(!queue.flush(Duration::from_millis(10)).await);
+        assert_eq!(names(backlog.load(1 << 20).unwrap()), ["a", "b"]);
+        // The next process begins with them, and loses them no more than this one.
+        drop(queue);
+        let (channel, nobody) = in_memory();
+        drop(nobody);
+        let queue = Queue::new(channel, Some(backlog.clone()));
+        queue.put(entry("c", "refs/heads/main", 0));
+        assert!(!queue.flush(Duration::from_millis(10)).await);
+        assert_eq!(names(backlog.load(1 << 20).unwrap()), ["a", "b", "c"]);
     }
 }
