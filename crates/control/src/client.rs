@@ -27,6 +27,7 @@ use crate::{
     transport::MAX_ANSWER,
 };
 
+pub(crate) use index::cut;
 pub use policy::PolicyWatch;
 
 /// How long one question may take, tries included.

@@ -14,6 +14,7 @@ use tonic::{
 
 use crate::{
     call::CallError,
+    client::cut,
     convert::{self, FromProto, IntoProto, WrongField},
     model::{
         Answer, Approval, AuditEvent, EntryFilter, Page, PageRequest, PolicyProblem, PublishedPolicy,
@@ -215,6 +216,19 @@ impl Client {
         let request = v1::GetEntryRequest { exchange: exchange.to_owned() };
         let answer = self.sessions_service().get_entry(request).await?;
         Ok(convert::inner(answer.into_inner().entry, "entry")?)
+    }
+
+    /// Adds an entry read from a recording, unless the index has one of its exchange.
+    ///
+    /// # Errors
+    /// When it is no entry, or there is no answer.
+    pub async fn restore_entry(&self, entry: Entry) -> Result<(), CallError> {
+        let request = v1::PutEntriesRequest { entries: vec![cut(entry.into_proto())] };
+        let answer = self.sessions_service().put_entries(request).await?.into_inner();
+        match answer.rejected.into_iter().next() {
+            Some(rejected) => Err(CallError::Invalid(rejected.reason)),
+            None => Ok(()),
+        }
     }
 
     /// The audit, newest first.

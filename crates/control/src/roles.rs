@@ -84,6 +84,7 @@ const READERS: Allowed = Allowed { proxies: false, roles: &Role::ALL, anyone: fa
 const READERS_AND_PROXIES: Allowed = Allowed { proxies: true, roles: &Role::ALL, anyone: false };
 const APPROVERS: Allowed = Allowed { proxies: false, roles: &[Role::Approver, Role::Admin], anyone: false };
 const AUDITORS: Allowed = Allowed { proxies: false, roles: &[Role::Auditor, Role::Admin], anyone: false };
+const PROXIES_AND_ADMINS: Allowed = Allowed { proxies: true, roles: &[Role::Admin], anyone: false };
 const ADMINS: Allowed = Allowed { proxies: false, roles: &[Role::Admin], anyone: false };
 
 /// Every RPC, by its path.
@@ -100,7 +101,7 @@ const TABLE: &[(&str, Allowed)] = &[
     ("/lockgate.v1.ApprovalService/WatchApproval", READERS_AND_PROXIES),
     ("/lockgate.v1.ApprovalService/DecideApproval", APPROVERS),
     ("/lockgate.v1.ApprovalService/RedeemApproval", PROXIES),
-    ("/lockgate.v1.SessionService/PutEntries", PROXIES),
+    ("/lockgate.v1.SessionService/PutEntries", PROXIES_AND_ADMINS),
     ("/lockgate.v1.SessionService/SearchEntries", READERS),
     ("/lockgate.v1.SessionService/SearchSessions", READERS),
     ("/lockgate.v1.SessionService/GetEntry", READERS),

@@ -110,6 +110,15 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Stores entries; each replaces an earlier one of its exchange.
     async fn put_entries(&self, entries: &[Entry]) -> Result<(), StoreError>;
 
+    /// Adds the entries of exchanges that there is none of yet, which a person has read from the recordings. What
+    /// proxies said stays as it is.
+    async fn restore_entries(
+        &self,
+        entries: &[Entry],
+        by: &Principal,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// Entries, newest first.
     async fn search_entries(
         &self,

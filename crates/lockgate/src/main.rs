@@ -6,7 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
-mod listen;
+mod entries;
 mod folders;
 mod logs;
 mod output;

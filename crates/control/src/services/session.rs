@@ -1,11 +1,13 @@
 //! The session index.
 
+use jiff::Timestamp;
 use lockgate_core::index::Entry;
 use lockgate_proto::v1::{self, session_service_server::SessionService};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     convert::{self, FromProto, IntoProto},
+    guard::Person,
     model::EntryFilter,
     server::Shared,
 };
@@ -19,6 +21,7 @@ impl SessionService for Service {
         &self,
         request: Request<v1::PutEntriesRequest>,
     ) -> Result<Response<v1::PutEntriesResponse>, Status> {
+        let person = request.extensions().get::<Person>().cloned();
         let (mut entries, mut rejected) = (Vec::new(), Vec::new());
         for (index, entry) in (0..).zip(request.into_inner().entries) {
             match Entry::from_proto(entry) {
@@ -26,7 +29,10 @@ impl SessionService for Service {
                 Err(error) => rejected.push(v1::RejectedEntry { index, reason: error.to_string() }),
             }
         }
-        self.0.store.put_entries(&entries).await?;
+        match person {
+            Some(Person(by)) => self.0.store.restore_entries(&entries, &by, Timestamp::now()).await?,
+            None => self.0.store.put_entries(&entries).await?,
+        }
         Ok(Response::new(v1::PutEntriesResponse { rejected }))
     }
 

@@ -32,6 +32,7 @@ macro_rules! conformance {
         $crate::store::conformance::conformance!($open, entries:
             an_entry_comes_back_as_it_was,
             a_later_entry_replaces_the_earlier,
+            what_is_restored_replaces_nothing,
             each_filter_finds_what_it_names,
             conditions_on_accesses_meet_in_one,
             text_finds_the_beginnings_of_words,

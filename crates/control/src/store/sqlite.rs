@@ -20,6 +20,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use self::audit::By;
 use super::{Publication, Store, StoreError, Which};
 use crate::model::{
     Approval, ApprovalRequest, AuditEvent, Decision, EntryFilter, Page, PageRequest, PublishedPolicy,
@@ -125,6 +126,20 @@ impl Store for SqliteStore {
         let mut tx = self.begin().await?;
         for entry in entries {
             entries::put(&mut tx, entry).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn restore_entries(
+        &self,
+        entries: &[Entry],
+        by: &Principal,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for entry in entries {
+            entries::restore(&mut tx, entry, By { who: by, at }).await?;
         }
         tx.commit().await?;
         Ok(())

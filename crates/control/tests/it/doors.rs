@@ -97,7 +97,7 @@ async fn who_may_call_what() {
     PolicyService/ValidatePolicy          who?         -       yes       yes       yes       yes         -
     PolicyService/WatchPolicy             who?         -         -         -         -         -       yes
     SessionService/GetEntry               who?         -       yes       yes       yes       yes         -
-    SessionService/PutEntries             who?         -         -         -         -         -       yes
+    SessionService/PutEntries             who?         -         -         -         -       yes       yes
     SessionService/SearchEntries          who?         -       yes       yes       yes       yes         -
     SessionService/SearchSessions         who?         -       yes       yes       yes       yes         -
     ");

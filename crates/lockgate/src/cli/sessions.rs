@@ -33,6 +33,14 @@ pub(crate) enum SessionsCommand {
     },
     /// Prints an exchange from its recording: heads, bodies, times
     Replay(ReplayArgs),
+    /// Adds to the index what it lacks of the recordings; for admins
+    Reindex {
+        /// Only what began since then
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
 }
 
 const FILTERS: &str = "\

@@ -1,5 +1,6 @@
 //! `lockgate sessions`: what was done, by the index; and what exactly, by the recording.
 
+mod reindex;
 mod replay;
 mod show;
 
@@ -39,6 +40,7 @@ pub(super) async fn run(command: SessionsCommand) -> Result<Exit> {
         }
         SessionsCommand::Show { id, reach } => show::run(&id, &reach).await?,
         SessionsCommand::Replay(args) => return replay::run(&args).await,
+        SessionsCommand::Reindex { since, reach } => return reindex::run(since.as_deref(), &reach).await,
     }
     Ok(Exit::Ok)
 }

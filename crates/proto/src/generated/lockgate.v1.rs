@@ -2620,6 +2620,7 @@ pub mod session_service_client {
             self
         }
         /// For proxies: stores entries. A later entry of the same exchange replaces the earlier.
+        /// For admins, who rebuild the index from the recordings: adds entries of exchanges that the index does not have.
         pub async fn put_entries(
             &mut self,
             request: impl tonic::IntoRequest<super::PutEntriesRequest>,
@@ -2735,6 +2736,7 @@ pub mod session_service_server {
     #[async_trait]
     pub trait SessionService: std::marker::Send + std::marker::Sync + 'static {
         /// For proxies: stores entries. A later entry of the same exchange replaces the earlier.
+        /// For admins, who rebuild the index from the recordings: adds entries of exchanges that the index does not have.
         async fn put_entries(
             &self,
             request: tonic::Request<super::PutEntriesRequest>,

@@ -58,7 +58,7 @@ pub struct IndexedExchange {
     pub closed: bool,
 }
 
-/// Where the exchanges of a session are.
+/// Where exchanges are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Each exchange with the bundles that hold it, in the order in which they began.
@@ -143,6 +143,23 @@ impl Archive {
     /// # Errors
     /// When the store cannot be read.
     pub async fn session(&self, session: &str, range: TimeRange) -> Result<Found, ReadError> {
+        self.found(range, |entry| entry.session == session).await
+    }
+
+    /// The exchanges that began in a time range.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn exchanges(&self, range: TimeRange) -> Result<Found, ReadError> {
+        let from = range.millis().start().saturating_sub(LONGEST_OPEN_MILLIS);
+        self.found(TimeRange::from_millis(from), |entry| range.contains(entry.exchange)).await
+    }
+
+    async fn found(
+        &self,
+        range: TimeRange,
+        is_wanted: impl Fn(&IndexedExchange) -> bool,
+    ) -> Result<Found, ReadError> {
         let mut found = Found::default();
         let mut places: HashMap<Uuid, usize> = HashMap::new();
         let mut footers = self.footers(range).await?;
@@ -154,7 +171,7 @@ impl Archive {
                 }
                 contents => contents?,
             };
-            for entry in contents.exchanges.into_iter().filter(|entry| entry.session == session) {
+            for entry in contents.exchanges.into_iter().filter(&is_wanted) {
                 let place = *places.entry(entry.exchange).or_insert_with(|| {
                     found.exchanges.push((entry.exchange, Vec::new()));
                     found.exchanges.len() - 1

@@ -43,9 +43,9 @@ impl TimeRange {
         self.from.map_or(0, millis)..=self.to.map_or(u64::MAX, millis)
     }
 
-    /// Whether a bundle with this id was opened in the range.
-    pub(crate) fn contains(&self, bundle: Uuid) -> bool {
-        self.millis().contains(&id_millis(bundle))
+    /// Whether what has this id, a bundle or an exchange, was begun in the range.
+    pub(crate) fn contains(&self, id: Uuid) -> bool {
+        self.millis().contains(&id_millis(id))
     }
 }
 

@@ -6,7 +6,7 @@ use lockgate_core::index::Entry;
 
 use crate::{
     model::{EntryFilter, PageRequest, Session, Verdict},
-    samples::{access, at, entry},
+    samples::{access, at, entry, someone},
     store::{Store, StoreError},
 };
 
@@ -55,6 +55,21 @@ pub(crate) async fn a_later_entry_replaces_the_earlier(store: Arc<dyn Store>) {
         assert_eq!(found(&*store, gone).await, []);
     }
     assert_eq!(found(&*store, filter(|it| it.text = some("dev"))).await, [second]);
+}
+
+pub(crate) async fn what_is_restored_replaces_nothing(store: Arc<dyn Store>) {
+    let known = entry("team/app", "refs/heads/main", 0);
+    let (mut other, lost) = (entry("team/web", "refs/heads/dev", 0), entry("team/lost", "refs/heads/x", 1));
+    other.exchange.clone_from(&known.exchange);
+    put(&*store, std::slice::from_ref(&known)).await;
+    let by = someone("root", &[]);
+    for _ in 0..2 {
+        store.restore_entries(&[other.clone(), lost.clone()], &by, at(9)).await.unwrap();
+    }
+    assert_eq!(found(&*store, EntryFilter::default()).await, [lost.clone(), known]);
+    let audit = store.audit(&PageRequest::default()).await.unwrap().items;
+    let told: Vec<_> = audit.iter().map(|event| (&*event.action, &*event.target, event.at)).collect();
+    assert_eq!(told, [("index.restore", &*lost.exchange, at(9))]);
 }
 
 pub(crate) async fn each_filter_finds_what_it_names(store: Arc<dyn Store>) {

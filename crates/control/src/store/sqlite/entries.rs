@@ -4,10 +4,27 @@
 use lockgate_core::index::Entry;
 use sqlx::SqliteConnection;
 
-use super::super::StoreError;
+use super::{
+    super::StoreError,
+    audit::{self, By},
+};
 
 pub(super) async fn put(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
     remove(db, &entry.exchange).await?;
+    add(db, entry).await
+}
+
+/// Puts an entry, unless there is one of its exchange.
+pub(super) async fn restore(db: &mut SqliteConnection, entry: &Entry, by: By<'_>) -> Result<(), StoreError> {
+    match get(db, &entry.exchange).await {
+        Err(StoreError::NotFound { .. }) => {}
+        known => return known.map(drop),
+    }
+    add(db, entry).await?;
+    audit::write(db, by, "index.restore", &entry.exchange, "").await
+}
+
+async fn add(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
     let id = insert(db, entry).await?;
     for (position, access) in (0_i64..).zip(&entry.accesses) {
         sqlx::query("INSERT INTO entry_access (entry, position, action, resource) VALUES (?, ?, ?, ?)")
