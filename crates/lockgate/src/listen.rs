@@ -25,10 +25,11 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
+    rt::Executor,
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use lockgate_core::{body::Body, pipeline::Pipeline, principal::Peer};
 use tokio::{
     io::AsyncReadExt as _,
@@ -78,6 +79,40 @@ struct Shared {
     limits: Limits,
     /// Says to each connection that it is to end.
     shutdown: CancellationToken,
+    under_way: UnderWay,
+}
+
+/// Connections and their requests, of which none outlives the time that it is given to end.
+#[derive(Clone, Default)]
+struct UnderWay {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl UnderWay {
+    fn spawn(&self, work: impl Future<Output: Send + 'static> + Send + 'static) {
+        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(work));
+    }
+
+    /// Waits so long, then cuts off what has not ended: its end is recorded as any other.
+    async fn end(&self, limit: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = self.tasks.len(),
+                ?limit,
+                "connections and requests under way are cut off"
+            );
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for UnderWay {
+    fn execute(&self, work: F) {
+        self.spawn(work);
+    }
 }
 
 impl Listener {
@@ -117,7 +152,8 @@ impl Listener {
         let Self { socket, tls, limits } = self;
         let address = socket.local_addr()?;
         let socket = socket.listen(BACKLOG).with_context(|| format!("cannot listen on {address}"))?;
-        let shared = Arc::new(Shared { service, ready, tls, limits, shutdown });
+        let under_way = UnderWay::default();
+        let shared = Arc::new(Shared { service, ready, tls, limits, shutdown, under_way });
         Ok(tokio::spawn(shared.accept(socket)))
     }
 }
@@ -125,7 +161,6 @@ impl Listener {
 impl Shared {
     async fn accept(self: Arc<Self>, socket: TcpListener) {
         let room = Arc::new(Semaphore::new(self.limits.connections));
-        let connections = TaskTracker::new();
         loop {
             // Room first: who waits for it waits in the system's queue.
             let accepted = async {
@@ -139,7 +174,7 @@ impl Shared {
             match accepted {
                 Ok((stream, peer)) => {
                     let shared = Arc::clone(&self);
-                    connections.spawn(async move {
+                    self.under_way.spawn(async move {
                         shared.connection(stream, peer).await;
                         drop(room);
                     });
@@ -151,11 +186,7 @@ impl Shared {
             }
         }
         drop(socket);
-        connections.close();
-        let limit = self.limits.shutdown.0;
-        if tokio::time::timeout(limit, connections.wait()).await.is_err() {
-            tracing::warn!(connections = connections.len(), ?limit, "requests under way are cut off");
-        }
+        self.under_way.end(self.limits.shutdown.0).await;
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -213,7 +244,7 @@ impl Shared {
         let activity = Activity::new();
         let service = self.service(peer, Ambiguous::default(), activity.clone());
         let head = u32::try_from(self.limits.head.0).unwrap_or(u32::MAX);
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(self.under_way.clone())
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.streams)
             .max_header_list_size(head)

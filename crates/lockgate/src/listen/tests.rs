@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
+use hyper_util::rt::TokioExecutor;
 use lockgate_core::body;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -211,13 +212,22 @@ async fn ending_waits_for_requests_under_way() {
 }
 
 #[tokio::test]
-async fn ending_does_not_wait_forever() {
+async fn ending_does_not_wait_forever_and_nothing_outlives_it() {
     let mut running =
         Running::start(Limits { shutdown: Span(Duration::from_millis(50)), ..limits() }, None).await;
     running.release.send_replace(false);
     let mut busy = running.connect().await;
     busy.write_all(GET).await.unwrap();
     running.reached.recv().await.unwrap();
+    let io = TokioIo::new(running.connect().await);
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let stream = send.send_request(Request::get("http://h/b").body(body::empty()).unwrap());
+    let stream = tokio::spawn(stream);
+    running.reached.recv().await.unwrap();
     running.shutdown.cancel();
     running.serving.await.unwrap();
+    assert_eq!(running.release.receiver_count(), 0, "requests are still under way");
+    assert!(stream.await.unwrap().is_err());
 }
