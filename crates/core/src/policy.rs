@@ -43,6 +43,7 @@
 
 mod compile;
 mod condition;
+mod demands;
 mod describe;
 mod document;
 mod errors;
@@ -71,6 +72,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 
 pub use self::{
+    demands::{ApprovalRule, Kin},
     describe::AccessError,
     errors::{PolicyError, PolicyErrors},
     explain::{Explanation, FailedMatcher, RuleTrace},

@@ -21,14 +21,22 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// The issuer of those for whom nobody vouches. No configured issuer may have this name.
+    pub const PASSTHROUGH: &str = "passthrough";
+
     /// The principal of an upstream with `auth: passthrough`: named, not verified.
     pub fn passthrough(user: Option<&str>) -> Self {
         Self {
-            issuer: "passthrough".into(),
+            issuer: Self::PASSTHROUGH.into(),
             subject: user.unwrap_or("anonymous").into(),
             groups: Vec::new(),
             claims: Map::new(),
         }
+    }
+
+    /// Whether somebody vouches for them. Who is not verified may be anybody, an approver too.
+    pub fn is_verified(&self) -> bool {
+        self.issuer != Self::PASSTHROUGH
     }
 }
 
@@ -95,6 +103,7 @@ mod tests {
     #[test]
     fn session_ids_differ_where_the_parts_do() {
         let principal = Principal::passthrough(Some("ada"));
+        assert!(!principal.is_verified());
         let id = |parts: &[&str]| SessionId::derive(&principal, parts);
         assert_eq!(id(&["run", "1"]), id(&["run", "1"]));
         assert_ne!(id(&["run", "1"]), id(&["run1", ""]));

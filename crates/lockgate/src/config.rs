@@ -32,7 +32,7 @@ pub(crate) use self::{
     listen::{Listen, Tls},
     recording::Recording,
     secret::read_text,
-    upstream::Upstream,
+    upstream::{Auth, Upstream},
 };
 
 /// A configuration is smaller than this.

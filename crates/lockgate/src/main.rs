@@ -1,6 +1,7 @@
 //! lockgate: the program. Configuration, listeners, command line, wiring; what is worth reusing is in the crates
 //! below it.
 
+mod advice;
 mod certs;
 mod cli;
 mod commands;
@@ -8,6 +9,7 @@ mod config;
 mod demo;
 mod entries;
 mod folders;
+mod listen;
 mod logs;
 mod output;
 mod people;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Algorithm, JwksError, SessionFrom};
-use crate::client::TlsError;
+use crate::{client::TlsError, principal::Principal};
 
 /// An issuer whose tokens are accepted. [`IssuerConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ fn problem(config: &IssuerConfig) -> Option<&'static str> {
     };
     let problems = [
         (config.name.is_empty(), "it needs a name"),
-        (config.name == "passthrough", "the name is taken by upstreams with `auth: passthrough`"),
+        (config.name == Principal::PASSTHROUGH, "the name is taken by upstreams with `auth: passthrough`"),
         (config.issuer.is_empty(), "it needs the `iss` of its tokens"),
         (no_claims(&config.audiences), "it needs an audience, which is never empty"),
         (config.algorithms.is_empty(), "it needs an algorithm"),

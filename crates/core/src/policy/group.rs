@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     compile::Compiler,
+    demands::Kin,
     errors::{At, quoted, suggestion},
     glob::Globs,
     read::{self, Fields},
@@ -32,6 +33,15 @@ pub(super) struct Members {
 impl Group {
     pub(super) fn holds(&self, principal: &Principal) -> bool {
         principal.groups.contains(&self.name) || self.members.iter().any(|members| members.hold(principal))
+    }
+
+    /// Whether the document may make any of these a member.
+    pub(super) fn may_hold(&self, kin: &Kin<'_>) -> bool {
+        self.members.iter().any(|members| {
+            kin.issuer == members.issuer
+                && members.group.as_ref().is_none_or(|group| kin.may_have(group))
+                && (kin.claims || members.claims.is_empty())
+        })
     }
 }
 
@@ -80,6 +90,10 @@ impl GroupRef {
             Some(index) => groups[index].holds(principal),
             None => principal.groups.contains(&self.name),
         }
+    }
+
+    pub(super) fn may_hold(&self, kin: &Kin<'_>, groups: &[Group]) -> bool {
+        kin.may_have(&self.name) || self.index.is_some_and(|index| groups[index].may_hold(kin))
     }
 
     pub(super) fn name(&self) -> &str {

@@ -107,6 +107,9 @@ fn print(approval: &Approval) {
     say!("approval   {}", approval.id);
     say!("state      {}, expires {}", state(approval), people::time(approval.expires));
     say!("asked by   {} at {}", request.requester, people::time(approval.created));
+    if !request.requester.is_verified() {
+        say!("           the requester is not verified: the name is what the client said, and may be yours");
+    }
     say!("upstream   {}", request.upstream);
     say!("rules      {}", request.rules.join(", "));
     say!("needs      {}", whom(approval));
@@ -214,6 +217,7 @@ fn value(approval: &Approval) -> Value {
     });
     json!({
         "id": approval.id, "state": approval.state().word(), "requester": request.requester.to_string(),
+        "requester_verified": request.requester.is_verified(),
         "session": request.session, "upstream": request.upstream, "exchange": request.exchange,
         "rules": request.rules, "accesses": accesses.collect::<Vec<_>>(), "terms": request.terms,
         "decisions": decisions.collect::<Vec<_>>(), "created": approval.created.to_string(),

@@ -6,6 +6,7 @@ use lockgate_recording::open_store;
 
 use super::Exit;
 use crate::{
+    advice::advice,
     cli::ConfigCommand,
     config::{Config, Tls, read_text},
     listen::server_config,
@@ -33,11 +34,18 @@ pub(super) fn run(command: &ConfigCommand) -> Result<Exit> {
     if let Some(path) = &config.file.policy {
         let path = config.resolve(path);
         let text = read_text(&path, POLICY_MAX).context("policy")?;
-        if let Err(errors) = Policy::load(&text, &wiring::schemas()) {
-            for error in errors.iter() {
-                say!("{}:{error}", path.display());
+        match Policy::load(&text, &wiring::schemas()) {
+            Ok(policy) => {
+                for advice in advice(&config, &policy) {
+                    say!("{}: warning: {advice}", config.path.display());
+                }
             }
-            return Ok(Exit::Problem);
+            Err(errors) => {
+                for error in errors.iter() {
+                    say!("{}:{error}", path.display());
+                }
+                return Ok(Exit::Problem);
+            }
         }
     }
     say!("{}: good", config.path.display());

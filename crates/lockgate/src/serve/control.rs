@@ -51,7 +51,8 @@ impl ControlPlane {
         let reload = Reload::default();
         let mut tasks = JoinSet::new();
         if let Some(path) = &config.file.policy {
-            let file = PolicyFile::publish(control.clone(), config.resolve(path), operator(&config)?).await?;
+            let (path, operator) = (config.resolve(path), operator(&config)?);
+            let file = PolicyFile::publish(control.clone(), Arc::clone(&config), path, operator).await?;
             tasks.spawn(file.watch(Arc::clone(&reload)));
         }
         let socket = socket(&data);

@@ -1,17 +1,21 @@
 //! The policy's file: published at the start, and again whenever it changes. One that can't be used changes
 //! nothing: the last good policy stays in force.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use lockgate_control::{
     operator::Operator,
     server::{Control, PublishError},
 };
-use lockgate_core::principal::Principal;
+use lockgate_core::{policy::Policy, principal::Principal};
 
 use super::Reload;
-use crate::{config::read_text, wiring::Chain};
+use crate::{
+    advice::advice,
+    config::{Config, read_text},
+    wiring::{self, Chain},
+};
 
 /// A policy is smaller than this.
 pub(crate) const POLICY_MAX: u64 = 1 << 20;
@@ -21,6 +25,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A policy's file that was published.
 pub(super) struct PolicyFile {
     control: Control,
+    config: Arc<Config>,
     path: PathBuf,
     by: Principal,
     text: String,
@@ -28,9 +33,14 @@ pub(super) struct PolicyFile {
 
 impl PolicyFile {
     /// Publishes the file.
-    pub(super) async fn publish(control: Control, path: PathBuf, operator: Operator) -> Result<Self> {
+    pub(super) async fn publish(
+        control: Control,
+        config: Arc<Config>,
+        path: PathBuf,
+        operator: Operator,
+    ) -> Result<Self> {
         let text = read_text(&path, POLICY_MAX)?;
-        let file = Self { control, path, by: operator.principal(), text };
+        let file = Self { control, config, path, by: operator.principal(), text };
         match file.put(file.text.clone()).await {
             Ok(()) => Ok(file),
             Err(PublishError::Refused(errors)) => {
@@ -67,8 +77,13 @@ impl PolicyFile {
 
     async fn put(&self, text: String) -> Result<(), PublishError> {
         let comment = format!("from {}", self.path.display());
-        let published = self.control.publish(text, self.by.clone(), comment).await?;
+        let published = self.control.publish(text.clone(), self.by.clone(), comment).await?;
         tracing::info!(version = published.version, file = %self.path.display(), "the policy is in force");
+        if let Ok(policy) = Policy::load(&text, &wiring::schemas()) {
+            for advice in advice(&self.config, &policy) {
+                tracing::warn!("{advice}");
+            }
+        }
         Ok(())
     }
 }
