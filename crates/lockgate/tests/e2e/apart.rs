@@ -130,7 +130,10 @@ fn a_push_is_held_and_approved_across_processes_and_policy_outlives_the_control_
     git.commit(&work, "a", "2")?;
     git.fails(&work, &["push", "origin", "HEAD:main"])?;
     git.ok(&work, &["push", "origin", "HEAD:refs/heads/x"])?;
-    // Back again, what happened meanwhile is in the index.
+    // Back again, what happened meanwhile is in the index, also when the proxy ended in between.
+    proxy.terminate()?;
+    proxy.finish(std::time::Duration::from_secs(60))?;
+    let proxy = apart.start_proxy(&ca.client("edge")?)?;
     apart.start_control()?;
     wait::until("the index to catch up", || {
         let found = apart.people(&["sessions", "search", "--ref", "refs/heads/x", "--json"]).ok()?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use lockgate_testkit::{Chaos, Fault};
+use lockgate_testkit::{Chaos, Fault, generate};
 
 use crate::world::World;
 
@@ -201,9 +201,9 @@ fn a_full_disk_refuses_and_recovers() -> Result<()> {
     let config = world.config("").replace("data_dir: data", "data_dir: small/data");
     world.configure(&config)?;
     world.gate.start()?;
-    world.repo("team/app")?;
+    let repo = world.repo("team/app")?;
     let git = world.git("ada")?;
-    world.work(&git, "team/app")?;
+    let work = world.work(&git, "team/app")?;
     let filler = small.join("filler");
     fill(&filler)?;
     let refused = lockgate_testkit::wait::until("a refusal", || {
@@ -215,6 +215,21 @@ fn a_full_disk_refuses_and_recovers() -> Result<()> {
     lockgate_testkit::wait::until("it to go on", || {
         git.ok(git.home(), &["ls-remote", &world.url("team/app")]).ok()
     })?;
+
+    // Room for the beginning of a push, and not for its pack.
+    generate::incompressible(&work.join(".git"), 5, 1 << 20)?;
+    fill(&filler)?;
+    let file = std::fs::File::options().write(true).open(&filler)?;
+    file.set_len(file.metadata()?.len() - (3 << 20))?;
+    let before = repo.refs()?;
+    let refused = git.fails(&work, &["push", "origin", "main:refs/heads/x"])?;
+    assert!(refused.stderr.contains("nothing was forwarded"), "{}", refused.stderr);
+    assert_eq!(repo.refs()?, before);
+    std::fs::remove_file(&filler)?;
+    lockgate_testkit::wait::until("a push to pass", || {
+        git.ok(&work, &["push", "origin", "main:refs/heads/x"]).ok()
+    })?;
+    assert_eq!(repo.rev("x")?, Some(git.ok(&work, &["rev-parse", "main"])?.stdout.trim().to_owned()));
     world.stop_and_verify()?;
     drop(mount);
     Ok(())

@@ -3,7 +3,10 @@
 use anyhow::Result;
 use lockgate_testkit::Lockgate;
 
-use crate::world::{POLICY, World};
+use crate::{
+    evidence::bundles,
+    world::{POLICY, World},
+};
 
 fn gate() -> Result<Lockgate> {
     Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))
@@ -155,17 +158,4 @@ fn exchanges_are_found_by_who_what_and_when() -> Result<()> {
         found.stderr
     );
     Ok(())
-}
-
-fn bundles(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(bundles(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "lgr") {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }
