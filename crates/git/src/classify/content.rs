@@ -36,8 +36,9 @@ pub(super) fn add(mut attributes: Attributes, wanted: Wanted, facts: &Facts) -> 
     }
     if wanted.content {
         let list = facts.findings.iter().map(finding).collect();
-        attributes =
-            attributes.with("file_size", facts.largest).with("finding", Value::Findings { list, further: facts.further });
+        attributes = attributes
+            .with("file_size", facts.largest)
+            .with("finding", Value::Findings { list, further: facts.further });
     }
     attributes
 }

@@ -87,6 +87,7 @@ fn facts() -> Facts {
         messages: vec!["one\n\ntwo\n".into(), "three".into()],
         unsigned: 1,
         tag: Some(TagKind::Annotated),
+        further: 2,
         findings: vec![
             found(Oid::from_bytes(&[0xab; 20]), "config.py", 3),
             found(Oid::from_bytes(&[0xab; 32]), "(message)", 0),
@@ -100,14 +101,43 @@ fn says_what_the_content_brings() {
     let said = |wanted: Wanted, facts: Facts| {
         let content = Content { wanted, facts: Some(&[facts]) };
         let access = push("app", &request("refs/tags/a", 0, 1, &[]), &[], content).unwrap().remove(0);
-        let said = access.attributes.iter().skip(6);
+        let said = access.attributes.iter().skip(4);
         said.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(said(EVERYTHING, facts()), @"");
-    insta::assert_snapshot!(said(EVERYTHING, Facts::default()), @"");
-    insta::assert_snapshot!(said(Wanted { history: true, ..Wanted::default() }, facts()), @"");
-    insta::assert_snapshot!(said(Wanted { paths: true, ..Wanted::default() }, facts()), @"");
-    insta::assert_snapshot!(said(Wanted { content: true, ..Wanted::default() }, facts()), @"");
+    insta::assert_snapshot!(said(EVERYTHING, facts()), @r"
+    message: one  two, three
+    commits: 2
+    unsigned: true
+    tag: annotated
+    path: a/b, c
+    file_size: 1048576
+    finding: github-pat in config.py line 3 (commit abababa), github-pat in (message) (commit abababa), github-pat in (path) (in no commit) and 2 more
+    atomic: true
+    signed: false
+    ");
+    insta::assert_snapshot!(said(EVERYTHING, Facts::default()), @r"
+    message: 
+    commits: 0
+    unsigned: false
+    path: 
+    file_size: 0
+    finding: 
+    atomic: true
+    signed: false
+    ");
+    insta::assert_snapshot!(said(Wanted { history: true, ..Wanted::default() }, facts()), @r"
+    message: one  two, three
+    commits: 2
+    unsigned: true
+    tag: annotated
+    atomic: true
+    signed: false
+    ");
+    insta::assert_snapshot!(said(Wanted { paths: true, ..Wanted::default() }, facts()), @"signed: false");
+    insta::assert_snapshot!(said(Wanted { content: true, ..Wanted::default() }, facts()), @r"
+    atomic: true
+    signed: false
+    ");
     insta::assert_snapshot!(said(Wanted::default(), facts()), @"");
 }
 
