@@ -123,6 +123,7 @@ mod tests {
             spools: testing::spools(),
             client_idle: Duration::from_secs(60),
             orphan: Duration::from_secs(60),
+            ending: CancellationToken::new(),
         }
     }
 
