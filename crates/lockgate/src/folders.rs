@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{config::Config, wiring};
+use crate::config::Config;
 
 /// Makes the folder for all state, and warns of what others can look into: there are bodies of requests in it.
 pub(crate) fn prepare(config: &Config) -> Result<()> {

@@ -1,5 +1,7 @@
 //! `lockgate sessions reindex`: the index is rebuilt from the recordings, as far as it lacks something.
 
+use std::time::SystemTime;
+
 use anyhow::Result;
 use lockgate_control::CallError;
 use lockgate_recording::{Archive, TimeRange};
@@ -26,7 +28,8 @@ struct Done {
 pub(super) async fn run(since: Option<&str>, reach: &Reach) -> Result<Exit> {
     let person = Person::connect(reach)?;
     let archive = person.archive()?;
-    let from = since.map(people::parse_time).transpose()?.map(Into::into);
+    let from = since.map(people::parse_time).transpose()?;
+    let from = from.map(SystemTime::try_from).transpose()?;
     let found = archive.exchanges(TimeRange { from, to: None }).await?;
     let damaged = found.damaged.into_iter().map(|bundle| (bundle, "its index is damaged".to_owned()));
     let mut done = Done { unreadable: damaged.collect(), ..Done::default() };
