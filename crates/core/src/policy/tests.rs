@@ -53,7 +53,7 @@ const fn attribute(name: &'static str, plural: &'static str, matcher: Matcher) -
     Attribute { name, plural, matcher, doc: "" }
 }
 
-fn load(text: &str) -> Result<Policy, PolicyErrors> {
+pub(super) fn load(text: &str) -> Result<Policy, PolicyErrors> {
     Policy::load(text, &[&GIT, &K8S])
 }
 

@@ -1,3 +1,5 @@
+//! Configurations and policies that are right alone and wrong together.
+
 use std::{fs, path::Path};
 
 use anyhow::Result;
