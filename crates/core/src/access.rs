@@ -120,6 +120,9 @@ pub struct Attribute {
 pub enum Matcher {
     /// By globs in which `*` stops at a slash and `**` does not.
     Glob,
+    /// As [`Matcher::Glob`], over names in which upper and lower case are the same to some servers: so they are
+    /// to a rule where that allows less, and differ where it would allow more.
+    Name,
     /// By one of these words.
     Choice(&'static [&'static str]),
     /// By `true` or `false`.

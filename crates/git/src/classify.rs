@@ -35,7 +35,7 @@ pub static SCHEMA: Schema = Schema {
         Attribute {
             name: "repository",
             plural: "repositories",
-            matcher: Matcher::Glob,
+            matcher: Matcher::Name,
             doc: "the repository's path on the upstream, without .git",
         },
         Attribute {

@@ -5,6 +5,7 @@
 //! Memory is bounded; a pack is kept in a temporary file while it is read.
 
 use std::{
+    collections::{HashMap, HashSet},
     fs::File,
     io::{self, Read, Write as _},
     ops::ControlFlow,
@@ -16,9 +17,9 @@ use flate2::read::MultiGzDecoder;
 
 use crate::{
     config::Config,
-    oid::ObjectFormat,
+    oid::{ObjectFormat, Oid},
     pack::{self, Budget, Commit, Event, PackError, Source},
-    parse::{ParseError, Progress, PushParser, PushRequest},
+    parse::{Command, ParseError, Progress, PushParser, PushRequest},
     pkt::{Band, Packet, Packets, PktError},
     refname::printable,
 };
@@ -30,6 +31,8 @@ const TIME: Duration = Duration::from_secs(30);
 /// Bytes of a response that are kept.
 const RESULT: usize = 16 << 20;
 const PIECE: usize = 64 * 1024;
+/// Bytes that a gzip-encoded request is decoded to. git encodes only what it holds in memory, a megabyte.
+const GUNZIPPED: u64 = 256 << 20;
 
 /// A push, from its request.
 #[derive(Debug)]
@@ -40,6 +43,38 @@ pub struct PushDescription {
     pub commits: Vec<Commit>,
     /// Why there may be more commits than those.
     pub incomplete: Option<PackError>,
+}
+
+/// What the updates of a push bring, as far as its pack tells.
+#[derive(Debug, Default)]
+pub struct Brought<'a> {
+    /// Commits that an update leads to.
+    pub commits: Vec<&'a Commit>,
+    /// Commits that are in the pack, and that no update leads to.
+    pub unreached: Vec<&'a Commit>,
+    /// Updates whose new tip is no commit of the pack: the upstream has it already, or it is a tag.
+    pub elsewhere: Vec<&'a Command>,
+}
+
+impl PushDescription {
+    /// Follows the updates through the pack: what merely lies in it is not what they bring.
+    pub fn brought(&self) -> Brought<'_> {
+        let by_name: HashMap<Oid, &Commit> = self.commits.iter().map(|commit| (commit.oid, commit)).collect();
+        let tips = self.request.commands.iter().filter(|command| !command.new.is_null());
+        let (inside, elsewhere): (Vec<_>, Vec<_>) =
+            tips.partition(|command| by_name.contains_key(&command.new));
+        let mut next: Vec<Oid> = inside.iter().map(|command| command.new).collect();
+        let mut reached = HashSet::new();
+        while let Some(name) = next.pop() {
+            if let Some(commit) = by_name.get(&name)
+                && reached.insert(name)
+            {
+                next.extend(&commit.parents);
+            }
+        }
+        let (commits, unreached) = self.commits.iter().partition(|commit| reached.contains(&commit.oid));
+        Brought { commits, unreached, elsewhere }
+    }
 }
 
 /// What became of a push, from its response.
@@ -87,7 +122,7 @@ pub fn describe_push(
 ) -> Result<PushDescription, ReportError> {
     match content_encoding {
         None | Some("identity") => describe(body),
-        Some("gzip" | "x-gzip") => describe(MultiGzDecoder::new(body)),
+        Some("gzip" | "x-gzip") => describe(MultiGzDecoder::new(body).take(GUNZIPPED)),
         Some(other) => Err(ReportError::Encoding(other.to_owned())),
     }
 }

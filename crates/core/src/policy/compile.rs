@@ -204,7 +204,7 @@ impl<'a> Compiler<'a> {
 
     fn attribute(&mut self, schema: &Schema, key: &Key, node: &Node, doubt: Doubt) -> Option<Matcher> {
         let attribute = self.attribute_name(schema, key.at, &key.name, &["action"])?;
-        let expected = self.compared(attribute, node, &key.name)?;
+        let expected = self.compared(attribute, node, &key.name, doubt)?;
         self.needs.insert((schema.protocol, attribute.name));
         Some(Matcher::Attribute { name: attribute.name, expected, doubt })
     }

@@ -89,9 +89,17 @@ impl fmt::Display for Expected {
 
 impl Compiler<'_> {
     /// Reads what an attribute is compared with.
-    pub(super) fn compared(&mut self, attribute: &Attribute, node: &Node, what: &str) -> Option<Expected> {
+    pub(super) fn compared(
+        &mut self,
+        attribute: &Attribute,
+        node: &Node,
+        what: &str,
+        doubt: Doubt,
+    ) -> Option<Expected> {
         Some(match attribute.matcher {
             Matcher::Glob => Expected::Globs(self.globs(node, what)?),
+            Matcher::Name if doubt.all => Expected::Globs(self.globs(node, what)?),
+            Matcher::Name => Expected::Globs(self.caseless(node, what)?),
             Matcher::Choice(words) => Expected::Words(self.words(node, what, words)?),
             Matcher::Flag => Expected::Flag(read::flag(node, what, &mut self.errors)?),
             Matcher::Number => self.range(node, what, read::number)?,
@@ -99,6 +107,13 @@ impl Compiler<'_> {
             Matcher::Regex => Expected::Patterns(self.patterns(node, what)?),
             Matcher::Finding => Expected::Findings(self.findings(node, what)?),
         })
+    }
+
+    fn caseless(&mut self, node: &Node, what: &str) -> Option<Globs> {
+        let texts = read::texts(node, what, &mut self.errors)?;
+        let lower: Vec<_> = texts.into_iter().map(|(at, text)| (at, text.to_lowercase())).collect();
+        let lower: Vec<_> = lower.iter().map(|(at, text)| (*at, text.as_str())).collect();
+        Some(self.compile_globs(&lower)?.caseless())
     }
 
     fn words(&mut self, node: &Node, what: &str, words: &'static [&str]) -> Option<Vec<&'static str>> {

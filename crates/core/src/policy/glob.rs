@@ -21,6 +21,7 @@ pub(super) struct Globs {
     patterns: Vec<String>,
     literals: HashSet<String>,
     rest: Option<Regex>,
+    caseless: bool,
 }
 
 impl Globs {
@@ -29,7 +30,8 @@ impl Globs {
     /// # Errors
     /// The index of the pattern that is wrong, and why.
     pub(super) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, (usize, String)> {
-        let mut globs = Self { patterns: Vec::new(), literals: HashSet::new(), rest: None };
+        let (patterns, literals, caseless) = (Vec::new(), HashSet::new(), false);
+        let mut globs = Self { patterns, literals, rest: None, caseless };
         let mut regex = String::new();
         for (index, pattern) in patterns.into_iter().enumerate() {
             match translate(pattern).map_err(|why| (index, why))? {
@@ -49,7 +51,19 @@ impl Globs {
         Ok(globs)
     }
 
+    /// The same list, of patterns in lower case, for texts in any.
+    pub(super) fn caseless(self) -> Self {
+        Self { caseless: true, ..self }
+    }
+
     pub(super) fn matches(&self, text: &str) -> bool {
+        if self.caseless && text.chars().any(char::is_uppercase) {
+            return self.holds(&text.to_lowercase());
+        }
+        self.holds(text)
+    }
+
+    fn holds(&self, text: &str) -> bool {
         self.literals.contains(text) || self.rest.as_ref().is_some_and(|rest| rest.is_match(text))
     }
 

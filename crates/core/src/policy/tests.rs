@@ -23,7 +23,7 @@ static GIT: Schema = Schema {
         Action { name: "push", mutates: true, maskable: false },
     ],
     attributes: &[
-        attribute("repository", "repositories", Matcher::Glob),
+        attribute("repository", "repositories", Matcher::Name),
         attribute("ref", "refs", Matcher::Glob),
         attribute("change", "changes", Matcher::Choice(&["create", "update", "force", "delete"])),
         attribute("kind", "kinds", Matcher::Choice(&["branch", "tag", "other"])),

@@ -52,6 +52,30 @@ fn describes_pushes() {
     ");
 }
 
+/// A client may send any pack with any update: what people are shown is what the update brings.
+#[test]
+fn what_lies_in_the_pack_is_not_what_the_update_brings() {
+    let repo = Repo::new(ObjectFormat::Sha1);
+    let base = repo.commit("base");
+    let evil = repo.commit("backdoor");
+    repo.git(&["switch", "-q", "-c", "harmless", "HEAD~1"]);
+    let harmless = repo.commit("typo");
+    let check = |new: Oid, pack: &[&str], expected: [&[Oid]; 2], elsewhere: usize| {
+        let mut body = Vec::new();
+        crate::pkt::write(&mut body, format!("{base} {new} refs/heads/main\0report-status\n").as_bytes());
+        body.extend_from_slice(crate::pkt::FLUSH);
+        body.extend_from_slice(&repo.pack(pack, &[]));
+        let push = describe_push(&body[..], None).unwrap();
+        let brought = push.brought();
+        let names = |commits: &[&Commit]| commits.iter().map(|commit| commit.oid).collect::<Vec<_>>();
+        assert_eq!([names(&brought.commits), names(&brought.unreached)], expected);
+        assert_eq!(brought.elsewhere.len(), elsewhere);
+    };
+    check(harmless, &["harmless", "^main~1"], [&[harmless], &[]], 0);
+    check(evil, &["harmless", "^main~1"], [&[], &[harmless]], 1);
+    check(evil, &["main", "harmless", "^main~1"], [&[evil], &[harmless]], 0);
+}
+
 #[test]
 fn describes_what_is_left_of_a_push() {
     let body = transcript("update-options.request");

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     io::{self, Read, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{self, Stdio},
     time::Duration,
 };
 
@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use lockgate_core::access::Schema;
 use lockgate_git::{
-    SCHEMA,
+    Commit, SCHEMA,
     oid::ObjectFormat,
-    parse::{Progress, PushParser},
-    report::{PushDescription, PushResult, describe_push, describe_result},
+    parse::{Command, Progress, PushParser},
+    report::{Brought, PushDescription, PushResult, describe_push, describe_result},
 };
 use lockgate_recording::Archive;
 use serde_json::{Value, json};
@@ -68,28 +68,44 @@ pub(super) async fn describe(transcript: &Transcript) -> Result<(PushDescription
     tokio::task::spawn_blocking(describe).await?
 }
 
-/// Prints the commits of a push.
+/// Prints the commits that a push brings. What is in its pack and not in an update is never shown as if it
+/// were: an approver decides on the update.
 pub(super) fn print_commits(push: &PushDescription) {
-    if push.commits.is_empty() {
-        return say!("commits    none: the upstream has all of it");
+    let Brought { commits, unreached, elsewhere } = push.brought();
+    if commits.is_empty() {
+        say!("commits    none in the push itself");
+    } else {
+        say!("commits");
+        commits.into_iter().for_each(print_commit);
     }
-    say!("commits");
-    for commit in &push.commits {
-        let short: String = commit.oid.to_string().chars().take(12).collect();
-        let at = Timestamp::from_second(commit.author.time).map_or_else(|_| "-".into(), people::time);
-        let signed = if commit.signed { ", signed (not verified)" } else { "" };
-        let (name, email) = (plain(&commit.author.name), plain(&commit.author.email));
-        say!("  {short}  {at}  {name} <{email}>{signed}");
-        say!("                {}", plain(&commit.subject));
+    for Command { new, name, .. } in elsewhere {
+        say!(
+            "  {} goes to {new}, which is not in the push: the upstream has it, or it is a tag",
+            plain(name)
+        );
+    }
+    if !unreached.is_empty() {
+        say!("also in the pack, in NO update");
+        unreached.into_iter().for_each(print_commit);
     }
     if let Some(error) = &push.incomplete {
         say!("  and perhaps more: {error}");
     }
 }
 
+fn print_commit(commit: &Commit) {
+    let short: String = commit.oid.to_string().chars().take(12).collect();
+    let at = Timestamp::from_second(commit.author.time).map_or_else(|_| "-".into(), people::time);
+    let signed = if commit.signed { ", signed (not verified)" } else { "" };
+    let (name, email) = (plain(&commit.author.name), plain(&commit.author.email));
+    say!("  {short}  {at}  {name} <{email}>{signed}");
+    say!("                {}", plain(&commit.subject));
+}
+
 /// The commits of a push for machines.
 pub(super) fn commits(push: &PushDescription) -> Value {
-    let commits = push.commits.iter().map(|commit| {
+    let Brought { commits, unreached, elsewhere } = push.brought();
+    let value = |commit: &Commit| {
         json!({
             "oid": commit.oid.to_string(),
             "parents": commit.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -97,8 +113,13 @@ pub(super) fn commits(push: &PushDescription) -> Value {
             "subject": commit.subject,
             "signed": commit.signed,
         })
-    });
-    json!({ "commits": commits.collect::<Vec<_>>(), "complete": push.incomplete.is_none() })
+    };
+    json!({
+        "commits": commits.into_iter().map(value).collect::<Vec<_>>(),
+        "in_no_update": unreached.into_iter().map(value).collect::<Vec<_>>(),
+        "not_in_the_push": elsewhere.iter().map(|command| &command.name).collect::<Vec<_>>(),
+        "complete": push.incomplete.is_none() && elsewhere.is_empty(),
+    })
 }
 
 /// Makes a new bare repository with what was pushed. What the upstream had before is not in a push, so that its
@@ -149,7 +170,7 @@ fn pack(transcript: &Transcript) -> Result<impl Read + use<>> {
 }
 
 fn git(folder: &Path, args: &[&str], mut input: impl Read) -> Result<()> {
-    let mut command = Command::new("git");
+    let mut command = process::Command::new("git");
     command
         .args(args)
         .current_dir(folder)

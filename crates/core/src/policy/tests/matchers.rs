@@ -36,6 +36,32 @@ fn doubt_never_widens() {
     check(hold, ["hold", "permit", "hold", "hold"]);
 }
 
+/// Some servers take `TEAM/Prod` for `team/prod`, some for another: whichever allows less.
+#[test]
+fn the_case_of_names_never_widens() {
+    let check = |matcher: &str, effect: &str, expected: [&str; 3]| {
+        let otherwise = if effect == "allow" { "deny" } else { "allow" };
+        let rule = format!("{{ id: r, match: {matcher}, decide: {effect} }}");
+        let document = format!("version: 1\nrules: [ {rule} ]\ndefaults: {{ decide: {otherwise} }}");
+        let policy = load(&document).unwrap();
+        let asked = ["team/Prod", "TEAM/prod", "team/other"];
+        let asked = asked.map(|name| access(&format!("git fetch repository={name}")));
+        let words = asked.map(|asked| policy.judge(&agent(), "forge", &[asked]).word());
+        assert_eq!(words, expected, "{matcher} {effect}");
+    };
+    for name in ["team/Prod", "team/Pro?"] {
+        let (is, not) = (
+            format!("{{ git: {{ repository: '{name}' }} }}"),
+            format!("{{ not: {{ git: {{ repository: '{name}' }} }} }}"),
+        );
+        check(&is, "allow", ["permit", "deny", "deny"]);
+        check(&not, "allow", ["deny", "deny", "permit"]);
+        check(&is, "deny", ["deny", "deny", "permit"]);
+        check(&not, "deny", ["permit", "deny", "deny"]);
+        check(&is, "require_approval", ["hold", "hold", "permit"]);
+    }
+}
+
 #[test]
 fn an_access_beside_the_schema_is_refused() {
     let policy = load("version: 1\ndefaults: { decide: allow }").unwrap();
