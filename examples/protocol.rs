@@ -22,7 +22,7 @@ use lockgate_core::{
     protocol::{Classified, Content, Context, Dialect, HoldStyle, Protocol},
     refusal::{Refusal, RefusalKind},
     spool::Spools,
-    upstream::{Auth, Credential, Upstream},
+    upstream::{Auth, Upstream},
 };
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_recording::{Recorder, RecorderConfig};
@@ -124,13 +124,8 @@ tests:
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = tempfile::tempdir()?;
     let upstream = Arc::new(Upstream {
-        name: "team".into(),
-        kind: SCHEMA.protocol.into(),
-        url: server().await?.parse()?,
-        credential: Credential::None,
         auth: Auth::Passthrough,
-        host: None,
-        ca: None,
+        ..Upstream::new("team", SCHEMA.protocol, server().await?.parse()?)
     });
     let client = Client::new(&upstream, Timeouts::default())?;
     let targets = vec![Arc::new(Target { upstream, protocol: Arc::new(Notes), client })];
@@ -142,7 +137,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (recorder, _) = Recorder::open(recorder).await?;
     let evidence = Evidence { recorder, index: Arc::new(Printed), closing: Default::default() };
     let gateway = pipeline::build(Gateway {
-        mask: Mask::new(RuleSet::builtin(), TagKey::new(b"example"), &targets)?,
+        mask: Mask::new(RuleSet::builtin(), TagKey::new(b"example"))?,
         targets,
         authenticator: Authenticator::new(Vec::new())?,
         policy,

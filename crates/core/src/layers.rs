@@ -8,17 +8,19 @@ pub mod forward;
 pub mod hold;
 pub mod mask;
 pub mod record;
+mod redirect;
 pub mod route;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request, Uri};
 
 use crate::{
     access::{Access, Needs},
     body::Body,
     client::Client,
     exchange::Exchange,
+    policy::Globs,
     principal::Caller,
     protocol::{Dialect, Protocol},
     upstream::Upstream,
@@ -34,6 +36,20 @@ pub struct Target {
     pub protocol: Arc<dyn Protocol>,
     /// The connections to it.
     pub client: Client,
+}
+
+impl Target {
+    /// The resource that a request is for, by its name as it is judged.
+    pub(crate) fn resource(&self, method: &Method, path: &Uri) -> Option<String> {
+        self.protocol.resource(method, path).map(|resource| self.upstream.name_of(resource))
+    }
+
+    /// Whether there is such a resource for clients.
+    pub(crate) fn has(&self, method: &Method, path: &Uri) -> bool {
+        let listed =
+            |globs: &Arc<Globs>| self.resource(method, path).is_some_and(|resource| globs.matches(&resource));
+        self.upstream.resources.as_ref().is_none_or(listed)
+    }
 }
 
 /// A request with a target; its path is relative to it.

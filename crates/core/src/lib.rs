@@ -12,6 +12,7 @@ pub mod approval;
 pub mod authn;
 pub mod body;
 pub mod client;
+pub mod credential;
 pub mod exchange;
 pub mod index;
 pub mod layers;
@@ -25,6 +26,8 @@ pub mod spool;
 pub mod step;
 pub mod upstream;
 pub mod verdict;
+
+mod web;
 
 #[cfg(test)]
 mod testing;

@@ -80,6 +80,7 @@ pub use self::{
 };
 use self::{group::Group, rule::Rule};
 use crate::{
+    glob::Globs,
     access::{Access, Needs, Schema},
     principal::Principal,
     verdict::{Effect, RecordTerms},

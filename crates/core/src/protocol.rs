@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Method, Request, Response, Uri};
 
 use crate::{
     access::{Access, Needs, Schema},
@@ -52,6 +52,12 @@ pub trait Protocol: Send + Sync + 'static {
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Response<Body>, Request<Body>>> {
         Box::pin(async move { Err(request) })
+    }
+
+    /// The resource that a request is for, as its accesses will name it; `None` where it is for none, or
+    /// not of this protocol. It chooses the upstream's credential. The path is relative to the upstream.
+    fn resource(&self, _: &Method, _: &Uri) -> Option<String> {
+        None
     }
 
     /// Renders a refusal of a request that could not be classified. `head` is the request's.

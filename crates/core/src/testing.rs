@@ -29,7 +29,7 @@ use crate::{
     protocol::{Classified, Content, Context, Dialect, HeldStream, HoldStyle, Protocol},
     refusal::Refusal,
     spool::Spools,
-    upstream::{Auth, Credential, Upstream},
+    upstream::{Auth, Credential, Credentials, Upstream},
     verdict::RecordTerms,
 };
 
@@ -101,6 +101,10 @@ impl Protocol for Toy {
                 _ => Ok(Classified::Asks { accesses: vec![access(&request)], request, dialect }),
             }
         })
+    }
+
+    fn resource(&self, _: &http::Method, uri: &http::Uri) -> Option<String> {
+        Some(uri.path().trim_start_matches('/').to_owned())
     }
 
     fn refuse(&self, _: &Parts, refusal: &Refusal) -> Response<Body> {
@@ -311,14 +315,13 @@ pub(crate) fn caller() -> Caller {
 }
 
 pub(crate) fn upstream(auth: Auth) -> Upstream {
+    let credential =
+        Credential::Basic { user: "gate".into(), password: crate::secret::Secret::new("s3cret") };
     Upstream {
-        name: "box".into(),
-        kind: "toy".into(),
-        url: "http://127.0.0.1:9/base".parse().unwrap(),
-        credential: Credential::Basic { user: "gate".into(), password: crate::secret::Secret::new("s3cret") },
+        credentials: Credentials::fixed(credential).unwrap(),
         auth,
         host: Some("box.example".parse().unwrap()),
-        ca: None,
+        ..Upstream::new("box", "toy", "http://127.0.0.1:9/base".parse().unwrap())
     }
 }
 

@@ -1,8 +1,11 @@
 //! A named target: what it is, where it is, and the credential that only lockgate holds.
 
-use http::{HeaderValue, Uri, uri::Authority};
+use std::sync::Arc;
 
-use crate::secret::Secret;
+use http::{Uri, uri::Authority};
+
+pub use crate::credential::{Credential, Credentials};
+use crate::policy::Globs;
 
 /// A target that clients reach through lockgate.
 #[derive(Debug, Clone)]
@@ -13,57 +16,31 @@ pub struct Upstream {
     pub kind: String,
     /// Its base URL; the request's path is appended to its path.
     pub url: Uri,
-    /// The credential that lockgate presents.
-    pub credential: Credential,
+    /// What lockgate presents.
+    pub credentials: Credentials,
     /// How callers are known.
     pub auth: Auth,
     /// The hostname by which clients reach it, besides `/<kind>/<name>/`.
     pub host: Option<Authority>,
     /// PEM certificates that vouch for it besides the system's.
     pub ca: Option<Vec<u8>>,
+    /// The resources that there are for clients; all.
+    pub resources: Option<Arc<Globs>>,
+    /// Whether it takes names for the same that differ in the case of ASCII letters alone. They are then
+    /// judged in small letters.
+    pub ignore_case: bool,
+    /// What becomes of its redirects.
+    pub redirects: Redirects,
 }
 
-/// What lockgate presents to an upstream.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// Nothing.
-    None,
-    /// HTTP Basic (RFC 7617).
-    Basic {
-        /// The user.
-        user: String,
-        /// The password or token.
-        password: Secret,
-    },
-    /// A bearer token (RFC 6750).
-    Bearer(Secret),
-}
-
-impl Credential {
-    /// The `Authorization` header's value, marked sensitive; `None` where there is no credential or
-    /// it has characters that no header may hold.
-    pub fn header(&self) -> Option<HeaderValue> {
-        use base64::{Engine as _, engine::general_purpose::STANDARD};
-        let text = match self {
-            Self::None => return None,
-            Self::Basic { user, password } => {
-                format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose())))
-            }
-            Self::Bearer(token) => format!("Bearer {}", token.expose()),
-        };
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-
-    /// The secrets in it, to be masked wherever they come back.
-    pub fn secrets(&self) -> Vec<&Secret> {
-        match self {
-            Self::None => Vec::new(),
-            Self::Basic { password, .. } => vec![password],
-            Self::Bearer(token) => vec![token],
-        }
-    }
+/// What becomes of an upstream's redirects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Redirects {
+    /// They are refused, with where they lead.
+    #[default]
+    Refuse,
+    /// One within the upstream leads the client there through the gateway, where it is judged anew.
+    Follow,
 }
 
 /// How the callers of an upstream are known.
@@ -74,4 +51,27 @@ pub enum Auth {
     /// Not at all: the client's own credential goes on to the upstream, and the principal is only a
     /// name. For recording before enforcing; warned of at every start.
     Passthrough,
+}
+
+impl Upstream {
+    /// One that is reached by its name alone, without a credential, for callers with a token.
+    pub fn new(name: impl Into<String>, kind: impl Into<String>, url: Uri) -> Self {
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            url,
+            credentials: Credentials::none(),
+            auth: Auth::Oidc,
+            host: None,
+            ca: None,
+            resources: None,
+            ignore_case: false,
+            redirects: Redirects::default(),
+        }
+    }
+
+    /// A resource's name as it is judged.
+    pub fn name_of(&self, resource: String) -> String {
+        if self.ignore_case { resource.to_ascii_lowercase() } else { resource }
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, future::BoxFuture, stream};
-use http::{HeaderMap, HeaderName, Method, Request, Response, header, request};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header, request};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use lockgate_core::{
@@ -62,7 +62,8 @@ impl Git {
 
     async fn read(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
         let (mut head, body) = request.into_parts();
-        let route = Route::parse(&head.method, &head.uri)?;
+        let mut route = Route::parse(&head.method, &head.uri)?;
+        route.repository = context.upstream.name_of(route.repository);
         let uri = route.uri();
         head.uri = uri.ok_or_else(|| Refusal::new(RefusalKind::Invalid, "the path is too long"))?;
         match route.endpoint {
@@ -172,6 +173,10 @@ impl Protocol for Git {
         let route = Route::parse(&head.method, &head.uri).ok();
         respond::refuse(route.map(|route| route.endpoint), refusal)
     }
+    fn resource(&self, method: &Method, uri: &Uri) -> Option<String> {
+        Route::parse(method, uri).ok().map(|route| route.repository)
+    }
+
 }
 
 /// Answers the probe; gives everything else back.

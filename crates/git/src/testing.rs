@@ -18,7 +18,7 @@ use lockgate_core::{
     protocol::{Context, Probe},
     refusal::Refusal,
     spool::Spools,
-    upstream::{Auth, Credential, Upstream},
+    upstream::Upstream,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -213,15 +213,8 @@ impl Rig {
     }
 
     pub(crate) fn with(auth: Auth) -> Self {
-        let upstream = Upstream {
-            name: "box".into(),
-            kind: "git".into(),
-            url: "http://upstream.example/".parse().unwrap(),
-            credential: Credential::None,
-            auth,
-            host: None,
-            ca: None,
-        };
+        let upstream =
+            Upstream { auth, ..Upstream::new("box", "git", "http://upstream.example/".parse().unwrap()) };
         let spools = Spools { dir: std::env::temp_dir(), memory: 64 * 1024, max: 64 << 20 };
         Self { upstream: Arc::new(upstream), spools, needs: Needs::default() }
     }

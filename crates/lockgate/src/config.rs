@@ -4,6 +4,7 @@
 //! to the file. Secrets never stand in it: it names the file or the environment variable that holds each.
 
 mod control;
+mod credential;
 mod error;
 mod issuer;
 mod limits;

@@ -86,7 +86,7 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let (recorder, recovered) = recorder(config, name).await?;
     let closing = TaskTracker::new();
     let evidence = Evidence { recorder: recorder.clone(), index: asked.index, closing: closing.clone() };
-    let mask = Mask::new(RuleSet::builtin(), tag_key(&data.join("mask.key"))?, &targets)?;
+    let mask = Mask::new(RuleSet::builtin(), tag_key(&data.join("mask.key"))?)?;
     let spools = Spools { dir: data.join("pushes"), memory: limits.push_memory.bytes(), max: limits.push.0 };
     folders::private(&spools.dir)?;
     let warmed = authenticator.clone();

@@ -19,7 +19,7 @@ use lockgate_core::{
     refusal::{AccessRefusal, Refusal, RefusalKind},
     secret::Secret,
     spool::Spools,
-    upstream::{Auth, Credential, Upstream},
+    upstream::{Credential, Credentials, Upstream},
 };
 
 /// A request of the suite.
@@ -257,14 +257,10 @@ async fn asks(
 }
 
 async fn classify(suite: &Suite, sample: &Sample, body: Body) -> Result<Classified, Refusal> {
+    let credential = Credential::Bearer(Secret::new("upstream-secret"));
     let upstream = Arc::new(Upstream {
-        name: "box".into(),
-        kind: suite.protocol.schema().protocol.into(),
-        url: Uri::from_static("http://127.0.0.1:9/"),
-        credential: Credential::Bearer(Secret::new("upstream-secret")),
-        auth: Auth::Oidc,
-        host: None,
-        ca: None,
+        credentials: Credentials::fixed(credential).expect("a token that a header may hold"),
+        ..Upstream::new("box", suite.protocol.schema().protocol, Uri::from_static("http://127.0.0.1:9/"))
     });
     let spools = Spools { dir: std::env::temp_dir(), memory: 64, max: 1 << 30 };
     let needs = Needs::default();

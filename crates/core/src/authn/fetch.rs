@@ -1,20 +1,11 @@
 //! Fetches what an issuer publishes: over TLS, from where the configuration says, without redirects, in
 //! bounded size and time.
 
-use std::time::Duration;
-
-use reqwest::{Client, StatusCode, Url, header::ACCEPT, redirect::Policy};
+use reqwest::{Client, StatusCode, Url, header::ACCEPT};
 use serde_json::Value;
 
 use super::{AuthnConfigError, IssuerConfig, JwksError, json};
-use crate::client::tls_config;
-
-/// The largest document that is read.
-const MAX_DOCUMENT: usize = 1 << 20;
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long one document may take.
-const WHOLE: Duration = Duration::from_secs(10);
+use crate::web::{self, MAX_DOCUMENT, WebError, is_loopback};
 
 /// Why an issuer's keys can't be had. The issuer is at fault, or the way to it.
 #[derive(Debug, thiserror::Error)]
@@ -109,18 +100,11 @@ impl Fetcher {
         let failed = |error: reqwest::Error| KeysError::Request(url.clone(), error.without_url());
         let request =
             self.client.get(url.clone()).header(ACCEPT, "application/json, application/jwk-set+json");
-        let mut response = request.send().await.map_err(failed)?;
+        let response = request.send().await.map_err(failed)?;
         if response.status() != StatusCode::OK {
             return Err(KeysError::Status(url.clone(), response.status()));
         }
-        let mut document = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if document.len() + chunk.len() > MAX_DOCUMENT {
-                return Err(KeysError::TooLarge(url.clone()));
-            }
-            document.extend_from_slice(&chunk);
-        }
-        Ok(document)
+        web::document(response).await.map_err(failed)?.ok_or_else(|| KeysError::TooLarge(url.clone()))
     }
 }
 
@@ -146,22 +130,9 @@ fn parse(text: &str, plain: Plain) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn client(config: &IssuerConfig) -> Result<Client, AuthnConfigError> {
-    let tls = tls_config(config.ca.as_deref())
-        .map_err(|source| AuthnConfigError::Tls { issuer: config.name.clone(), source })?;
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(Policy::none())
-        // The environment is the binary's to read, not ours.
-        .no_proxy()
-        .connect_timeout(CONNECT)
-        .timeout(WHOLE)
-        .user_agent("lockgate")
-        .build()
-        .map_err(AuthnConfigError::Http)
+    web::client(config.ca.as_deref()).map_err(|error| match error {
+        WebError::Tls(source) => AuthnConfigError::Tls { issuer: config.name.clone(), source },
+        WebError::Http(source) => AuthnConfigError::Http(source),
+    })
 }

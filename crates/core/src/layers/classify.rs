@@ -34,6 +34,11 @@ impl Step<Recorded> for Classify {
     async fn run(self: Arc<Self>, recorded: Recorded, next: Next<Understood, Refusal>) -> Rendered {
         let Recorded { target, caller, passthrough, exchange, request } = recorded;
         let (head, body) = request.into_parts();
+        if !target.has(&head.method, &head.uri) {
+            let refusal = Refusal::new(RefusalKind::NotFound, "there is nothing of this name here");
+            exchange.refused(&refusal);
+            return Ok(target.protocol.refuse(&head, &refusal));
+        }
         let request = Request::from_parts(head.clone(), body);
         let probe = Prober { target: &target, passthrough: passthrough.clone() };
         let schema = target.protocol.schema();
@@ -74,7 +79,7 @@ pub(super) struct Prober<'a> {
 impl Probe for Prober<'_> {
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
         Box::pin(async move {
-            let request = forward::prepare(self.target, self.passthrough.as_ref(), request)?;
+            let request = forward::prepare(self.target, self.passthrough.as_ref(), request).await?;
             Ok(self.target.client.send(request).await?)
         })
     }
@@ -89,6 +94,15 @@ mod tests {
     use crate::{step::StepLayer, testing, upstream::Auth};
 
     async fn check(path: &str, below: Result<&'static str, RefusalKind>, expected: (StatusCode, &str)) {
+        check_at(testing::target(Auth::Oidc), path, below, expected).await;
+    }
+
+    async fn check_at(
+        target: Arc<Target>,
+        path: &str,
+        below: Result<&'static str, RefusalKind>,
+        expected: (StatusCode, &str),
+    ) {
         let rig = testing::Rig::new().await;
         let service = tower::service_fn(move |asked: Understood| async move {
             assert_eq!(asked.accesses[0].resource, "open");
@@ -98,7 +112,7 @@ mod tests {
         let service =
             StepLayer::new(Classify { spools: testing::spools(), policy: testing::policy() }).layer(service);
         let recorded = Recorded {
-            target: testing::target(Auth::Oidc),
+            target,
             caller: testing::caller(),
             passthrough: None,
             exchange: rig.exchange().await,
@@ -116,6 +130,21 @@ mod tests {
     #[tokio::test]
     async fn answers_by_itself_what_asks_for_nothing() {
         check("/answer", Ok("never"), (StatusCode::OK, "here")).await;
+    }
+
+    #[tokio::test]
+    async fn knows_nothing_that_is_not_listed() {
+        let target = |ignore_case, glob| {
+            let target = Arc::unwrap_or_clone(testing::target(Auth::Oidc));
+            let resources = Some(Arc::new(crate::policy::Globs::new([glob]).unwrap()));
+            let upstream = crate::upstream::Upstream { resources, ignore_case, ..(*target.upstream).clone() };
+            Arc::new(Target { upstream: Arc::new(upstream), ..target })
+        };
+        let nothing = (StatusCode::NOT_FOUND, "protocol: there is nothing of this name here");
+        check_at(target(false, "other/**"), "/open", Ok("never"), nothing).await;
+        check_at(target(false, "op*"), "/open", Ok("below"), (StatusCode::OK, "below")).await;
+        check_at(target(true, "ANSWER"), "/answer", Ok("never"), nothing).await;
+        check_at(target(true, "answer"), "/answer", Ok("never"), (StatusCode::OK, "here")).await;
     }
 
     #[tokio::test]

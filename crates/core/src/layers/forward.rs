@@ -10,12 +10,12 @@ use std::{
 };
 
 use futures::{future::BoxFuture, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::Service;
 
-use super::{Permitted, Target};
+use super::{Permitted, Target, redirect};
 use crate::{
     body::{self, Body},
     client,
@@ -82,14 +82,16 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     let Permitted { permit: _permit, asked } = permitted;
     let exchange = asked.exchange;
     let request = asked.request.map(|body| until_durable(body, exchange.clone()));
-    let request = prepare(&asked.target, asked.passthrough.as_ref(), request)?;
+    let (method, path) = (request.method().clone(), request.uri().clone());
+    let request = prepare(&asked.target, asked.passthrough.as_ref(), request).await?;
     exchange.forwarded().await?;
     if exchange.mutates() {
         exchange.detach();
     }
     let mut response = asked.target.client.send(request).await?;
     strip_hop_by_hop(response.headers_mut());
-    refused_credential(&asked.target, &response)?;
+    refused_credential(&asked.target, (&method, &path), &response)?;
+    let mut response = redirect::judge(&asked.target.upstream, (&method, &path), response)?;
     if asked.target.upstream.auth == Auth::Oidc {
         for name in OF_THE_SESSION {
             response.headers_mut().remove(name);
@@ -99,12 +101,20 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
 }
 
 /// Makes a request the upstream's: its address, its credential, and no header that ends here.
-pub(super) fn prepare(
+pub(super) async fn prepare(
     target: &Target,
     passthrough: Option<&HeaderValue>,
     mut request: Request<Body>,
 ) -> Result<Request<Body>, Refusal> {
     let upstream = &target.upstream;
+    let credential = match upstream.auth {
+        Auth::Oidc => {
+            let (method, path) = (request.method().clone(), request.uri().clone());
+            let resource = || target.resource(&method, &path);
+            upstream.credentials.header(resource).await.map_err(|error| Refusal::from(&*error))?
+        }
+        Auth::Passthrough => passthrough.cloned(),
+    };
     let invalid = || Refusal::new(RefusalKind::Invalid, "the request's path is not a path");
     *request.uri_mut() = client::join(&upstream.url, request.uri()).ok_or_else(invalid)?;
     let headers = request.headers_mut();
@@ -118,10 +128,6 @@ pub(super) fn prepare(
     for name in ends {
         headers.remove(name);
     }
-    let credential = match upstream.auth {
-        Auth::Oidc => upstream.credential.header(),
-        Auth::Passthrough => passthrough.cloned(),
-    };
     if let Some(credential) = credential {
         headers.insert(header::AUTHORIZATION, credential);
     }
@@ -149,9 +155,14 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// An upstream that asks for a credential asks us, not the client: its challenge stays here.
-fn refused_credential(target: &Target, response: &Response<Body>) -> Result<(), Refusal> {
+fn refused_credential(
+    target: &Target,
+    (method, path): (&Method, &Uri),
+    response: &Response<Body>,
+) -> Result<(), Refusal> {
     match (target.upstream.auth, response.status()) {
         (Auth::Oidc, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+            target.upstream.credentials.refused(|| target.resource(method, path));
             let reason = "the upstream refused the credential of this gateway; its operator must look at it";
             Err(Refusal::new(RefusalKind::UpstreamInvalid, reason))
         }
@@ -190,18 +201,18 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn prepared(auth: Auth, headers: &[(&str, &str)]) -> Request<Body> {
+    async fn prepared(auth: Auth, headers: &[(&str, &str)]) -> Request<Body> {
         let mut request = testing::get("/x?y=z");
         for (name, value) in headers {
             request.headers_mut().append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
         let own = HeaderValue::from_static("Basic own");
-        prepare(&testing::target(auth), Some(&own), request).unwrap()
+        prepare(&testing::target(auth), Some(&own), request).await.unwrap()
     }
 
-    #[test]
-    fn sets_the_address_and_the_credential() {
-        let request = prepared(Auth::Oidc, &[("authorization", "Bearer client"), ("cookie", "a=b")]);
+    #[tokio::test]
+    async fn sets_the_address_and_the_credential() {
+        let request = prepared(Auth::Oidc, &[("authorization", "Bearer client"), ("cookie", "a=b")]).await;
         assert_eq!(request.uri(), "http://127.0.0.1:9/base/x?y=z");
         let credential = request.headers()[header::AUTHORIZATION].to_str().unwrap();
         assert_eq!(credential, "Basic Z2F0ZTpzM2NyZXQ=");
@@ -209,15 +220,15 @@ mod tests {
         assert!(!format!("{request:?}").contains("Z2F0ZTpzM2NyZXQ="), "the credential is marked sensitive");
     }
 
-    #[test]
-    fn passes_the_clients_own_credential_only_where_configured() {
-        let request = prepared(Auth::Passthrough, &[("cookie", "a=b")]);
+    #[tokio::test]
+    async fn passes_the_clients_own_credential_only_where_configured() {
+        let request = prepared(Auth::Passthrough, &[("cookie", "a=b")]).await;
         assert_eq!(request.headers()[header::AUTHORIZATION], "Basic own");
         assert_eq!(request.headers()[header::COOKIE], "a=b");
     }
 
-    #[test]
-    fn only_what_the_protocol_names_goes_on() {
+    #[tokio::test]
+    async fn only_what_the_protocol_names_goes_on() {
         let request = prepared(
             Auth::Oidc,
             &[
@@ -229,13 +240,14 @@ mod tests {
                 ("impersonate-user", "root"),
                 ("expect", "100-continue"),
             ],
-        );
+        )
+        .await;
         let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["accept", "accept", "content-length", "authorization"]);
     }
 
-    #[test]
-    fn strips_what_ends_here() {
+    #[tokio::test]
+    async fn strips_what_ends_here() {
         let request = prepared(
             Auth::Passthrough,
             &[
@@ -256,7 +268,8 @@ mod tests {
                 ("accept", "b"),
                 ("x-anything", "else"),
             ],
-        );
+        )
+        .await;
         let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["accept", "accept", "x-anything", "authorization"]);
     }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Permitted, Target};
+use super::Permitted;
 use crate::{
     body::Body,
     protocol::Content,
@@ -19,7 +19,7 @@ use crate::{
 use http::{HeaderName, HeaderValue, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use lockgate_detect::{KnownValues, MaskBody, MaskOptions, Masker, RuleError, RuleSet, TagKey};
+use lockgate_detect::{MaskBody, MaskOptions, Masker, RuleError, RuleSet, TagKey};
 
 /// What describes the exact bytes of a body, and is not true any more of masked ones.
 const OF_THE_BYTES: [HeaderName; 6] = [
@@ -35,30 +35,18 @@ const OF_THE_BYTES: [HeaderName; 6] = [
 pub struct Mask {
     rules: RuleSet,
     key: TagKey,
-    credentials: HashMap<String, KnownValues>,
     /// The rules of an obligation that names some, compiled once.
     named: Mutex<HashMap<BTreeSet<String>, RuleSet>>,
 }
 
 impl Mask {
-    /// Masks by these rules, and the credentials of these targets. The key makes the tags that stand in
-    /// the place of secrets.
+    /// Masks by these rules. The key makes the tags that stand in the place of secrets.
     ///
     /// # Errors
     /// [`RuleError`] where no rules can be had at all: a defect of the rules.
-    pub fn new(rules: RuleSet, key: TagKey, targets: &[Arc<Target>]) -> Result<Self, RuleError> {
-        let mut credentials = HashMap::new();
-        for target in targets {
-            let known = KnownValues::new();
-            for secret in target.upstream.credential.secrets() {
-                if let Err(error) = known.add("upstream-credential", secret.expose().as_bytes()) {
-                    tracing::warn!(upstream = target.upstream.name, %error, "its credential can't be masked");
-                }
-            }
-            credentials.insert(target.upstream.name.clone(), known);
-        }
+    pub fn new(rules: RuleSet, key: TagKey) -> Result<Self, RuleError> {
         let named = HashMap::from([(BTreeSet::new(), RuleSet::only("")?)]);
-        Ok(Self { rules, key, credentials, named: Mutex::new(named) })
+        Ok(Self { rules, key, named: Mutex::new(named) })
     }
 
     fn rules(&self, names: &BTreeSet<String>) -> RuleSet {
@@ -87,8 +75,8 @@ impl Step<Permitted> for Mask {
         next: Next<Permitted, Refusal>,
     ) -> Result<Response<Body>, Refusal> {
         let names = permitted.permit.obligations().mask.clone();
-        let known = self.credentials.get(&permitted.asked.target.upstream.name).cloned().unwrap_or_default();
-        if names.is_empty() && known.is_empty() {
+        let credentials = permitted.asked.target.upstream.credentials.clone();
+        if names.is_empty() && credentials.is_none() {
             return next.run(permitted).await;
         }
         // What is compressed can't be searched.
@@ -111,7 +99,7 @@ impl Step<Permitted> for Mask {
         for name in OF_THE_BYTES {
             head.headers.remove(name);
         }
-        let masker = Masker::new(&self.rules(&names), &known, &self.key, MaskOptions::default());
+        let masker = Masker::new(&self.rules(&names), credentials.known(), &self.key, MaskOptions::default());
         Ok(Response::from_parts(head, MaskBody::new(body, masker).boxed_unsync()))
     }
 }
@@ -129,7 +117,6 @@ mod tests {
         body,
         step::StepLayer,
         testing::{self, Rig},
-        upstream::Auth,
         verdict::Verdict,
     };
 
@@ -158,8 +145,7 @@ mod tests {
                 .body(body);
             std::future::ready(Ok(response.unwrap()))
         });
-        let targets = [testing::target(Auth::Oidc)];
-        let mask = Mask::new(RuleSet::builtin(), TagKey::new(b"test"), &targets).unwrap();
+        let mask = Mask::new(RuleSet::builtin(), TagKey::new(b"test")).unwrap();
         let service = StepLayer::new(mask).layer(below);
         let answer = service.oneshot(Permitted { permit, asked }).await.map_err(|refusal| refusal.kind)?;
         let masked = answer.headers().get(header::CONTENT_LENGTH).is_none();

@@ -17,7 +17,7 @@ const MAX_PATTERN: usize = 1024;
 
 /// A list of globs of which one must match. Never empty.
 #[derive(Debug)]
-pub(super) struct Globs {
+pub struct Globs {
     patterns: Vec<String>,
     literals: HashSet<String>,
     rest: Option<Regex>,
@@ -29,7 +29,7 @@ impl Globs {
     ///
     /// # Errors
     /// The index of the pattern that is wrong, and why.
-    pub(super) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, (usize, String)> {
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, (usize, String)> {
         let (patterns, literals, caseless) = (Vec::new(), HashSet::new(), false);
         let mut globs = Self { patterns, literals, rest: None, caseless };
         let mut regex = String::new();
@@ -56,7 +56,8 @@ impl Globs {
         Self { caseless: true, ..self }
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    /// Whether one of them matches the whole text.
+    pub fn matches(&self, text: &str) -> bool {
         if self.caseless && text.chars().any(char::is_uppercase) {
             return self.holds(&text.to_lowercase());
         }

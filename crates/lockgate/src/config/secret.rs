@@ -8,9 +8,6 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use lockgate_core::secret::Secret;
 
-/// A secret is smaller than this.
-const MAX: u64 = 64 << 10;
-
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -33,24 +30,13 @@ impl Source {
 
     /// Reads it; a file's path is relative to `base`.
     pub(crate) fn read(&self, base: &Path) -> Result<Secret> {
-        let (text, place) = match self {
-            Self::File(path) => {
-                let path = base.join(path);
-                (read_text(&path, MAX)?, path.display().to_string())
-            }
+        match self {
+            Self::File(path) => Ok(Secret::read(&base.join(path))?),
             Self::Env(name) => {
                 let text = std::env::var(name).with_context(|| format!("${name} is not set"))?;
-                (text, format!("${name}"))
+                Secret::from_line(&text).with_context(|| format!("${name} is no secret"))
             }
-        };
-        let secret = text.trim_end_matches(['\n', '\r']);
-        if secret.is_empty() {
-            bail!("{place} is empty, where a secret is expected");
         }
-        if secret.contains(char::is_control) {
-            bail!("{place} holds more than one line, or control characters, where a secret is expected");
-        }
-        Ok(Secret::new(secret))
     }
 }
 

@@ -91,6 +91,47 @@ fn empty_and_broken() {
     insta::assert_snapshot!(refused("public_url:\n  - a\n"), @"etc/lockgate.yaml:2:3: a single value is expected here");
 }
 
+fn upstream(lines: &str) -> String {
+    format!("upstreams:\n- name: a\n  kind: git\n  url: https://github.com/\n{lines}")
+}
+
+#[test]
+fn credentials_of_every_kind() {
+    let good = [
+        "  credential: none\n",
+        "  credential: { gitlab: { token_env: T } }\n",
+        "  credential: { exec: { command: [bin/token, --for, git], user: x, env: [HOME], timeout: 5s, lifetime: 1h } }\n",
+        "  credential: { github_app: { app_id: 7, private_key_file: k, installation_id: 1, permissions: { contents: write } } }\n",
+        "  credentials:\n  - { repositories: ['team/**', other], credential: { github_app: { client_id: c, private_key_env: K, api_url: 'https://h/api/v3', per_repository: false } } }\n  - { credential: none }\n",
+    ];
+    for lines in good {
+        parse(&upstream(lines)).unwrap();
+    }
+}
+
+#[test]
+fn credentials_that_are_wrong() {
+    let refused = |lines: &str| refused(&upstream(lines));
+    insta::assert_snapshot!(refused("  credential: { github: {} }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { github_app: { private_key_file: k } }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { github_app: { app_id: 7, private_key: hunter2 } }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { github_app: { app_id: 7, private_key_file: k, permissions: { contents: all } } }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { exec: { command: [] } }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { exec: { command: [a], timeout: 5m } }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { exec: { command: [a], user: 'a:b' } }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: { gitlab: {} }\n"), @"");
+    insta::assert_snapshot!(refused("  credential: none\n  credentials: []\n"), @"");
+    insta::assert_snapshot!(refused("  credentials: []\n"), @"");
+    insta::assert_snapshot!(refused("  credentials:\n  - { repositories: [], credential: none }\n"), @"");
+    insta::assert_snapshot!(refused("  credentials:\n  - { repositories: [a, '[b'], credential: none }\n"), @"");
+    insta::assert_snapshot!(refused("  credentials:\n  - { credential: none }\n  - { credential: none }\n"), @"");
+    insta::assert_snapshot!(refused("  credentials:\n  - { repository: [a], credential: none }\n"), @"");
+    insta::assert_snapshot!(refused("  ignore_case: true\n  repositories: [a, 'Team/*']\n"), @"");
+    insta::assert_snapshot!(refused("  repositories: ['[a']\n"), @"");
+    insta::assert_snapshot!(refused("  redirects: maybe\n"), @"");
+    insta::assert_snapshot!(refused("  auth: passthrough\n  credentials:\n  - { credential: none }\n"), @"");
+}
+
 #[test]
 fn contradictions() {
     insta::assert_snapshot!(refused("listen: { address: '0.0.0.0:443' }\n"), @r"

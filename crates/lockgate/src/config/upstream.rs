@@ -1,16 +1,22 @@
 //! The targets that clients reach through the gateway.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
-use lockgate_core::upstream::{Auth as CoreAuth, Credential as CoreCredential, Upstream as CoreUpstream};
+use lockgate_core::upstream::{
+    Auth as CoreAuth, Credentials, Redirects as CoreRedirects, Upstream as CoreUpstream,
+};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{
     ConfigError,
+    credential::{self, Choice, Credential, For},
     scalar::{Host, HttpUrl, Name},
-    secret::{Source, read_text},
+    secret::read_text,
 };
 
 /// Certificates of authorities are smaller than this.
@@ -28,6 +34,8 @@ pub(crate) struct Upstream {
     pub(crate) url: HttpUrl,
     /// What lockgate presents to it; nothing.
     pub(crate) credential: Option<Spanned<Credential>>,
+    /// What it presents by repository: the first entry that fits.
+    pub(crate) credentials: Option<Spanned<Vec<Choice>>>,
     /// How its callers are known: `oidc` (the default) or `passthrough`.
     #[serde(default)]
     pub(crate) auth: Auth,
@@ -35,38 +43,14 @@ pub(crate) struct Upstream {
     pub(crate) host: Option<Spanned<Host>>,
     /// PEM certificates that vouch for it, besides the system's.
     pub(crate) ca: Option<PathBuf>,
-}
-
-/// What lockgate presents to an upstream.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Credential {
-    /// HTTP Basic.
-    Basic(Basic),
-    /// A bearer token.
-    Bearer(Bearer),
-}
-
-/// `basic:`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Basic {
-    /// The user.
-    user: String,
-    /// A file with the password or token.
-    password_file: Option<PathBuf>,
-    /// An environment variable with it.
-    password_env: Option<String>,
-}
-
-/// `bearer:`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Bearer {
-    /// A file with the token.
-    token_file: Option<PathBuf>,
-    /// An environment variable with it.
-    token_env: Option<String>,
+    /// The repositories that there are for clients, as globs; all.
+    pub(crate) repositories: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether it takes names for the same that differ in case alone, as GitHub and GitLab do; `false`.
+    #[serde(default)]
+    pub(crate) ignore_case: bool,
+    /// What becomes of its redirects, as of renamed repositories: `refuse` (the default) or `follow`.
+    #[serde(default)]
+    pub(crate) redirects: Redirects,
 }
 
 /// How the callers of an upstream are known.
@@ -80,25 +64,15 @@ pub(crate) enum Auth {
     Passthrough,
 }
 
-impl Credential {
-    fn source(&self) -> Result<Source, String> {
-        match self {
-            Self::Basic(basic) => {
-                Source::of("password", basic.password_file.as_ref(), basic.password_env.as_ref())
-            }
-            Self::Bearer(bearer) => {
-                Source::of("token", bearer.token_file.as_ref(), bearer.token_env.as_ref())
-            }
-        }
-    }
-
-    fn read(&self, base: &Path) -> Result<CoreCredential> {
-        let secret = self.source().map_err(anyhow::Error::msg)?.read(base)?;
-        Ok(match self {
-            Self::Basic(basic) => CoreCredential::Basic { user: basic.user.clone(), password: secret },
-            Self::Bearer(_) => CoreCredential::Bearer(secret),
-        })
-    }
+/// What becomes of an upstream's redirects.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Redirects {
+    /// They are refused, with where they lead.
+    #[default]
+    Refuse,
+    /// The client is led on through the gateway, where the new name is judged.
+    Follow,
 }
 
 impl Upstream {
@@ -109,42 +83,78 @@ impl Upstream {
             let known = format!("known: {}", kinds.join(", "));
             return Err(ConfigError::new(path, message).at(self.kind.referenced).hint(known));
         }
-        let Some(credential) = &self.credential else { return Ok(()) };
-        let wrong = |message: String| ConfigError::new(path, message).at(credential.referenced);
-        credential.value.source().map_err(wrong)?;
+        if let Some(texts) = &self.repositories {
+            drop(credential::globs(path, texts)?);
+        }
+        self.check_case(path)?;
+        let place = match (&self.credential, &self.credentials) {
+            (None, None) => return Ok(()),
+            (Some(credential), None) => {
+                credential::check(path, credential)?;
+                credential.referenced
+            }
+            (None, Some(choices)) => {
+                credential::check_choices(path, choices)?;
+                choices.referenced
+            }
+            (Some(_), Some(choices)) => {
+                let message = "`credential` and `credentials` exclude each other";
+                return Err(ConfigError::new(path, message).at(choices.referenced));
+            }
+        };
         if self.auth == Auth::Passthrough {
             let message =
                 "`auth: passthrough` sends the client's own credential: one of lockgate's is never used";
-            return Err(wrong(message.into()));
-        }
-        if let Credential::Basic(basic) = &credential.value
-            && basic.user.contains(|c: char| c == ':' || c.is_control())
-        {
-            return Err(wrong("a user of Basic has no colon and no control characters".into()));
+            return Err(ConfigError::new(path, message).at(place));
         }
         Ok(())
+    }
+
+    /// Globs that could not match, for names are judged in small letters.
+    fn check_case(&self, path: &Path) -> Result<(), ConfigError> {
+        let choices = self.credentials.iter().flat_map(|choices| &choices.value);
+        let lists = choices.filter_map(|choice| choice.repositories.as_ref()).chain(&self.repositories);
+        let mut texts = lists.flat_map(|list| &list.value);
+        match texts.find(|text| self.ignore_case && text.value.contains(|c: char| c.is_ascii_uppercase())) {
+            Some(text) => {
+                let message = "with `ignore_case` names are compared in small letters";
+                Err(ConfigError::new(path, message).at(text.referenced))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Reads what it refers to. Paths are relative to `base`.
     pub(crate) fn resolve(&self, base: &Path) -> Result<CoreUpstream> {
         let name = &self.name.value.0;
         let context = || format!("upstream {name}");
-        let credential = match &self.credential {
-            None => CoreCredential::None,
-            Some(credential) => credential.value.read(base).with_context(context)?,
-        };
         let ca = self.ca.as_ref().map(|file| read_text(&base.join(file), CA_MAX));
+        let ca = ca.transpose().with_context(context)?.map(String::into_bytes);
+        let credentials = self.credentials(&For { base, url: &self.url.0, ca: ca.as_deref() });
+        let listed = self.repositories.as_ref().map(credential::compiled);
         Ok(CoreUpstream {
-            name: name.clone(),
-            kind: self.kind.value.clone(),
-            url: self.url.0.clone(),
-            credential,
+            resources: listed.transpose().with_context(context)?.map(Arc::new),
+            ignore_case: self.ignore_case,
+            redirects: match self.redirects {
+                Redirects::Refuse => CoreRedirects::Refuse,
+                Redirects::Follow => CoreRedirects::Follow,
+            },
+            credentials: credentials.with_context(context)?,
             auth: match self.auth {
                 Auth::Oidc => CoreAuth::Oidc,
                 Auth::Passthrough => CoreAuth::Passthrough,
             },
             host: self.host.as_ref().map(|host| host.value.0.clone()),
-            ca: ca.transpose().with_context(context)?.map(String::into_bytes),
+            ca,
+            ..CoreUpstream::new(name, &self.kind.value, self.url.0.clone())
         })
+    }
+
+    fn credentials(&self, of: &For<'_>) -> Result<Credentials> {
+        match (&self.credential, &self.credentials) {
+            (Some(credential), _) => Ok(Credentials::new([(None, credential.value.resolve(of)?)])?),
+            (None, Some(choices)) => credential::resolve_choices(&choices.value, of),
+            (None, None) => Ok(Credentials::none()),
+        }
     }
 }

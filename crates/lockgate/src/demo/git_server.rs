@@ -41,7 +41,7 @@ impl GitServer {
     /// Serves the repositories below a folder to whoever has the password.
     pub(super) async fn start(root: PathBuf, password: &Secret) -> Result<Self> {
         let credential = Credential::Basic { user: USER.into(), password: password.clone() };
-        let expected = credential.header().context("a password of plain text")?;
+        let expected = credential.header()?.context("a password of plain text")?;
         let root = Arc::new(root);
         let server = Server::start(move |request| answer(Arc::clone(&root), expected.clone(), request));
         Ok(Self { server: server.await? })
