@@ -32,8 +32,8 @@ use tower::ServiceExt as _;
 static SCHEMA: Schema = Schema {
     protocol: "notes",
     actions: &[
-        Action { name: "read", mutates: false, maskable: true },
-        Action { name: "write", mutates: true, maskable: true },
+        Action { name: "read", mutates: false, maskable: true, parts: None },
+        Action { name: "write", mutates: true, maskable: true, parts: None },
     ],
     attributes: &[Attribute {
         name: "note",

@@ -100,6 +100,9 @@ pub struct Action {
     /// Whether its response may be rewritten. An obligation to mask what cannot be masked (git
     /// content is verified by hash) is an error of the policy.
     pub maskable: bool,
+    /// The attribute whose values only the upstream's answer shows, of what is read: git's refs. Each
+    /// is judged by itself, where a policy speaks of it; the request as a whole has none of them.
+    pub parts: Option<&'static str>,
 }
 
 /// An attribute of a protocol's accesses.

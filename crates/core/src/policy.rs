@@ -10,6 +10,9 @@
 //!   does not matter, and of several accesses in one request the strictest decides.
 //! - What an access lacks never widens what is allowed (the table in `condition.rs`), and an access that
 //!   does not keep to its protocol's schema, or a request that asks for nothing, is denied.
+//! - What an action reads part by part (the refs of a fetch) is judged part by part where a rule speaks
+//!   of it: the request passes where some part could, and [`Sight`] says which do. A part that needs an
+//!   approval is one that is not seen.
 //! - Obligations of all matching rules are united: every mask, the longest time, the larger payload, the
 //!   stricter failure; the defaults fill in what no rule says. Masks apply to actions that are maskable.
 //! - Demands for approval are all met by one approval: by a group that every rule names, by the most
@@ -58,6 +61,7 @@ mod read;
 mod reason;
 mod rule;
 mod selftest;
+mod sight;
 mod terms;
 mod yaml;
 
@@ -76,11 +80,12 @@ pub use self::{
     describe::AccessError,
     errors::{PolicyError, PolicyErrors},
     explain::{Explanation, FailedMatcher, RuleTrace},
+    glob::Globs,
     handle::PolicyHandle,
+    sight::Sight,
 };
 use self::{group::Group, rule::Rule};
 use crate::{
-    glob::Globs,
     access::{Access, Needs, Schema},
     principal::Principal,
     verdict::{Effect, RecordTerms},
@@ -95,6 +100,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     default: Effect,
     record: RecordTerms,
+    /// Whether a rule speaks of what an action reads part by part.
+    partial: bool,
 }
 
 impl Policy {

@@ -20,7 +20,7 @@ use crate::{
     access::{Access, Needs, Schema},
     approval::Ticket,
     body::Body,
-    refusal::Refusal,
+    refusal::{Refusal, RefusalKind},
     spool::Spools,
     upstream::Upstream,
 };
@@ -114,6 +114,13 @@ pub trait Dialect: Send + Sync {
         Box::pin(async { None })
     }
 
+    /// The policy lets the client see only parts of what the request reads: makes another request and
+    /// another dialect of them by which nothing else is read. Who can't must refuse, as by default.
+    fn narrow<'a>(&'a self, _: Narrow<'a>, _: Request<Body>) -> BoxFuture<'a, Result<Narrowed, Refusal>> {
+        let reason = "the policy allows only a part of this, which can't be told from the rest";
+        Box::pin(async move { Err(Refusal::new(RefusalKind::Denied, reason)) })
+    }
+
     /// Rewrites the upstream's answer: locations, capabilities. As it is, by default.
     fn respond(&self, response: Response<Body>) -> Response<Body> {
         response
@@ -121,6 +128,26 @@ pub trait Dialect: Send + Sync {
 
     /// Whether the response is text in which secrets are looked for, or content that must not change.
     fn content(&self, head: &http::response::Parts) -> Content;
+}
+
+/// What a dialect may use to narrow a request.
+#[derive(Clone, Copy)]
+pub struct Narrow<'a> {
+    /// Whether the client may see a part.
+    pub permits: &'a Permits,
+    /// Asks the upstream, as [`Context::probe`].
+    pub probe: &'a dyn Probe,
+}
+
+/// Whether the client may see a part, by its name.
+pub type Permits = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// A request that reads only what the client may see, and how its client is answered.
+pub struct Narrowed {
+    /// What goes upstream.
+    pub request: Request<Body>,
+    /// How the client is answered.
+    pub dialect: Arc<dyn Dialect>,
 }
 
 /// What a response's body is to the mask.

@@ -37,8 +37,8 @@ use crate::{
 pub(crate) static SCHEMA: Schema = Schema {
     protocol: "toy",
     actions: &[
-        Action { name: "read", mutates: false, maskable: true },
-        Action { name: "write", mutates: true, maskable: true },
+        Action { name: "read", mutates: false, maskable: true, parts: None },
+        Action { name: "write", mutates: true, maskable: true, parts: None },
     ],
     attributes: &[
         Attribute { name: "path", plural: "paths", matcher: Matcher::Glob, doc: "the path" },

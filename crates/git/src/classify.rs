@@ -27,9 +27,9 @@ pub static SCHEMA: Schema = Schema {
     protocol: "git",
     actions: &[
         // Objects are verified by their hash: nothing of an answer can be masked.
-        Action { name: FETCH, mutates: false, maskable: false },
-        Action { name: PUSH, mutates: true, maskable: false },
-        Action { name: READ_FILE, mutates: false, maskable: false },
+        Action { name: FETCH, mutates: false, maskable: false, parts: Some("ref") },
+        Action { name: PUSH, mutates: true, maskable: false, parts: None },
+        Action { name: READ_FILE, mutates: false, maskable: false, parts: None },
     ],
     attributes: &[
         Attribute {
@@ -42,7 +42,7 @@ pub static SCHEMA: Schema = Schema {
             name: "ref",
             plural: "refs",
             matcher: Matcher::Glob,
-            doc: "the full name of the ref that a push updates, e.g. refs/heads/main",
+            doc: "the full name of a ref, e.g. refs/heads/main: one that a push updates; beside `action: fetch`, one that is read",
         },
         Attribute {
             name: "change",

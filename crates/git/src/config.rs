@@ -32,6 +32,19 @@ pub struct Config {
     pub ancestry: AncestryConfig,
     /// How the content of a push is inspected.
     pub inspect: InspectConfig,
+    /// How repositories are read of which a client may not see every ref.
+    pub narrow: NarrowConfig,
+}
+
+/// Limits of what is read whole where refs are hidden.
+#[derive(Debug, Clone, Copy)]
+pub struct NarrowConfig {
+    /// Bytes of a request to `git-upload-pack`, decoded. Default: 16 MiB.
+    pub request: usize,
+    /// Bytes of the upstream's list of refs. Default: 64 MiB.
+    pub refs: usize,
+    /// How long the upstream may take to list them before a fetch. Default: 30 seconds.
+    pub time: Duration,
 }
 
 /// Limits of the proof that an update is a fast-forward. What exceeds them counts as forced.
@@ -151,7 +164,14 @@ impl Default for Config {
             wait: Duration::from_secs(20),
             ancestry: AncestryConfig::default(),
             inspect: InspectConfig::default(),
+            narrow: NarrowConfig::default(),
         }
+    }
+}
+
+impl Default for NarrowConfig {
+    fn default() -> Self {
+        Self { request: 16 << 20, refs: 64 << 20, time: Duration::from_secs(30) }
     }
 }
 

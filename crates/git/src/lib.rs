@@ -45,6 +45,7 @@ mod ask;
 mod gzip;
 mod inspect;
 mod pack;
+mod refs;
 mod respond;
 mod service;
 #[cfg(test)]
@@ -56,4 +57,8 @@ pub use config::{Config, InspectConfig};
 #[doc(hidden)]
 pub use inspect::{fuzz_pack, measure_pack};
 pub use pack::{Commit, PackError, Person};
+#[doc(hidden)]
+pub use parse::fetch::fuzz_fetch;
+#[doc(hidden)]
+pub use refs::fuzz_refs;
 pub use service::Git;

@@ -8,6 +8,7 @@
 
 mod certificate;
 mod command;
+pub mod fetch;
 
 use std::collections::HashSet;
 

@@ -3,21 +3,25 @@
 //! An unmodified git shows the reason everywhere: as `! [remote rejected]` per ref and `remote:` lines
 //! on a push, as `fatal: remote error:` on a fetch, as `remote:` lines where it only lists refs.
 
+mod narrow;
 mod push;
 mod text;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, response};
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use lockgate_core::{
     body::{self, Body},
-    protocol::{Content, Dialect, HoldStyle},
+    protocol::{Content, Dialect, HoldStyle, Narrow, Narrowed},
     refusal::{Refusal, RefusalKind},
 };
 
 use crate::{
-    advertise, pkt,
+    advertise,
+    config::NarrowConfig,
+    pkt,
     route::{Endpoint, Service},
 };
 
@@ -33,6 +37,7 @@ const TOKEN_HELP: &str = "\
 pub(crate) struct AdvertisementDialect {
     pub(crate) service: Service,
     pub(crate) wait: Duration,
+    pub(crate) limits: NarrowConfig,
 }
 
 impl Dialect for AdvertisementDialect {
@@ -42,6 +47,14 @@ impl Dialect for AdvertisementDialect {
 
     fn hold(&self) -> HoldStyle {
         HoldStyle::Wait(self.wait)
+    }
+
+    fn narrow<'a>(
+        &'a self,
+        narrow: Narrow<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Narrowed, Refusal>> {
+        Box::pin(async move { Ok(narrow::advertisement(self, narrow, request)) })
     }
 
     /// Asks pushing clients for whole packs: a thin one has deltas against objects that it lacks.
@@ -64,6 +77,7 @@ impl Dialect for AdvertisementDialect {
 /// The answers to a clone or fetch.
 pub(crate) struct FetchDialect {
     pub(crate) wait: Duration,
+    pub(crate) limits: NarrowConfig,
 }
 
 impl Dialect for FetchDialect {
@@ -73,6 +87,14 @@ impl Dialect for FetchDialect {
 
     fn hold(&self) -> HoldStyle {
         HoldStyle::Wait(self.wait)
+    }
+
+    fn narrow<'a>(
+        &'a self,
+        narrow: Narrow<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Narrowed, Refusal>> {
+        Box::pin(narrow::fetch(self, narrow, request))
     }
 
     fn content(&self, head: &response::Parts) -> Content {

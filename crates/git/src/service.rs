@@ -102,7 +102,11 @@ impl Git {
         Classified::Asks {
             accesses: vec![classify::fetch(&route.repository)],
             request: Request::from_parts(head, body::empty()),
-            dialect: Arc::new(AdvertisementDialect { service, wait: self.config.wait }),
+            dialect: Arc::new(AdvertisementDialect {
+                service,
+                wait: self.config.wait,
+                limits: self.config.narrow,
+            }),
         }
     }
 
@@ -132,7 +136,7 @@ impl Git {
         Classified::Asks {
             accesses: vec![classify::fetch(&route.repository)],
             request: Request::from_parts(head, body),
-            dialect: Arc::new(FetchDialect { wait: self.config.wait }),
+            dialect: Arc::new(FetchDialect { wait: self.config.wait, limits: self.config.narrow }),
         }
     }
 }
@@ -169,14 +173,14 @@ impl Protocol for Git {
         probe(request).boxed()
     }
 
-    fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {
-        let route = Route::parse(&head.method, &head.uri).ok();
-        respond::refuse(route.map(|route| route.endpoint), refusal)
-    }
     fn resource(&self, method: &Method, uri: &Uri) -> Option<String> {
         Route::parse(method, uri).ok().map(|route| route.repository)
     }
 
+    fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {
+        let route = Route::parse(&head.method, &head.uri).ok();
+        respond::refuse(route.map(|route| route.endpoint), refusal)
+    }
 }
 
 /// Answers the probe; gives everything else back.

@@ -28,7 +28,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 /// What `git` can say here.
 pub(crate) static GIT: Schema = Schema {
     protocol: "git",
-    actions: &[Action { name: "push", mutates: true, maskable: false }],
+    actions: &[Action { name: "push", mutates: true, maskable: false, parts: None }],
     attributes: &[
         Attribute { name: "repository", plural: "repositories", matcher: Matcher::Glob, doc: "" },
         Attribute { name: "ref", plural: "refs", matcher: Matcher::Glob, doc: "" },

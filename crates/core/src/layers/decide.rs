@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use super::{Decided, Understood};
+use super::{Decided, Understood, classify::Prober};
 use crate::{
     body::Body,
-    policy::PolicyHandle,
+    policy::{Policy, PolicyHandle, Sight},
+    protocol::{Narrow, Narrowed, Permits},
     refusal::{AccessRefusal, Refusal, RefusalKind},
     step::{Next, Step},
     verdict::{Effect, Grounds, Verdict},
@@ -30,26 +31,49 @@ impl Step<Understood> for Decide {
         asked: Understood,
         next: Next<Decided, Refusal>,
     ) -> Result<Response<Body>, Refusal> {
-        let verdict = judge(&self.policy, &asked)?;
+        let policy = in_force(&self.policy)?;
+        let verdict = judge(&policy, &asked)?;
         asked.exchange.verdict(&verdict).await?;
         if let Verdict::Denial(denial) = &verdict {
             return Err(refuse(RefusalKind::Denied, denial.grounds()));
         }
+        let asked = narrow(&policy, asked).await?;
         next.run(Decided { verdict, asked }).await
     }
 }
 
-/// What the policy in force says; a refusal where there is none.
-pub(super) fn judge(policy: &PolicyHandle, asked: &Understood) -> Result<Verdict, Refusal> {
-    let Understood { target, caller, accesses, needs, .. } = asked;
+/// The policy in force; a refusal where there is none.
+pub(super) fn in_force(policy: &PolicyHandle) -> Result<Arc<Policy>, Refusal> {
     let missing = || Refusal::new(RefusalKind::PolicyUnavailable, "there is no policy in force");
-    let policy = policy.current().ok_or_else(missing)?;
+    policy.current().ok_or_else(missing)
+}
+
+/// What a policy says.
+pub(super) fn judge(policy: &Policy, asked: &Understood) -> Result<Verdict, Refusal> {
+    let Understood { target, caller, accesses, needs, .. } = asked;
     // A request takes long to read; what a newer policy asks was not looked for in it.
     if !needs.cover(&policy.needs(target.protocol.schema().protocol)) {
         let reason = "the policy changed while the request was read; try again";
         return Err(Refusal::new(RefusalKind::PolicyUnavailable, reason));
     }
     Ok(policy.judge(&caller.principal, &target.upstream.name, accesses))
+}
+
+/// Lets a request read no more than the policy shows of what it asks for.
+async fn narrow(policy: &Arc<Policy>, asked: Understood) -> Result<Understood, Refusal> {
+    let upstream = &asked.target.upstream.name;
+    let sights =
+        asked.accesses.iter().filter_map(|access| policy.sight(&asked.caller.principal, upstream, access));
+    let sights: Vec<Sight> = sights.collect();
+    if sights.is_empty() {
+        return Ok(asked);
+    }
+    let permits: Permits = Arc::new(move |part| sights.iter().all(|sight| sight.permits(part)));
+    let Understood { target, passthrough, dialect, request, .. } = asked;
+    let probe = Prober { target: &target, passthrough: passthrough.clone() };
+    let narrowed = dialect.narrow(Narrow { permits: &permits, probe: &probe }, request).await?;
+    let Narrowed { request, dialect } = narrowed;
+    Ok(Understood { target, passthrough, dialect, request, ..asked })
 }
 
 /// A refusal with the reason of each access; what was allowed fails with the rest, and says so.

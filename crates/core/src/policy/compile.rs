@@ -192,6 +192,18 @@ impl<'a> Compiler<'a> {
                 None => whole = false,
             }
         }
+        if entries.iter().any(|(key, _)| key.name == "action") {
+            let read = |name: &str| {
+                actions
+                    .iter()
+                    .any(|action| schema.action(action).and_then(|action| action.parts) == Some(name))
+            };
+            for condition in &mut conditions {
+                if let Condition::Is(_, Matcher::Attribute { name, part, .. }) = condition {
+                    *part = read(name);
+                }
+            }
+        }
         let reach = actions.into_iter().map(|action| (schema.protocol, action)).collect();
         whole.then_some((Condition::All(conditions), reach))
     }
@@ -206,7 +218,7 @@ impl<'a> Compiler<'a> {
         let attribute = self.attribute_name(schema, key.at, &key.name, &["action"])?;
         let expected = self.compared(attribute, node, &key.name, doubt)?;
         self.needs.insert((schema.protocol, attribute.name));
-        Some(Matcher::Attribute { name: attribute.name, expected, doubt })
+        Some(Matcher::Attribute { name: attribute.name, expected, doubt, part: false })
     }
 
     fn who(&mut self, node: &Node) -> Option<Matcher> {

@@ -31,8 +31,21 @@ pub(super) struct Asked<'a> {
     pub(super) principal: &'a Principal,
     pub(super) upstream: &'a str,
     pub(super) access: &'a Access,
+    /// The attribute of which each value that is read is judged by itself.
+    pub(super) part: Option<&'static str>,
+    /// Whether that is still to come: the access has no value of it.
+    pub(super) open: bool,
     /// The document's groups.
     pub(super) groups: &'a [Group],
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Yes,
+    No,
+    /// For some values of the attribute that is open, it may be.
+    Open,
 }
 
 /// A condition on what is asked.
@@ -52,11 +65,21 @@ pub(super) enum Condition {
 #[derive(Debug)]
 pub(super) enum Matcher {
     Everything,
-    Who { groups: Vec<GroupRef>, people: Vec<People> },
+    Who {
+        groups: Vec<GroupRef>,
+        people: Vec<People>,
+    },
     Upstreams(Globs),
     Protocol(&'static str),
     Actions(Vec<&'static str>),
-    Attribute { name: &'static str, expected: Expected, doubt: Doubt },
+    /// `part` where it stands beside an action that reads values of it: a rule about the refs of any
+    /// request says nothing of those that a fetch reads, unless it says `action: fetch`.
+    Attribute {
+        name: &'static str,
+        expected: Expected,
+        doubt: Doubt,
+        part: bool,
+    },
 }
 
 /// Principals by issuer and a glob on their subject.
@@ -98,6 +121,41 @@ impl Condition {
                 found.push((expected, negated));
             }
             Self::Is(..) => {}
+        }
+    }
+
+    /// Whether it holds, whatever the value of the attribute that is open.
+    pub(super) fn outcome(&self, asked: &Asked<'_>) -> Outcome {
+        if !asked.open {
+            return if self.check(asked).is_ok() { Outcome::Yes } else { Outcome::No };
+        }
+        let has = |of: &[Self], outcome| of.iter().any(|condition| condition.outcome(asked) == outcome);
+        match self {
+            Self::All(of) if has(of, Outcome::No) => Outcome::No,
+            Self::Any(_, of) if has(of, Outcome::Yes) => Outcome::Yes,
+            Self::All(of) | Self::Any(_, of) if has(of, Outcome::Open) => Outcome::Open,
+            Self::All(_) => Outcome::Yes,
+            Self::Any(..) => Outcome::No,
+            Self::Not(_, of) => match of.outcome(asked) {
+                Outcome::Yes => Outcome::No,
+                Outcome::No => Outcome::Yes,
+                Outcome::Open => Outcome::Open,
+            },
+            Self::Is(_, Matcher::Attribute { name, part: true, .. }) if asked.part == Some(*name) => {
+                Outcome::Open
+            }
+            Self::Is(_, matcher) if matcher.matches(asked) => Outcome::Yes,
+            Self::Is(..) => Outcome::No,
+        }
+    }
+
+    /// Whether it says anything of what an action reads part by part.
+    pub(super) fn is_partial(&self) -> bool {
+        match self {
+            Self::All(of) | Self::Any(_, of) => of.iter().any(Self::is_partial),
+            Self::Not(_, of) => of.is_partial(),
+            Self::Is(_, Matcher::Attribute { part, .. }) => *part,
+            Self::Is(..) => false,
         }
     }
 
@@ -144,7 +202,8 @@ impl Matcher {
             Self::Upstreams(globs) => globs.matches(asked.upstream),
             Self::Protocol(protocol) => asked.access.protocol == *protocol,
             Self::Actions(actions) => actions.contains(&asked.access.action),
-            Self::Attribute { name, expected, doubt } => match asked.access.attributes.get(name) {
+            Self::Attribute { name, part: false, doubt, .. } if asked.part == Some(*name) => doubt.absent,
+            Self::Attribute { name, expected, doubt, .. } => match asked.access.attributes.get(name) {
                 None => doubt.absent,
                 Some(value) => expected.matches(value, *doubt),
             },
@@ -159,6 +218,9 @@ impl Matcher {
             Self::Protocol(_) => asked.access.protocol.to_owned(),
             Self::Actions(_) => asked.access.action.to_owned(),
             Self::Attribute { name, .. } => match asked.access.attributes.get(name) {
+                None if asked.open && asked.part == Some(*name) => {
+                    format!("every {name}, each judged by itself")
+                }
                 None => format!("no {name}"),
                 Some(value) => match value.to_string() {
                     text if text.is_empty() => "nothing".to_owned(),

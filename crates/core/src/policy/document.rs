@@ -7,6 +7,7 @@ use super::{
     compile::Compiler,
     errors::PolicyErrors,
     read::{self, Fields},
+    sight,
     yaml::{self, Kind, Node},
 };
 use crate::{
@@ -33,6 +34,7 @@ pub(super) fn load(text: &str, version: String, schemas: &[&'static Schema]) -> 
     let (default, record) = compiler.defaults(&fields);
     let cases = compiler.cases(fields.get("tests"));
     let Compiler { groups, errors, needs, .. } = compiler;
+    let partial = sight::is_partial(&rules);
     let policy = errors.into_result(|| Policy {
         version,
         schemas: schemas.to_vec(),
@@ -41,6 +43,7 @@ pub(super) fn load(text: &str, version: String, schemas: &[&'static Schema]) -> 
         rules,
         default,
         record,
+        partial,
     })?;
     policy.run(&cases)?;
     Ok(policy)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Policy, condition::Asked, reason::clean};
+use super::{Policy, reason::clean};
 use crate::{
     access::Access,
     principal::Principal,
@@ -59,7 +59,7 @@ pub struct FailedMatcher {
 impl Policy {
     /// Explains what [`Policy::judge`] says to one access.
     pub fn explain(&self, principal: &Principal, upstream: &str, access: &Access) -> Explanation {
-        let asked = Asked { principal, upstream, access, groups: &self.groups };
+        let asked = self.asked(principal, upstream, access);
         let rules = self.rules.iter().map(|rule| RuleTrace {
             id: rule.id.clone(),
             effect: rule.effect,

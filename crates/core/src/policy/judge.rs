@@ -7,7 +7,7 @@ use tracing::{error, info};
 
 use super::{
     Policy,
-    condition::Asked,
+    condition::{Asked, Outcome},
     describe, reason,
     rule::Rule,
     terms::{Demand, Oblige, add, unite},
@@ -33,7 +33,7 @@ impl Policy {
         let mut grounds =
             Grounds { policy: self.version.clone(), accesses: Vec::with_capacity(accesses.len()) };
         for access in accesses {
-            let asked = Asked { principal, upstream, access, groups: &self.groups };
+            let asked = self.asked(principal, upstream, access);
             self.report_shadows(&asked);
             let decision = self.decide(&asked);
             let other = decision.oblige.with_defaults(self.record);
@@ -60,7 +60,18 @@ impl Policy {
         }
     }
 
-    /// Judges one access.
+    pub(super) fn asked<'a>(
+        &'a self,
+        principal: &'a Principal,
+        upstream: &'a str,
+        access: &'a Access,
+    ) -> Asked<'a> {
+        let part = self.part(access);
+        let open = self.partial && part.is_some_and(|part| access.attributes.get(part).is_none());
+        Asked { principal, upstream, access, part, open, groups: &self.groups }
+    }
+
+    /// Judges one access. Where an attribute is open, as for the value of it that is best for the caller.
     pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision {
         if let Some(fault) = describe::fault(&self.schemas, asked.access) {
             error!(fault, "an access that the policy cannot judge is refused");
@@ -73,7 +84,18 @@ impl Policy {
         let mut demand = None;
         let mut deciding: Option<&Rule> = None;
         let mut rules = Vec::new();
-        for rule in self.rules.iter().filter(|rule| !rule.shadow && rule.when.check(asked).is_ok()) {
+        let mut partly = Vec::new();
+        for rule in self.rules.iter().filter(|rule| !rule.shadow) {
+            match rule.when.outcome(asked) {
+                Outcome::Yes => {}
+                // What forbids some part is for the judgement of that part.
+                Outcome::Open if rule.effect == Effect::Allow => {
+                    oblige.unite(&rule.oblige, maskable);
+                    partly.push(rule);
+                    continue;
+                }
+                Outcome::Open | Outcome::No => continue,
+            }
             oblige.unite(&rule.oblige, maskable);
             if let Some(terms) = &rule.approval {
                 add(&mut demand, Demand::new(terms));
@@ -86,6 +108,10 @@ impl Policy {
             if deciding.is_some_and(|deciding| deciding.effect == rule.effect) {
                 rules.push(rule.id.clone());
             }
+        }
+        if deciding.is_none() && self.default != Effect::Allow {
+            deciding = partly.first().copied();
+            rules.extend(partly.iter().map(|rule| rule.id.clone()));
         }
         let ground = match deciding {
             None => Ground { effect: self.default, rules, reason: self.default_reason(asked.access) },
@@ -108,7 +134,7 @@ impl Policy {
 
     /// Says what the rules would do that only watch.
     fn report_shadows(&self, asked: &Asked<'_>) {
-        for rule in self.rules.iter().filter(|rule| rule.shadow && rule.when.check(asked).is_ok()) {
+        for rule in self.rules.iter().filter(|rule| rule.shadow && rule.when.outcome(asked) == Outcome::Yes) {
             info!(
                 rule = rule.id,
                 would = rule.effect.word(),

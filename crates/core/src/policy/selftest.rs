@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 use super::{
     Policy,
     compile::Compiler,
-    condition::Asked,
     describe::{self, AccessError},
     errors::{At, Errors, PolicyErrors, quoted, suggestion},
     read::{self, Fields},
@@ -39,7 +38,7 @@ impl Policy {
 
     fn failure(&self, case: &Case) -> Option<String> {
         let Case { principal, upstream, access, .. } = case;
-        let ground = self.decide(&Asked { principal, upstream, access, groups: &self.groups }).ground;
+        let ground = self.decide(&self.asked(principal, upstream, access)).ground;
         let by_rule = |rule: &String| match rule.as_str() {
             DEFAULT => ground.rules.is_empty(),
             rule => ground.rules.iter().any(|other| other == rule),

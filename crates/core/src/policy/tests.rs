@@ -7,6 +7,7 @@ mod explain;
 mod hostile;
 mod laws;
 mod matchers;
+mod sight;
 mod verdicts;
 
 use crate::{
@@ -19,8 +20,8 @@ use crate::{
 static GIT: Schema = Schema {
     protocol: "git",
     actions: &[
-        Action { name: "fetch", mutates: false, maskable: false },
-        Action { name: "push", mutates: true, maskable: false },
+        Action { name: "fetch", mutates: false, maskable: false, parts: Some("ref") },
+        Action { name: "push", mutates: true, maskable: false, parts: None },
     ],
     attributes: &[
         attribute("repository", "repositories", Matcher::Name),
@@ -38,8 +39,8 @@ static GIT: Schema = Schema {
 static K8S: Schema = Schema {
     protocol: "k8s",
     actions: &[
-        Action { name: "read", mutates: false, maskable: true },
-        Action { name: "write", mutates: true, maskable: true },
+        Action { name: "read", mutates: false, maskable: true, parts: None },
+        Action { name: "write", mutates: true, maskable: true, parts: None },
     ],
     attributes: &[
         attribute("resource", "resources", Matcher::Glob),

@@ -18,7 +18,7 @@ use lockgate_core::{
     access::Access,
     approval::{Ticket, TicketState},
     body::{Body, BodyError},
-    protocol::{Classified, Dialect, HeldStream, HoldStyle, Protocol as _},
+    protocol::{Classified, Dialect, HeldStream, HoldStyle, Narrow, Narrowed, Permits, Protocol as _},
     refusal::{AccessRefusal, Refusal, RefusalKind},
 };
 use tokio::net::TcpListener;
@@ -33,6 +33,8 @@ use crate::{
 const REFUSED: &str = "refused";
 const HELD: &str = "held";
 const HELD_AND_DENIED: &str = "held-and-denied";
+/// Part of the refs that are not to be seen, where some are not.
+const HIDDEN: &str = "hidden";
 
 pub(super) struct Gateway {
     pub(super) repo: Repo,
@@ -44,6 +46,7 @@ struct State {
     git: Git,
     rig: Rig,
     backend: Backend,
+    hides: bool,
     asked: Mutex<Vec<String>>,
 }
 
@@ -52,12 +55,21 @@ impl Gateway {
         Self::with(format, Config::default(), 64 << 20).await
     }
 
+    /// One that hides refs.
+    pub(super) async fn hiding(format: ObjectFormat) -> Self {
+        Self::start(format, Config::default(), 64 << 20, true).await
+    }
+
     /// With limits, and pushes of so many bytes at most.
     pub(super) async fn with(format: ObjectFormat, config: Config, max: u64) -> Self {
+        Self::start(format, config, max, false).await
+    }
+
+    async fn start(format: ObjectFormat, config: Config, max: u64, hides: bool) -> Self {
         let repo = Repo::new(format);
         let (backend, mut rig) = (repo.backend(), Rig::new());
         rig.spools.max = max;
-        let state = State { git: Git::new(config), rig, backend, asked: Mutex::default() };
+        let state = State { git: Git::new(config), rig, backend, hides, asked: Mutex::default() };
         let state = Arc::new(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -80,6 +92,17 @@ impl Gateway {
         let mut command = testing::git(&self.repo.dir.path().join("work"));
         command.args(arguments).stdin(Stdio::null());
         self.printed(&tokio::process::Command::from(command).output().await.unwrap())
+    }
+
+    /// Posts a request to `git-upload-pack` and returns the answer's body.
+    pub(super) async fn post(&self, path: &str, protocol: &str, body: Vec<u8>) -> Vec<u8> {
+        let request = Request::post(path)
+            .header(header::AUTHORIZATION, "Bearer token")
+            .header(header::CONTENT_TYPE, "application/x-git-upload-pack-request")
+            .header("git-protocol", protocol)
+            .body(lockgate_core::body::full(body));
+        let response = Arc::clone(&self.state).handle(request.unwrap()).await;
+        testing::read(response.into_body()).await.to_vec()
     }
 
     /// What was asked for since the last look: one line per access.
@@ -152,7 +175,15 @@ impl State {
                 }
             };
         }
-        dialect.respond(self.backend.call(request).await)
+        if !self.hides || accesses.iter().any(|access| access.action != "fetch") {
+            return dialect.respond(self.backend.call(request).await);
+        }
+        let permits: Permits = Arc::new(|name| !name.contains(HIDDEN));
+        let narrow = Narrow { permits: &permits, probe: &self.backend };
+        match dialect.narrow(narrow, request).await {
+            Ok(Narrowed { request, dialect }) => dialect.respond(self.backend.call(request).await),
+            Err(refusal) => dialect.refuse(&refusal),
+        }
     }
 
     /// Waits for no longer than it takes to say so.
