@@ -15,5 +15,6 @@ mod people;
 mod push;
 mod s3;
 mod unusual;
+mod upstream;
 mod wire;
 mod world;
