@@ -25,10 +25,12 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn from_pem(pem: &Secret, app: String) -> Result<Self, KeyError> {
         let der = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|_| KeyError::Pem)?;
-        let pair = match &der {
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Sec1(_) | _ => return Err(KeyError::NotRsa),
+        let pair = if let PrivateKeyDer::Pkcs1(der) = &der {
+            RsaKeyPair::from_der(der.secret_pkcs1_der())
+        } else if let PrivateKeyDer::Pkcs8(der) = &der {
+            RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
+        } else {
+            return Err(KeyError::NotRsa);
         };
         Ok(Self { app, pair: pair.map_err(|_| KeyError::NotRsa)? })
     }
