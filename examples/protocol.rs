@@ -139,6 +139,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let gateway = pipeline::build(Gateway {
         mask: Mask::new(RuleSet::builtin(), TagKey::new(b"example"))?,
         targets,
+        public: Default::default(),
         authenticator: Authenticator::new(Vec::new())?,
         policy,
         approvals: Arc::new(Nobody),

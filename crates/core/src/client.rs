@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     body::{self, Body, BodyError},
+    origin::Origin,
     refusal::{Refusal, RefusalKind},
     upstream::Upstream,
 };
@@ -65,6 +66,8 @@ impl Default for Timeouts {
 #[derive(Clone)]
 pub struct Client {
     pool: Arc<Pool>,
+    /// The connections to where the upstream keeps content besides, by origin.
+    storage: Arc<[(Origin, Arc<Pool>)]>,
     timeouts: Timeouts,
 }
 
@@ -85,6 +88,9 @@ pub enum ClientError {
         /// The limit.
         limit: Duration,
     },
+    /// It points to where nobody allowed us to go.
+    #[error("the upstream points elsewhere")]
+    Elsewhere(Option<Origin>),
 }
 
 impl From<ClientError> for Refusal {
@@ -103,9 +109,22 @@ impl From<ClientError> for Refusal {
             ClientError::Timeout { .. } => {
                 Refusal::new(RefusalKind::UpstreamTimeout, "the upstream took too long")
             }
+            ClientError::Elsewhere(origin) => elsewhere(origin.as_ref()),
         };
         refusal.because(&error)
     }
+}
+
+/// A refusal to go where the upstream points; says what its operator can do.
+pub fn elsewhere(origin: Option<&Origin>) -> Refusal {
+    let reason = match origin {
+        Some(origin) => format!(
+            "the upstream keeps this at {origin}, where this gateway may not go: its operator can name it \
+             under the upstream's `storage`"
+        ),
+        None => "the upstream points to what is no http or https URL".to_owned(),
+    };
+    Refusal::new(RefusalKind::UpstreamInvalid, reason)
 }
 
 /// The request's own body may be what broke the exchange: then it is not the upstream's fault.
@@ -138,18 +157,40 @@ impl Client {
     /// # Errors
     /// [`TlsError`] where the upstream's certificates can't be used.
     pub fn new(upstream: &Upstream, timeouts: Timeouts) -> Result<Self, TlsError> {
-        let connector = Connector::new(upstream)?;
-        Ok(Self { pool: Arc::new(Pool::new(connector, timeouts.idle)), timeouts })
+        let pool = |connector| Arc::new(Pool::new(connector, timeouts.idle));
+        let storage = upstream.storage.iter().map(|url| {
+            let origin = Origin::of(url).ok_or_else(|| TlsError::Url(url.clone()))?;
+            Ok((origin, pool(Connector::to_storage(upstream, url)?)))
+        });
+        let storage = storage.collect::<Result<Vec<_>, TlsError>>()?;
+        let pool = pool(Connector::new(upstream, &upstream.url)?);
+        Ok(Self { pool, storage: storage.into(), timeouts })
     }
 
-    /// Sends a request, whose URI's path is the upstream's, and whose headers are final.
+    fn pool(&self, url: &Uri) -> Result<&Arc<Pool>, ClientError> {
+        let Some(origin) = Origin::of(url) else {
+            // Only a path: the upstream's own.
+            let relative = url.authority().is_none() && url.scheme().is_none();
+            return if relative { Ok(&self.pool) } else { Err(ClientError::Elsewhere(None)) };
+        };
+        if *self.pool.connector().origin() == origin {
+            return Ok(&self.pool);
+        }
+        match self.storage.iter().find(|(known, _)| *known == origin) {
+            Some((_, pool)) => Ok(pool),
+            None => Err(ClientError::Elsewhere(Some(origin))),
+        }
+    }
+
+    /// Sends a request, whose URI is of the upstream or of its storage, and whose headers are final.
     ///
     /// # Errors
     /// [`ClientError`]. A request that may have reached the upstream is never sent twice.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ClientError> {
+        let pool = self.pool(request.uri())?;
         loop {
-            let mut lease = self.lease().await?;
-            self.pool.connector().address(&mut request, lease.is_h2());
+            let mut lease = self.lease(pool).await?;
+            pool.connector().address(&mut request, lease.is_h2());
             let (timed, sent) = on_end(request);
             match self.within_response_limit(sent, lease.send(timed)).await {
                 Ok(Ok(response)) => {
@@ -189,12 +230,12 @@ impl Client {
         }
     }
 
-    async fn lease(&self) -> Result<Lease, ClientError> {
-        if let Some(lease) = self.pool.reuse() {
+    async fn lease(&self, pool: &Arc<Pool>) -> Result<Lease, ClientError> {
+        if let Some(lease) = pool.reuse() {
             return Ok(lease);
         }
         let limit = self.timeouts.connect;
-        match tokio::time::timeout(limit, self.pool.open()).await {
+        match tokio::time::timeout(limit, pool.open()).await {
             Ok(opened) => opened.map_err(ClientError::Connect),
             Err(_) => Err(ClientError::Timeout { what: "accept a connection", limit }),
         }

@@ -16,6 +16,7 @@ pub mod credential;
 pub mod exchange;
 pub mod index;
 pub mod layers;
+pub mod origin;
 pub mod pipeline;
 pub mod policy;
 pub mod principal;

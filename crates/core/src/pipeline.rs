@@ -12,8 +12,15 @@ use crate::{
     body::{self, Body, BodyError},
     exchange::Evidence,
     layers::{
-        Target, authenticate::Authenticate, classify::Classify, decide::Decide, forward::Forward, hold::Hold,
-        mask::Mask, record::Record, route::Route,
+        Target,
+        authenticate::Authenticate,
+        classify::Classify,
+        decide::Decide,
+        forward::Forward,
+        hold::Hold,
+        mask::Mask,
+        record::Record,
+        route::{Public, Route},
     },
     policy::PolicyHandle,
     spool::Spools,
@@ -24,6 +31,8 @@ use crate::{
 pub struct Gateway {
     /// The upstreams.
     pub targets: Vec<Arc<Target>>,
+    /// How clients call it.
+    pub public: Public,
     /// Verifies tokens.
     pub authenticator: Authenticator,
     /// The policy in force.
@@ -49,7 +58,7 @@ pub type Pipeline = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 
 /// Builds the pipeline. From the outside in:
 pub fn build(gateway: Gateway) -> Pipeline {
-    let Gateway { targets, authenticator, policy, approvals, evidence, spools, mask, .. } = gateway;
+    let Gateway { targets, public, authenticator, policy, approvals, evidence, spools, mask, .. } = gateway;
     let (client_idle, orphan, ending) = (gateway.client_idle, gateway.orphan, gateway.ending);
     let service = ServiceBuilder::new()
         // Nobody waits for a silent client for ever: not even whoever asks before it is known who calls.
@@ -57,7 +66,7 @@ pub fn build(gateway: Gateway) -> Pipeline {
             request.map(|body| body::within(client_idle, body, BodyError::Client))
         })
         // Which upstream, and so which protocol and which way to know callers: all below depends on it.
-        .layer(StepLayer::new(Route::new(targets)))
+        .layer(StepLayer::new(Route::new(targets, public)))
         // Who calls. The credential is stripped here; nobody unknown gets any further.
         .layer(StepLayer::new(Authenticate { authenticator }))
         // From here on every byte is evidence, as the client sees it: what is masked below is not in it.

@@ -14,12 +14,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderName, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 
 use crate::{
     access::{Access, Needs, Schema},
     approval::Ticket,
     body::Body,
+    origin::Origin,
+    principal::Principal,
     refusal::{Refusal, RefusalKind},
     spool::Spools,
     upstream::Upstream,
@@ -69,6 +71,8 @@ pub trait Protocol: Send + Sync + 'static {
 pub struct Context<'a> {
     /// The target.
     pub upstream: &'a Arc<Upstream>,
+    /// Who calls.
+    pub principal: &'a Arc<Principal>,
     /// Where bodies that must be seen whole are kept: bounded memory, then disk.
     pub spools: &'a Spools,
     /// Asks the upstream what classifying needs to know (is the new tip a descendant of the old?).
@@ -100,6 +104,32 @@ pub enum Classified {
     },
 }
 
+/// The URL by which the client reached its upstream, in the extensions of every request: an address that
+/// leads back to this gateway begins with it. It does not end with a slash.
+#[derive(Debug, Clone)]
+pub struct Called(pub String);
+
+/// Where a request goes instead of below the upstream's URL: to an address that the upstream itself gave.
+/// A protocol puts it into the extensions of the request that it makes; nothing that a client sends can. It
+/// leads no further than to the upstream's own origin and its [`Upstream::storage`].
+#[derive(Clone)]
+pub struct Direct {
+    /// The address.
+    pub url: Uri,
+    /// The headers that the upstream gave with it, credentials among them.
+    pub headers: HeaderMap,
+    /// Whether the upstream's credential goes along, where the address is of its own origin and `headers`
+    /// holds no other.
+    pub credential: bool,
+}
+
+impl std::fmt::Debug for Direct {
+    /// The address may be signed and the headers are credentials: neither is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Direct({:?})", Origin::of(&self.url))
+    }
+}
+
 /// How the client of one request is answered.
 pub trait Dialect: Send + Sync {
     /// Renders a refusal so that the unmodified client shows its reason.
@@ -124,6 +154,14 @@ pub trait Dialect: Send + Sync {
     /// Rewrites the upstream's answer: locations, capabilities. As it is, by default.
     fn respond(&self, response: Response<Body>) -> Response<Body> {
         response
+    }
+
+    /// The same, for an answer that must be read to be rewritten, or that is refused after all.
+    ///
+    /// # Errors
+    /// A refusal in the place of the answer.
+    fn answer<'a>(&'a self, response: Response<Body>) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
+        Box::pin(async { Ok(self.respond(response)) })
     }
 
     /// Whether the response is text in which secrets are looked for, or content that must not change.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Uri, uri::Authority};
 
 pub use crate::credential::{Credential, Credentials};
-use crate::policy::Globs;
+use crate::{origin::Origin, policy::Globs};
 
 /// A target that clients reach through lockgate.
 #[derive(Debug, Clone)]
@@ -31,6 +31,9 @@ pub struct Upstream {
     pub ignore_case: bool,
     /// What becomes of its redirects.
     pub redirects: Redirects,
+    /// URLs of the other origins where it keeps content, e.g. its object storage. Requests go to its own
+    /// origin and to these, wherever else it may point; never with its credential to these.
+    pub storage: Vec<Uri>,
 }
 
 /// What becomes of an upstream's redirects.
@@ -67,7 +70,18 @@ impl Upstream {
             resources: None,
             ignore_case: false,
             redirects: Redirects::default(),
+            storage: Vec::new(),
         }
+    }
+
+    /// Whether this origin is its own.
+    pub fn is_own(&self, origin: &Origin) -> bool {
+        Origin::of(&self.url).as_ref() == Some(origin)
+    }
+
+    /// Whether requests may go to this origin: its own, or that of its storage.
+    pub fn reaches(&self, origin: &Origin) -> bool {
+        self.is_own(origin) || self.storage.iter().any(|url| Origin::of(url).as_ref() == Some(origin))
     }
 
     /// A resource's name as it is judged.

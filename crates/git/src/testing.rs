@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::{
     access::Needs,
     body::{self, Body},
+    principal::Principal,
     protocol::{Context, Probe},
     refusal::Refusal,
     spool::Spools,
@@ -203,6 +204,7 @@ impl Probe for Unreachable {
 /// What classifying needs.
 pub(crate) struct Rig {
     upstream: Arc<Upstream>,
+    principal: Arc<Principal>,
     pub(crate) spools: Spools,
     pub(crate) needs: Needs,
 }
@@ -216,11 +218,13 @@ impl Rig {
         let upstream =
             Upstream { auth, ..Upstream::new("box", "git", "http://upstream.example/".parse().unwrap()) };
         let spools = Spools { dir: std::env::temp_dir(), memory: 64 * 1024, max: 64 << 20 };
-        Self { upstream: Arc::new(upstream), spools, needs: Needs::default() }
+        let principal = Arc::new(Principal::passthrough(Some("ada")));
+        Self { upstream: Arc::new(upstream), principal, spools, needs: Needs::default() }
     }
 
     pub(crate) fn context<'a>(&'a self, probe: &'a dyn Probe) -> Context<'a> {
-        Context { upstream: &self.upstream, spools: &self.spools, probe, needs: &self.needs }
+        let (upstream, principal) = (&self.upstream, &self.principal);
+        Context { upstream, principal, spools: &self.spools, probe, needs: &self.needs }
     }
 }
 

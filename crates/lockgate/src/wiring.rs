@@ -19,7 +19,7 @@ use lockgate_core::{
     client::Client,
     exchange::Evidence,
     index::Index,
-    layers::{Target, mask::Mask},
+    layers::{Target, mask::Mask, route::Public},
     pipeline::{self, Gateway, Pipeline},
     policy::PolicyHandle,
     protocol::Protocol,
@@ -31,7 +31,11 @@ use lockgate_git::Git;
 use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, folders, listen::Ready};
+use crate::{
+    config::{Config, Tls},
+    folders,
+    listen::Ready,
+};
 
 /// Every protocol that this binary speaks: one line each.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
@@ -92,8 +96,13 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let warmed = authenticator.clone();
     tokio::spawn(async move { warmed.warm().await });
     let ready = ready(asked.policy.clone(), recorder.clone());
+    let public = Public {
+        url: config.file.public_url.as_ref().map(|url| url.0.clone()),
+        tls: config.file.listen.tls != Tls::Off,
+    };
     let pipeline = pipeline::build(Gateway {
         targets,
+        public,
         authenticator,
         policy: asked.policy,
         approvals: asked.approvals,

@@ -15,6 +15,7 @@ use lockgate_core::{
     access::{Access, Needs, Schema},
     approval::{Ticket, TicketState},
     body::{Body, BodyError},
+    principal::Principal,
     protocol::{Classified, Content, Context, Dialect, HoldStyle, Probe, Protocol},
     refusal::{AccessRefusal, Refusal, RefusalKind},
     secret::Secret,
@@ -263,8 +264,14 @@ async fn classify(suite: &Suite, sample: &Sample, body: Body) -> Result<Classifi
         ..Upstream::new("box", suite.protocol.schema().protocol, Uri::from_static("http://127.0.0.1:9/"))
     });
     let spools = Spools { dir: std::env::temp_dir(), memory: 64, max: 1 << 30 };
-    let needs = Needs::default();
-    let context = Context { upstream: &upstream, spools: &spools, probe: &*suite.probe, needs: &needs };
+    let (needs, principal) = (Needs::default(), Arc::new(Principal::passthrough(Some("ada"))));
+    let context = Context {
+        upstream: &upstream,
+        principal: &principal,
+        spools: &spools,
+        probe: &*suite.probe,
+        needs: &needs,
+    };
     let request = head(sample).map(|()| body);
     suite.protocol.classify(context, request).await
 }

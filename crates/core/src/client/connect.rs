@@ -1,6 +1,10 @@
 //! Connects to an upstream: TCP, TLS with ALPN, and the first bytes of HTTP.
 
-use std::sync::Arc;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::{
     HeaderValue, Request, Uri, header,
@@ -18,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{body::Body, upstream::Upstream};
+use crate::{body::Body, origin::Origin, upstream::Upstream};
 
 /// The upstream's URL or certificates can't be used: an error of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -40,23 +44,28 @@ pub(super) enum Sender {
     H2(http2::SendRequest<Body>),
 }
 
-/// Opens connections to one upstream.
+/// Opens connections to one origin.
 pub(super) struct Connector {
+    origin: Origin,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Of storage: the upstream, on whose machine or link alone a near address is meant.
+    upstream: Option<Box<Connector>>,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
-    pub(super) fn new(upstream: &Upstream) -> Result<Self, TlsError> {
-        let url = || TlsError::Url(upstream.url.clone());
-        let scheme = upstream.url.scheme().ok_or_else(url)?.clone();
+    /// To an upstream's own origin.
+    pub(super) fn new(upstream: &Upstream, base: &Uri) -> Result<Self, TlsError> {
+        let url = || TlsError::Url(base.clone());
+        let origin = Origin::of(base).ok_or_else(url)?;
+        let scheme = base.scheme().ok_or_else(url)?.clone();
         // Userinfo is no part of an address on the wire (RFC 9110, section 4.2.4).
-        let authority = upstream.url.authority().ok_or_else(url)?;
+        let authority = base.authority().ok_or_else(url)?;
         let authority = authority.as_str().rsplit('@').next().unwrap_or_default();
         let host = HeaderValue::from_str(authority).map_err(|_| url())?;
         let authority = Authority::try_from(authority).map_err(|_| url())?;
@@ -70,7 +79,18 @@ impl Connector {
             _ => return Err(url()),
         };
         let port = authority.port_u16().unwrap_or(default_port);
-        Ok(Self { scheme, authority, host, port, tls })
+        Ok(Self { origin, scheme, authority, host, port, tls, upstream: None })
+    }
+
+    /// To an origin where an upstream keeps content. Whatever its name resolves to, it is not on this
+    /// machine or this link, where what trusts its neighbours answers, unless the upstream is there too.
+    pub(super) fn to_storage(upstream: &Upstream, url: &Uri) -> Result<Self, TlsError> {
+        let own = Box::new(Self::new(upstream, &upstream.url)?);
+        Ok(Self { upstream: Some(own), ..Self::new(upstream, url)? })
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Addresses a request as the version wants it: HTTP/2 by `:authority`, in the URI, and without a `Host`
@@ -92,15 +112,34 @@ impl Connector {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Sender, BoxError> {
+    async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((host, self.port)).await?;
+        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
+    }
+
+    pub(super) async fn connect(&self) -> Result<Sender, BoxError> {
+        let addresses = self.resolve().await?;
+        if let Some(upstream) = &self.upstream
+            && addresses.iter().any(is_near)
+            && !upstream.resolve().await?.iter().any(is_near)
+        {
+            return Err("the storage's name leads to this machine or link".into());
+        }
+        let tcp = TcpStream::connect(&*addresses).await?;
         tcp.set_nodelay(true)?;
         let Some((connector, name)) = &self.tls else {
             return h1(tcp).await;
         };
         let tls = connector.connect(name.clone(), tcp).await?;
         if tls.get_ref().1.alpn_protocol() == Some(b"h2") { h2(tls).await } else { h1(tls).await }
+    }
+}
+
+/// This machine, or this link, where e.g. a cloud's metadata service answers.
+fn is_near(address: &SocketAddr) -> bool {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
     }
 }
 

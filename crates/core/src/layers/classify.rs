@@ -43,8 +43,13 @@ impl Step<Recorded> for Classify {
         let probe = Prober { target: &target, passthrough: passthrough.clone() };
         let schema = target.protocol.schema();
         let needs = self.policy.current().map(|policy| policy.needs(schema.protocol)).unwrap_or_default();
-        let upstream = &target.upstream;
-        let context = Context { upstream, spools: &self.spools, probe: &probe, needs: &needs };
+        let context = Context {
+            upstream: &target.upstream,
+            principal: &caller.principal,
+            spools: &self.spools,
+            probe: &probe,
+            needs: &needs,
+        };
         let (accesses, request, dialect) = match target.protocol.classify(context, request).await {
             Ok(Classified::Asks { accesses, request, dialect }) => (accesses, request, dialect),
             Ok(Classified::Answer(response)) => return Ok(response),

@@ -4,6 +4,8 @@
 //! Nothing reaches the upstream before the request and its verdict are durable, and an upstream can't
 //! complete a streaming request before all of its bytes are.
 
+mod direct;
+
 use std::{
     convert::Infallible,
     task::{Context, Poll},
@@ -20,6 +22,7 @@ use crate::{
     body::{self, Body},
     client,
     exchange::Exchange,
+    protocol::Direct,
     refusal::{Refusal, RefusalKind},
     upstream::Auth,
 };
@@ -88,7 +91,7 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     if exchange.mutates() {
         exchange.detach();
     }
-    let mut response = asked.target.client.send(request).await?;
+    let mut response = direct::send(&asked.target.client, request).await?;
     strip_hop_by_hop(response.headers_mut());
     refused_credential(&asked.target, (&method, &path), &response)?;
     let mut response = redirect::judge(&asked.target.upstream, (&method, &path), response)?;
@@ -97,7 +100,7 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
             response.headers_mut().remove(name);
         }
     }
-    Ok(asked.dialect.respond(response))
+    asked.dialect.answer(response).await
 }
 
 /// Makes a request the upstream's: its address, its credential, and no header that ends here.
@@ -107,16 +110,22 @@ pub(super) async fn prepare(
     mut request: Request<Body>,
 ) -> Result<Request<Body>, Refusal> {
     let upstream = &target.upstream;
+    let direct = request.extensions().get::<Direct>().cloned();
+    let goes_along = direct.as_ref().is_none_or(|direct| direct::takes_credential(upstream, direct));
     let credential = match upstream.auth {
-        Auth::Oidc => {
+        Auth::Oidc if goes_along => {
             let (method, path) = (request.method().clone(), request.uri().clone());
             let resource = || target.resource(&method, &path);
             upstream.credentials.header(resource).await.map_err(|error| Refusal::from(&*error))?
         }
-        Auth::Passthrough => passthrough.cloned(),
+        Auth::Passthrough if goes_along => passthrough.cloned(),
+        Auth::Oidc | Auth::Passthrough => None,
     };
     let invalid = || Refusal::new(RefusalKind::Invalid, "the request's path is not a path");
-    *request.uri_mut() = client::join(&upstream.url, request.uri()).ok_or_else(invalid)?;
+    *request.uri_mut() = match &direct {
+        Some(direct) => direct.url.clone(),
+        None => client::join(&upstream.url, request.uri()).ok_or_else(invalid)?,
+    };
     let headers = request.headers_mut();
     strip_hop_by_hop(headers);
     let allowed = target.protocol.request_headers();
@@ -130,6 +139,9 @@ pub(super) async fn prepare(
     }
     if let Some(credential) = credential {
         headers.insert(header::AUTHORIZATION, credential);
+    }
+    if let Some(direct) = direct {
+        direct::add_headers(headers, direct.headers);
     }
     Ok(request)
 }
@@ -225,6 +237,30 @@ mod tests {
         let request = prepared(Auth::Passthrough, &[("cookie", "a=b")]).await;
         assert_eq!(request.headers()[header::AUTHORIZATION], "Basic own");
         assert_eq!(request.headers()[header::COOKIE], "a=b");
+    }
+
+    #[tokio::test]
+    async fn the_credential_goes_to_no_other_origin() {
+        let check = async |url: &str, credential: bool, given: &[(&str, &str)], expected: Option<&str>| {
+            let mut request = testing::get("/x");
+            request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer client"));
+            let given = given.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let direct = Direct { url: url.parse().unwrap(), headers: given.collect(), credential };
+            request.extensions_mut().insert(direct);
+            let request = prepare(&testing::target(Auth::Oidc), None, request).await.unwrap();
+            assert_eq!(request.uri(), url);
+            let headers = request.headers();
+            assert!(!headers.contains_key(header::HOST) && !headers.contains_key(header::TRANSFER_ENCODING));
+            let value = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap());
+            assert_eq!(value, expected, "{url}");
+        };
+        let (own, other) = ("http://127.0.0.1:9/signed?x", "https://127.0.0.1:9/signed");
+        check(own, true, &[], Some("Basic Z2F0ZTpzM2NyZXQ=")).await;
+        check(own, false, &[], None).await;
+        check(other, true, &[], None).await;
+        let given = [("authorization", "Bearer a"), ("host", "b"), ("transfer-encoding", "chunked")];
+        check(own, true, &given, Some("Bearer a")).await;
+        check(other, true, &given, Some("Bearer a")).await;
     }
 
     #[tokio::test]

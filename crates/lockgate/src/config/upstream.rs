@@ -51,6 +51,9 @@ pub(crate) struct Upstream {
     /// What becomes of its redirects, as of renamed repositories: `refuse` (the default) or `follow`.
     #[serde(default)]
     pub(crate) redirects: Redirects,
+    /// URLs of other origins where it keeps content, such as the object storage of LFS; none.
+    #[serde(default)]
+    pub(crate) storage: Vec<HttpUrl>,
 }
 
 /// How the callers of an upstream are known.
@@ -146,6 +149,7 @@ impl Upstream {
             },
             host: self.host.as_ref().map(|host| host.value.0.clone()),
             ca,
+            storage: self.storage.iter().map(|url| url.0.clone()).collect(),
             ..CoreUpstream::new(name, &self.kind.value, self.url.0.clone())
         })
     }
