@@ -9,7 +9,7 @@
 //! brings nothing (a deletion, say) the lists are empty and the counts zero. A push whose content is asked
 //! for and was not looked into is refused here.
 
-mod content;
+pub(crate) mod content;
 
 use lockgate_core::{
     access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value},
@@ -129,11 +129,17 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Finding,
             doc: "the secrets in files, messages and names, by the rule that found them",
         },
+        Attribute {
+            name: "lfs",
+            plural: "lfs",
+            matcher: Matcher::Flag,
+            doc: "whether it is about LFS objects or locks, beside the repository and without a ref",
+        },
     ],
 };
 
 const FETCH: &str = "fetch";
-const PUSH: &str = "push";
+pub(crate) const PUSH: &str = "push";
 const READ_FILE: &str = "read-file";
 
 /// How the new tip of a ref relates to the old one.
@@ -174,7 +180,7 @@ pub fn fetch(repository: &str) -> Access {
         protocol: SCHEMA.protocol,
         action: FETCH,
         resource: repository.to_owned(),
-        attributes: Attributes::new().with("repository", repository),
+        attributes: Attributes::new().with("repository", repository).with("lfs", false),
         binding: repository.to_owned(),
     }
 }
@@ -233,7 +239,8 @@ pub fn push(
             resource: repository.to_owned(),
             attributes: attributes
                 .with("atomic", request.capabilities.has("atomic"))
-                .with("signed", request.certificate),
+                .with("signed", request.certificate)
+                .with("lfs", false),
             // The names of objects are digests of all they reach, so the pack needs none of its own.
             binding: format!("{} {}..{}{options}", command.name, command.old, command.new),
         }

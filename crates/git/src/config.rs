@@ -10,7 +10,7 @@ use std::{
 
 use lockgate_detect::{RuleSet, TagKey};
 
-use crate::facts::Wanted;
+use crate::{facts::Wanted, lfs::TicketKey};
 
 /// Limits and times; [`Config::default`] suits most.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub inspect: InspectConfig,
     /// How repositories are read of which a client may not see every ref.
     pub narrow: NarrowConfig,
+    /// Large files beside the repository.
+    pub lfs: LfsConfig,
 }
 
 /// Limits of what is read whole where refs are hidden.
@@ -45,6 +47,25 @@ pub struct NarrowConfig {
     pub refs: usize,
     /// How long the upstream may take to list them before a fetch. Default: 30 seconds.
     pub time: Duration,
+}
+
+/// Limits of LFS. The size of an object is limited by the spools it is kept in.
+#[derive(Debug, Clone)]
+pub struct LfsConfig {
+    /// Objects of one batch; git-lfs asks for 100. Default: 1,000.
+    pub objects: usize,
+    /// Bytes of a request's JSON. Default: 1 MiB.
+    pub request: usize,
+    /// Bytes of an answer's JSON. Default: 8 MiB.
+    pub answer: usize,
+    /// Characters of a ticket, which the client sends back in a header. Default: 7,000, for many servers
+    /// before a gateway take header fields of 8 KiB at most.
+    pub ticket: usize,
+    /// How long a transfer may begin after its batch, where the upstream says no shorter time. Default:
+    /// 1 hour.
+    pub ticket_life: Duration,
+    /// The key of the tickets. Proxies behind one address share one. Default: one of this process alone.
+    pub key: Option<TicketKey>,
 }
 
 /// Limits of the proof that an update is a fast-forward. What exceeds them counts as forced.
@@ -165,6 +186,20 @@ impl Default for Config {
             ancestry: AncestryConfig::default(),
             inspect: InspectConfig::default(),
             narrow: NarrowConfig::default(),
+            lfs: LfsConfig::default(),
+        }
+    }
+}
+
+impl Default for LfsConfig {
+    fn default() -> Self {
+        Self {
+            objects: 1000,
+            request: 1 << 20,
+            answer: 8 << 20,
+            ticket: 7000,
+            ticket_life: Duration::from_hours(1),
+            key: None,
         }
     }
 }

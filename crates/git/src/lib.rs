@@ -32,6 +32,7 @@
 pub mod classify;
 pub mod config;
 pub mod facts;
+pub mod lfs;
 pub mod oid;
 pub mod parse;
 pub mod pkt;
@@ -53,9 +54,11 @@ mod testing;
 mod work;
 
 pub use classify::SCHEMA;
-pub use config::{Config, InspectConfig};
+pub use config::{Config, InspectConfig, LfsConfig};
 #[doc(hidden)]
 pub use inspect::{fuzz_pack, measure_pack};
+#[doc(hidden)]
+pub use lfs::parse::fuzz_lfs;
 pub use pack::{Commit, PackError, Person};
 #[doc(hidden)]
 pub use parse::fetch::fuzz_fetch;

@@ -5,7 +5,7 @@
 
 mod narrow;
 mod push;
-mod text;
+pub(crate) mod text;
 
 use std::time::Duration;
 

@@ -122,7 +122,7 @@ fn repository_of<'a>(segments: &'a [&'a str]) -> Result<&'a [&'a str], Refusal> 
 }
 
 /// The path's segments, decoded.
-fn segments(path: &str) -> Result<Vec<String>, Refusal> {
+pub(crate) fn segments(path: &str) -> Result<Vec<String>, Refusal> {
     let path = path.strip_prefix('/').ok_or_else(|| invalid("the path does not begin with a slash"))?;
     path.split('/').map(|segment| decode(segment).filter(|s| is_plain(s)).ok_or_else(ambiguous)).collect()
 }
@@ -133,7 +133,7 @@ fn is_plain(segment: &str) -> bool {
         && !segment.chars().any(is_hidden)
 }
 
-fn decode(segment: &str) -> Option<String> {
+pub(crate) fn decode(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -151,7 +151,7 @@ fn decode(segment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn encode(segments: &[&str]) -> String {
+pub(crate) fn encode(segments: &[&str]) -> String {
     let mut path = String::new();
     for segment in segments {
         path.push('/');
@@ -167,7 +167,7 @@ fn encode(segments: &[&str]) -> String {
 }
 
 /// One name for one repository: servers open `app` and `app.git` alike, and `app/.git` too.
-fn policy_name(segments: &[&str]) -> Result<String, Refusal> {
+pub(crate) fn policy_name(segments: &[&str]) -> Result<String, Refusal> {
     let name = segments.join("/");
     let name = name.strip_suffix(".git").unwrap_or(&name);
     let doubled = name.ends_with(".git");

@@ -26,6 +26,7 @@ use crate::{
     ancestry::Prover,
     classify, gzip,
     inspect::Inspector,
+    lfs::{self, Lfs},
     pkt,
     respond::{self, AdvertisementDialect, FetchDialect, FileDialect},
     route::{Endpoint, Route, Service, unknown},
@@ -50,6 +51,7 @@ pub struct Git {
     config: Config,
     prover: Prover,
     inspector: Inspector,
+    lfs: Arc<Lfs>,
 }
 
 impl Git {
@@ -57,10 +59,14 @@ impl Git {
     pub fn new(config: Config) -> Self {
         let prover = Prover::new(config.ancestry.clone());
         let inspector = Inspector::new(config.inspect.clone());
-        Self { config, prover, inspector }
+        let lfs = Arc::new(Lfs::new(&config));
+        Self { config, prover, inspector, lfs }
     }
 
     async fn read(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
+        if lfs::is_lfs(request.uri()) {
+            return self.lfs.read(context, request).await;
+        }
         let (mut head, body) = request.into_parts();
         let mut route = Route::parse(&head.method, &head.uri)?;
         route.repository = context.upstream.name_of(route.repository);
@@ -178,6 +184,9 @@ impl Protocol for Git {
     }
 
     fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {
+        if lfs::is_lfs(&head.uri) {
+            return lfs::refuse(&head.method, refusal);
+        }
         let route = Route::parse(&head.method, &head.uri).ok();
         respond::refuse(route.map(|route| route.endpoint), refusal)
     }
@@ -234,7 +243,7 @@ fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
 }
 
 /// Reads and drops what is left, so that the client comes to listen; within limits.
-async fn drain(body: &mut Body, config: &Config) {
+pub(crate) async fn drain(body: &mut Body, config: &Config) {
     let reading = async {
         let mut left = config.drain;
         while let Some(Ok(frame)) = body.frame().await {

@@ -19,7 +19,7 @@ pub fn wanted(needs: &Needs) -> Wanted {
 }
 
 /// Adds what was wanted: every attribute of it, for one that is absent would be in doubt.
-pub(super) fn add(mut attributes: Attributes, wanted: Wanted, facts: &Facts) -> Attributes {
+pub(crate) fn add(mut attributes: Attributes, wanted: Wanted, facts: &Facts) -> Attributes {
     if wanted.history {
         attributes = attributes
             .with("author", Value::List(facts.authors.clone()))

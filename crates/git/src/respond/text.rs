@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 const REASON: usize = 400;
 
 /// The lines of a refusal, without control characters. `refs` are those of the accesses, in order.
-pub(super) fn lines(refusal: &Refusal, refs: &[String]) -> Vec<String> {
+pub(crate) fn lines(refusal: &Refusal, refs: &[String]) -> Vec<String> {
     let mut lines = wrapped(&format!("lockgate: {}: {}", refusal.kind.word(), short(&refusal.reason)));
     let single = refs.len() < 2;
     for (place, access) in refusal.accesses.iter().enumerate().take(LISTED) {
