@@ -1,5 +1,5 @@
-//! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, other
-//! clients of git, cargo-deny.
+//! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, an LFS
+//! server, other clients of git, cargo-deny.
 //!
 //! Each is installed only when it is missing, so a second run does nothing and takes no time.
 
@@ -15,6 +15,7 @@ use crate::cmd;
 /// Programs of the tests and the Debian package that brings each.
 const PROGRAMS: &[(&str, &str)] = &[
     ("git", "git"),
+    ("git-lfs", "git-lfs"),
     ("nginx", "nginx-light"),
     ("fcgiwrap", "fcgiwrap"),
     ("node", "nodejs"),
@@ -38,6 +39,7 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn for_tests() -> Result<()> {
     system_packages()?;
     openid_provider()?;
+    lfs_server()?;
     clients::install()
 }
 
@@ -112,4 +114,23 @@ fn openid_provider() -> Result<()> {
 /// Installs exactly what the lock in the current folder names.
 fn npm_ci() -> std::process::Command {
     cmd::command("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"])
+}
+
+/// Installs the LFS server in a virtual environment below the target directory, where the test kit finds it.
+fn lfs_server() -> Result<()> {
+    let place = cmd::target().join("lfs-server");
+    let requirements = cmd::root().join("crates/testkit/py/requirements.txt");
+    let pinned = fs::read(&requirements).context("cannot read what the LFS server needs")?;
+    let stamp = place.join("installed.txt");
+    if fs::read(&stamp).is_ok_and(|installed| installed == pinned) {
+        return Ok(());
+    }
+    println!("installing the LFS server");
+    cmd::run(cmd::command("python3", &["-m", "venv", "--clear"]).arg(&place))?;
+    let pip = place.join("bin/pip").display().to_string();
+    // Every package is pinned: what giftless itself declares is not complete.
+    let options = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"];
+    cmd::run(cmd::command(&pip, &options).arg(&requirements))?;
+    fs::write(stamp, pinned)?;
+    Ok(())
 }

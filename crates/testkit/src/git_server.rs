@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::leash::Leash;
+use crate::lfs_server::{LfsServer, LfsStorage};
 use crate::nginx::{self, Nginx};
 use crate::{Identity, ObjectFormat, Repo, wait};
 
@@ -34,12 +35,15 @@ pub struct GitServerOptions {
     pub auth: Auth,
     /// TLS with h2 and http/1.1, instead of plain http/1.1.
     pub tls: Option<Identity>,
+    /// LFS beside the repositories, for the user of [`Auth::Basic`].
+    pub lfs: Option<LfsStorage>,
 }
 
 /// A running Git server; its repositories and processes end with this value.
 #[derive(Debug)]
 pub struct GitServer {
     nginx: Nginx,
+    lfs: Option<LfsServer>,
     _fcgiwrap: Leash,
 }
 
@@ -86,15 +90,39 @@ impl GitServer {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("repos"))?;
         let fcgiwrap = start_fcgiwrap(folder.path())?;
-        let server = [auth(&options.auth, folder.path())?.as_str(), &location()?].concat();
+        let lfs = match (options.lfs, &options.auth) {
+            (None, _) => None,
+            (Some(storage), Auth::Basic { user, password }) => {
+                Some(LfsServer::start(folder.path(), (user, password), storage)?)
+            }
+            (Some(_), Auth::Anyone | Auth::Bearer(_)) => {
+                bail!("the LFS server knows a user and password only")
+            }
+        };
+        let beside = lfs.as_ref().map(LfsServer::location).unwrap_or_default();
+        let server = [auth(&options.auth, folder.path())?.as_str(), &location()?, &beside].concat();
         let nginx = Nginx::start_in(folder, &log_format(), &server, options.tls.as_ref())?;
-        Ok(Self { nginx, _fcgiwrap: fcgiwrap })
+        Ok(Self { nginx, lfs, _fcgiwrap: fcgiwrap })
     }
 
     /// `http://127.0.0.1:<port>`, or https.
     #[must_use]
     pub fn url(&self) -> String {
         self.nginx.url()
+    }
+
+    /// The address of the LFS server itself, behind the web server.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn lfs_url(&self) -> Result<String> {
+        Ok(self.lfs.as_ref().context("the server has no LFS")?.url())
+    }
+
+    /// The file of a repository's LFS object, there or not.
+    #[must_use]
+    pub fn lfs_object(&self, repository: &str, oid: &str) -> PathBuf {
+        self.nginx.folder().join("lfs").join(repository).join(oid)
     }
 
     /// The web server.
