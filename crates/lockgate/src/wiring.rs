@@ -39,7 +39,11 @@ use crate::{
 
 /// Every protocol that this binary speaks: one line each.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Git::new(lockgate_git::Config::default()))]
+    with(lockgate_git::Config::default())
+}
+
+fn with(git: lockgate_git::Config) -> Vec<Arc<dyn Protocol>> {
+    vec![Arc::new(Git::new(git))]
 }
 
 /// The names that a policy may use.
@@ -85,12 +89,14 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let limits = &config.file.limits;
     let data = config.data_dir();
     folders::private(&data)?;
-    let targets = targets(config)?;
+    let mut git = lockgate_git::Config::default();
+    git.lfs.key = Some(key(&data.join("lfs.key"))?.into());
+    let targets = targets(config, with(git))?;
     let authenticator = authenticator(config)?;
     let (recorder, recovered) = recorder(config, name).await?;
     let closing = TaskTracker::new();
     let evidence = Evidence { recorder: recorder.clone(), index: asked.index, closing: closing.clone() };
-    let mask = Mask::new(RuleSet::builtin(), tag_key(&data.join("mask.key"))?)?;
+    let mask = Mask::new(RuleSet::builtin(), TagKey::new(&key(&data.join("mask.key"))?))?;
     let spools = Spools { dir: data.join("pushes"), memory: limits.push_memory.bytes(), max: limits.push.0 };
     folders::private(&spools.dir)?;
     let warmed = authenticator.clone();
@@ -135,9 +141,9 @@ pub(crate) fn spool(config: &Config) -> PathBuf {
 }
 
 /// The upstreams with their protocols and connections. Says of each that is only recorded that it is.
-pub(crate) fn targets(config: &Config) -> Result<Vec<Arc<Target>>> {
+fn targets(config: &Config, protocols: Vec<Arc<dyn Protocol>>) -> Result<Vec<Arc<Target>>> {
     let protocols: BTreeMap<_, _> =
-        protocols().into_iter().map(|protocol| (protocol.schema().protocol, protocol)).collect();
+        protocols.into_iter().map(|protocol| (protocol.schema().protocol, protocol)).collect();
     if config.file.upstreams.is_empty() {
         bail!(config.error("`upstreams` is empty: there is nothing to be a gateway to"));
     }
@@ -220,8 +226,9 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
-/// The key of the tags that stand in the place of masked secrets; made at first, so that tags stay comparable.
-fn tag_key(path: &Path) -> Result<TagKey> {
+/// A key of this gateway's own; made at first, so that what was made with it stays good: the tags in the place of
+/// masked secrets comparable, tickets of LFS valid. Proxies behind one address share it by a copy of the file.
+fn key(path: &Path) -> Result<[u8; 32]> {
     let context = || format!("cannot use {}", path.display());
     let mut key = [0; 32];
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
@@ -234,5 +241,5 @@ fn tag_key(path: &Path) -> Result<TagKey> {
         }
         Err(error) => return Err(error).with_context(context),
     }
-    Ok(TagKey::new(&key))
+    Ok(key)
 }

@@ -11,6 +11,7 @@ mod demo;
 mod evidence;
 mod fetch;
 mod hold;
+mod lfs;
 mod people;
 mod push;
 mod s3;
