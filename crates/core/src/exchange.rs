@@ -4,6 +4,7 @@
 //! an effect: [`Exchange::durable`] is the barrier. The exchange closes when its last handle is dropped,
 //! so an outcome is recorded however it comes about.
 
+mod closing;
 mod end;
 
 use std::{
@@ -21,9 +22,10 @@ use lockgate_recording::{
     Redactor, RequestHead, ResponseHead,
 };
 use serde_json::json;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
 
+pub use self::closing::Closing;
 use crate::{
     access::{Access, Schema},
     body::BodyError,
@@ -52,7 +54,7 @@ pub struct Evidence {
     /// The index.
     pub index: Arc<dyn Index>,
     /// Follows what still has to be written, so that a shutdown can wait for it.
-    pub closing: TaskTracker,
+    pub closing: Closing,
 }
 
 /// One exchange under way. Clones are handles to the same one.
@@ -67,6 +69,8 @@ struct Inner {
     detached: AtomicBool,
     on_its_way: CancellationToken,
     state: Mutex<State>,
+    /// Dropped after the last word was spawned, which is followed by itself.
+    _under_way: TaskTrackerToken,
 }
 
 struct State {
@@ -153,7 +157,8 @@ impl Exchange {
         let state = Mutex::new(State { entry, outcome: None, terms, gap: recorder.is_none() });
         let (mutates, detached) = (AtomicBool::new(false), AtomicBool::new(false));
         let (evidence, on_its_way) = (evidence.clone(), CancellationToken::new());
-        Ok(Self(Arc::new(Inner { id, evidence, recorder, mutates, detached, on_its_way, state })))
+        let _under_way = evidence.closing.exchange();
+        Ok(Self(Arc::new(Inner { id, evidence, recorder, mutates, detached, on_its_way, state, _under_way })))
     }
 
     /// The exchange's id: a UUIDv7.

@@ -13,7 +13,6 @@ use http_body_util::{BodyExt as _, Limited};
 use lockgate_recording::{Archive, Event, Recorded as RecordedEvent, Recorder, RecorderConfig, What};
 use object_store::{memory::InMemory, path::Path};
 use tempfile::TempDir;
-use tokio_util::task::TaskTracker;
 use tower_test::mock;
 
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
     approval::{ApprovalError, Approvals, Ask, Granted, Ticket, TicketState},
     body::{self, Body},
     client::{Client, Timeouts},
-    exchange::{Evidence, Exchange},
+    exchange::{Closing, Evidence, Exchange},
     index::{Entry, Index},
     layers::{Target, Understood},
     policy::{Policy, PolicyHandle},
@@ -260,7 +259,7 @@ impl Rig {
         let config = RecorderConfig::new(dir.path(), store.clone(), Path::default(), "test");
         let (recorder, _) = Recorder::open(config).await.unwrap();
         let entries = Arc::new(Entries::default());
-        let evidence = Evidence { recorder, index: entries.clone(), closing: TaskTracker::new() };
+        let evidence = Evidence { recorder, index: entries.clone(), closing: Closing::new() };
         Self { evidence, entries, store, _dir: dir }
     }
 
@@ -284,8 +283,7 @@ impl Rig {
 
     /// Ends the recorder and returns what was recorded and indexed of the only exchange.
     pub(crate) async fn finish(self) -> (Vec<RecordedEvent>, Entry) {
-        self.evidence.closing.close();
-        self.evidence.closing.wait().await;
+        self.evidence.closing.ended().await;
         self.evidence.recorder.close().await.unwrap();
         let entry = self.entries.0.lock().unwrap().pop().expect("one entry");
         let archive = Archive::new(self.store, Path::default());

@@ -83,7 +83,7 @@ struct Shared {
 }
 
 /// Connections and their requests, of which none outlives the time that it is given to end.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct UnderWay {
     tasks: TaskTracker,
     cut: CancellationToken,
@@ -139,7 +139,7 @@ impl Listener {
     }
 
     /// Serves until `shutdown`; then takes no more connections and requests, and gives those under way the
-    /// configured time to end.
+    /// configured time to end. Then it cancels `cut`, and drops them.
     ///
     /// # Errors
     /// When somebody else listens there.
@@ -148,11 +148,12 @@ impl Listener {
         service: Pipeline,
         ready: Ready,
         shutdown: CancellationToken,
+        cut: CancellationToken,
     ) -> Result<JoinHandle<()>> {
         let Self { socket, tls, limits } = self;
         let address = socket.local_addr()?;
         let socket = socket.listen(BACKLOG).with_context(|| format!("cannot listen on {address}"))?;
-        let under_way = UnderWay::default();
+        let under_way = UnderWay { tasks: TaskTracker::new(), cut };
         let shared = Arc::new(Shared { service, ready, tls, limits, shutdown, under_way });
         Ok(tokio::spawn(shared.accept(socket)))
     }

@@ -17,7 +17,7 @@ use lockgate_core::{
     approval::Approvals,
     authn::Authenticator,
     client::Client,
-    exchange::Evidence,
+    exchange::{Closing, Evidence},
     index::Index,
     layers::{Target, mask::Mask, route::Public},
     pipeline::{self, Gateway, Pipeline},
@@ -29,13 +29,16 @@ use lockgate_core::{
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
 use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Tls},
     folders,
     listen::Ready,
 };
+
+/// How long exchanges that are cut off may take to write down that they were.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Every protocol that this binary speaks: one line each.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
@@ -77,7 +80,7 @@ pub(crate) struct Built {
     /// What records them.
     pub(crate) recorder: Recorder,
     /// What still has to be written.
-    pub(crate) closing: TaskTracker,
+    pub(crate) closing: Closing,
     /// Where the recordings are.
     pub(crate) archive: Archive,
     /// What a crash had left.
@@ -94,7 +97,7 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let targets = targets(config, with(git))?;
     let authenticator = authenticator(config)?;
     let (recorder, recovered) = recorder(config, name).await?;
-    let closing = TaskTracker::new();
+    let closing = Closing::new();
     let evidence = Evidence { recorder: recorder.clone(), index: asked.index, closing: closing.clone() };
     let mask = Mask::new(RuleSet::builtin(), TagKey::new(&key(&data.join("mask.key"))?))?;
     let spools = Spools { dir: data.join("pushes"), memory: limits.push_memory.bytes(), max: limits.push.0 };
@@ -200,10 +203,13 @@ fn ready(policy: PolicyHandle, recorder: Recorder) -> Ready {
 }
 
 /// Ends a gateway: what is under way was ended before, what is recorded is brought to safety now.
-pub(crate) async fn close(recorder: &Recorder, closing: &TaskTracker, limit: Duration) {
-    closing.close();
-    if tokio::time::timeout(limit, closing.wait()).await.is_err() {
-        tracing::warn!(exchanges = closing.len(), ?limit, "exchanges under way are cut off");
+pub(crate) async fn close(recorder: &Recorder, closing: &Closing, limit: Duration) {
+    if !closing.wait(limit).await {
+        tracing::warn!(?limit, "exchanges under way are cut off");
+        closing.cut_off();
+        if !closing.wait(LAST_WORDS).await {
+            tracing::error!("some exchanges are not in the index: `lockgate sessions reindex` adds them");
+        }
     }
     match recorder.close().await {
         Ok(()) => tracing::info!("everything recorded is in the store"),

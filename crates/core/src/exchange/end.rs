@@ -13,7 +13,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let (mut entry, outcome, gap) = {
             let mut state = lock(&self.state);
-            (state.entry.clone(), state.outcome.take().unwrap_or(Outcome::ClientGone), state.gap)
+            let is_cut = self.evidence.closing.cut().is_cancelled();
+            let unsaid = if is_cut { Outcome::Abandoned } else { Outcome::ClientGone };
+            (state.entry.clone(), state.outcome.take().unwrap_or(unsaid), state.gap)
         };
         entry.ended = now();
         entry.outcome = if gap { format!("{outcome}, not recorded whole") } else { outcome.to_string() };
@@ -30,7 +32,7 @@ impl Drop for Inner {
         };
         // Without a runtime the process is ending: recovery will find the exchange without its end.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.evidence.closing.spawn_on(close, &runtime);
+            self.evidence.closing.spawn_last(close, &runtime);
         }
     }
 }

@@ -48,7 +48,7 @@ impl Running {
         let pipeline = BoxCloneSyncService::new(service);
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), tls, limits).unwrap();
         let (address, shutdown) = (listener.address().unwrap(), CancellationToken::new());
-        let serving = listener.serve(pipeline, ready, shutdown.clone()).unwrap();
+        let serving = listener.serve(pipeline, ready, shutdown.clone(), CancellationToken::new()).unwrap();
         Self { address, reached, release, shutdown, serving }
     }
 

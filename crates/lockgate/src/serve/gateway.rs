@@ -7,7 +7,7 @@ use lockgate_control::client::{ControlClient, PolicyWatch};
 use lockgate_core::{index::Index, policy::PolicyHandle};
 use lockgate_recording::Recorder;
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{Reload, front::Front};
 use crate::{
@@ -28,7 +28,7 @@ pub(super) struct Gateway {
     reload: Reload,
     client: ControlClient,
     recorder: Recorder,
-    closing: TaskTracker,
+    closing: Closing,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
     limit: Duration,
@@ -61,7 +61,7 @@ impl Gateway {
         if tokio::time::timeout(RECOVER_WITHIN, &mut indexing).await.is_ok() {
             client.flush(FLUSH_WITHIN).await;
         }
-        let serving = front.listener.serve(pipeline, ready, shutdown.clone())?;
+        let serving = front.listener.serve(pipeline, ready, shutdown.clone(), closing.cut())?;
         announce(config, &url);
         let limit = config.file.limits.shutdown.0;
         let reload = front.reload;
