@@ -159,8 +159,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let text = http_body_util::BodyExt::collect(whole).await?.to_bytes();
         print(&format!("{method} {path}: {status} {}", String::from_utf8_lossy(&text).trim()));
     }
-    evidence.closing.close();
-    evidence.closing.wait().await;
+    evidence.closing.wait(Duration::from_secs(10)).await;
     Ok(evidence.recorder.close().await?)
 }
 

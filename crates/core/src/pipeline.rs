@@ -123,7 +123,8 @@ mod tests {
         let (upstream, protocol) = (Arc::new(upstream), Arc::new(Toy::default()));
         let targets = vec![Arc::new(Target { upstream, protocol, client })];
         Gateway {
-            mask: Mask::new(RuleSet::builtin(), TagKey::new(b"test"), &targets).unwrap(),
+            mask: Mask::new(RuleSet::builtin(), TagKey::new(b"test")).unwrap(),
+            public: Default::default(),
             targets,
             authenticator: Authenticator::new(Vec::new()).unwrap(),
             policy: testing::policy(),

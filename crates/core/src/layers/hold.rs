@@ -155,7 +155,8 @@ impl Waiting {
         match state {
             TicketState::Approved { .. } => {
                 // What people were asked for may be forbidden since.
-                let verdict = decide::judge(&decide::in_force(&self.layer.policy)?, &self.asked)?;
+                let policy = decide::in_force(&self.layer.policy)?;
+                let verdict = decide::judge(&policy, &self.asked)?;
                 if verdict.grounds().policy != self.held.grounds().policy {
                     exchange.verdict(&verdict).await?;
                 }

@@ -30,8 +30,7 @@ impl Globs {
     /// # Errors
     /// The index of the pattern that is wrong, and why.
     pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, (usize, String)> {
-        let (patterns, literals, caseless) = (Vec::new(), HashSet::new(), false);
-        let mut globs = Self { patterns, literals, rest: None, caseless };
+        let mut globs = Self { patterns: Vec::new(), literals: HashSet::new(), rest: None, caseless: false };
         let mut regex = String::new();
         for (index, pattern) in patterns.into_iter().enumerate() {
             match translate(pattern).map_err(|why| (index, why))? {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use lockgate_control::client::{ControlClient, PolicyWatch};
-use lockgate_core::{index::Index, policy::PolicyHandle};
+use lockgate_core::{exchange::Closing, index::Index, policy::PolicyHandle};
 use lockgate_recording::Recorder;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
