@@ -2,22 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use lockgate_detect::{KnownValues, MaskOptions, Masker, RuleSet, TagKey, expand_sample};
+use lockgate_detect::{KnownValues, MaskOptions, Masker, RuleSet, TagKey};
 
-const SECRETS: &str = include_str!("corpus/secrets.txt");
-const BENIGN: &str = include_str!("corpus/benign.txt");
+#[path = "corpus/lines.rs"]
+mod lines;
+
+use lines::{benign, expand, marked, secrets};
 
 /// Each line is made up anew so often.
 const SEEDS: u64 = 10;
-
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.is_empty() && !line.starts_with("# ") && *line != "#")
-}
-
-fn expand(template: &str, seed: u64) -> String {
-    let text = template.replace("\\\\", "\0").replace("\\n", "\n").replace('\0', "\\");
-    expand_sample(&text, seed).unwrap()
-}
 
 fn masked(set: &RuleSet, text: &str) -> String {
     let mut masker = Masker::new(set, &KnownValues::new(), &TagKey::new(b"key"), MaskOptions::exact());
@@ -27,24 +20,11 @@ fn masked(set: &RuleSet, text: &str) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// The text and the secrets in it.
-fn marked(template: &str, seed: u64) -> (String, Vec<String>) {
-    let (mut text, mut secrets) = (String::new(), Vec::new());
-    for (place, part) in template.split(['«', '»']).enumerate() {
-        let part = expand(part, seed.wrapping_mul(31) + place as u64);
-        text += &part;
-        if place % 2 == 1 {
-            secrets.push(part);
-        }
-    }
-    (text, secrets)
-}
-
 #[test]
 fn every_secret_is_masked_whole() {
     let set = RuleSet::builtin();
     let mut missed = Vec::new();
-    for template in lines(SECRETS) {
+    for template in secrets() {
         for seed in 0..SEEDS {
             let (text, secrets) = marked(template, seed);
             assert!(!secrets.is_empty(), "no secret in {template}");
@@ -69,7 +49,7 @@ fn every_secret_is_masked_whole() {
 fn nothing_benign_is_changed() {
     let set = RuleSet::builtin();
     let mut wrong = Vec::new();
-    for template in lines(BENIGN) {
+    for template in benign() {
         for seed in 0..SEEDS {
             let text = format!("{}\n", expand(template, seed));
             let out = masked(&set, &text);

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use lockgate_detect::{Finding, KnownValues, MaskOptions, Masker, RuleSet, TagKey, expand_sample};
 use proptest::prelude::*;
 
+#[path = "corpus/lines.rs"]
+mod lines;
+
 const KNOWN: &[u8] = b"n0t-in-any/rule \"quoted\"";
 
 /// What is hostile to a masker: near misses, prefixes without end, overlaps, escapes, bad UTF-8.
@@ -42,7 +45,17 @@ fn corpus() -> Vec<Vec<u8>> {
         samples.map(|template| expand_sample(template, 3).unwrap().into_bytes()).collect();
     corpus.extend(FILLER.iter().map(|filler| filler.to_vec()));
     corpus.push(KNOWN.to_vec());
+    corpus.extend(lines::secrets().map(|template| lines::marked(template, 5).0.into_bytes()));
+    corpus.extend(lines::benign().map(|template| lines::expand(template, 5).into_bytes()));
+    corpus.push(names());
     corpus
+}
+
+/// The beginnings of all rules' samples in a row, so that more begins than is followed at once.
+fn names() -> Vec<u8> {
+    let samples = RULES.iter().filter_map(|rule| rule.true_samples().first());
+    let word = |sample: &String| sample.split(|c: char| !c.is_ascii_alphanumeric()).next().map(str::to_owned);
+    samples.filter_map(word).collect::<Vec<_>>().join("_").into_bytes()
 }
 
 fn masker(set: &RuleSet) -> Masker {
@@ -85,8 +98,8 @@ fn shown((out, findings): &(Vec<u8>, Vec<Finding>)) -> (String, &[Finding]) {
 }
 
 proptest! {
-    // Ten cuts a case; `PROPTEST_CASES=1000` makes it ten thousand.
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    // Ten cuts a case.
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_output_does_not_depend_on_the_cuts(

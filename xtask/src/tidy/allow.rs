@@ -16,12 +16,7 @@ pub(super) struct Allowed {
     pub(super) reason: &'static str,
 }
 
-pub(super) const ALLOWED: [Allowed; 7] = [
-    Allowed {
-        check: Check::Length,
-        path: "crates/detect/src/mask/engine.rs",
-        reason: "one state machine: its transitions are read together",
-    },
+pub(super) const ALLOWED: [Allowed; 6] = [
     Allowed {
         check: Check::Length,
         path: "crates/detect/src/structure/json.rs",

@@ -1,8 +1,7 @@
-//! The walk over a stream: the prefilter skips to the next place where something may begin; while any
-//! candidate lives, all of them are advanced together, a few bytes at a time. Every decision depends on positions in
-//! the stream alone, never on how it was cut.
+//! What becomes of candidates: a stream is walked over (`walk`), whoever comes to an end is judged here, and what
+//! is certain is written (`settle`). Every decision depends on positions in the stream alone, never on how it
+//! was cut.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -10,22 +9,12 @@ use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Step, Swallowed};
 use super::settle::{Escape, Found, Region};
 use super::view::{Kept, View};
 use super::{MaskOptions, Replacement};
-use crate::filter::{Filter, KNOWN, OPENING};
+use crate::filter::{Filter, KNOWN};
 use crate::finding::Finding;
 use crate::known::Snapshot;
 use crate::rules::{Class, RuleSet, entropy};
 use crate::sink::{Input, Sink};
 use crate::tag::TagKey;
-
-/// More candidates than this at once come from input made to be slow; the oldest is then masked as far as
-/// it has come.
-const MAX_LIVE: usize = 32;
-
-/// Candidates are advanced one by one up to every position that this divides; there equal ones are merged.
-const PRUNE_EVERY: u64 = 16;
-
-/// When so many findings wait to be written, they are, before the input goes on.
-const MAX_PENDING: usize = 512;
 
 /// Names the place where a known value was only begun.
 const PART_OF_KNOWN: &str = "part-of-known-value";
@@ -174,138 +163,8 @@ impl Engine {
         self.live = live;
     }
 
-    /// Goes on from `at` to the end of the input, or until enough has been found; tells where it stopped.
-    fn walk(
-        &mut self,
-        context: &Context<'_>,
-        view: &View<'_>,
-        live: &mut Vec<Candidate>,
-        mut at: usize,
-    ) -> usize {
-        let (input, seam) = (view.input, view.seam());
-        // Where the next quad begins; quads that begin before `at - 3` are behind us.
-        let mut next = None;
-        while at < input.len() && self.pending.len() < MAX_PENDING {
-            if next.is_none_or(|place| place + 4 <= at) {
-                next = Some(context.filter.find(input, at - 3).unwrap_or(input.len()));
-            }
-            let stop = next.map_or(input.len(), |place| input.len().min(place + 4));
-            self.walk_to(context, view, live, at, stop);
-            at = stop;
-            if next == Some(stop.wrapping_sub(4))
-                && let Some(quad) = input[..at].last_chunk()
-            {
-                self.begin(context, view, live, seam + at as u64 - 4, u32::from_le_bytes(*quad));
-            }
-        }
-        at
-    }
-
-    /// The first three bytes of an input, where a quad may begin in an earlier one.
-    fn walk_seam(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>) -> usize {
-        let upto = view.input.len().min(3);
-        for at in 0..upto {
-            self.walk_to(context, view, live, at, at + 1);
-            let end = view.seam() + at as u64 + 1;
-            if let Some(quad) = quad_before(view, end) {
-                self.begin(context, view, live, end - 4, quad);
-            }
-        }
-        upto
-    }
-
-    /// Advances what is live from `at` to `stop`, between which nothing new begins.
-    fn walk_to(
-        &mut self,
-        context: &Context<'_>,
-        view: &View<'_>,
-        live: &mut Vec<Candidate>,
-        mut at: usize,
-        stop: usize,
-    ) {
-        while at < stop && !live.is_empty() {
-            let position = view.seam() + at as u64;
-            let room = PRUNE_EVERY - position % PRUNE_EVERY;
-            let upto = stop.min(at.saturating_add(room as usize));
-            self.advance_all(context, view, live, position, &view.input[at..upto]);
-            if upto - at == room as usize && live.len() > 1 {
-                self.prune(context, view, live, position + room);
-            }
-            at = upto;
-        }
-    }
-
-    fn advance_all(
-        &mut self,
-        context: &Context<'_>,
-        view: &View<'_>,
-        live: &mut Vec<Candidate>,
-        at: u64,
-        bytes: &[u8],
-    ) {
-        let (mut index, mut taken) = (0, 0);
-        while let Some(candidate) = live.get_mut(index) {
-            let (count, step) = candidate.advance(context, view, at + taken as u64, &bytes[taken..]);
-            taken += count;
-            match step {
-                Step::On => index += 1,
-                Step::Full if self.swallow(context, view, candidate) => continue,
-                Step::Over | Step::Full => {
-                    let candidate = live.swap_remove(index);
-                    self.conclude(context, view, candidate);
-                }
-            }
-            taken = 0;
-        }
-    }
-
-    /// Tries everything that begins with `quad`, which stands at `start`.
-    #[inline(never)]
-    fn begin(
-        &mut self,
-        context: &Context<'_>,
-        view: &View<'_>,
-        live: &mut Vec<Candidate>,
-        start: u64,
-        quad: u32,
-    ) {
-        let after = &view.input[(start + 4 - view.seam()) as usize..];
-        for opening in context.filter.starts(quad) {
-            if !opening.follow.allows(after) {
-                continue;
-            }
-            let target = opening.target;
-            let candidate = if target == KNOWN {
-                context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
-            } else {
-                Candidate::of_rule(context.rules.rule(target), target, start, view)
-            };
-            let Some(mut candidate) = candidate else { continue };
-            let (_, step) = candidate.advance(context, view, start, &quad.to_le_bytes());
-            if step == Step::On && !live.iter_mut().any(|other| other.absorbs(&candidate)) {
-                live.push(candidate);
-            }
-        }
-    }
-
-    /// Merges equal candidates, and takes out the oldest while there are too many.
-    fn prune(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
-        merge(live);
-        // A younger one may be here only because the input ended before its opening could be seen whole.
-        let is_settled = |candidate: &Candidate| candidate.start + OPENING as u64 <= now;
-        while live.iter().filter(|candidate| is_settled(candidate)).count() > MAX_LIVE {
-            let oldest =
-                (0..live.len()).min_by_key(|&index| (live[index].start, live[index].target)).unwrap_or(0);
-            let mut candidate = live.swap_remove(oldest);
-            if candidate.secret != NONE {
-                candidate.end = now;
-                self.record(context, view, candidate);
-            }
-        }
-    }
-
     /// A candidate is over: if it has matched and passes its rule's checks, it is a secret.
-    fn conclude(&mut self, context: &Context<'_>, view: &View<'_>, mut candidate: Candidate) {
+    pub(super) fn conclude(&mut self, context: &Context<'_>, view: &View<'_>, mut candidate: Candidate) {
         if candidate.end == NONE {
             return;
         }
@@ -327,7 +186,7 @@ impl Engine {
         self.record(context, view, candidate);
     }
 
-    fn record(&mut self, context: &Context<'_>, view: &View<'_>, candidate: Candidate) {
+    pub(super) fn record(&mut self, context: &Context<'_>, view: &View<'_>, candidate: Candidate) {
         let (start, end) = (candidate.secret, candidate.end);
         let found = match (candidate.needle, candidate.swallowed) {
             (Some(needle), _) => Found {
@@ -380,7 +239,12 @@ impl Engine {
     }
 
     /// A long secret is certain: from here on it is read and not kept. False if it is none after all.
-    fn swallow(&mut self, context: &Context<'_>, view: &View<'_>, candidate: &mut Candidate) -> bool {
+    pub(super) fn swallow(
+        &mut self,
+        context: &Context<'_>,
+        view: &View<'_>,
+        candidate: &mut Candidate,
+    ) -> bool {
         let rule = context.rules.rule(candidate.target);
         if candidate.end == NONE || candidate.swallowed.is_some() || rule.program().end.is_some() {
             return false;
@@ -454,31 +318,6 @@ impl Swallowed {
         self.tagger.update(kept);
         self.tagger.update(input);
         self.upto = self.upto.max(end);
-    }
-}
-
-fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
-    let slice: Cow<'_, [u8]> = view.slice(end.checked_sub(4)?, end);
-    slice.first_chunk().map(|quad| u32::from_le_bytes(*quad))
-}
-
-fn merge(live: &mut Vec<Candidate>) {
-    let mut index = 0;
-    while index < live.len() {
-        let (before, rest) = live.split_at_mut(index);
-        let this = &mut rest[0];
-        let absorbed = before.iter_mut().any(|other| {
-            if this.absorbs(other) {
-                std::mem::swap(this, other);
-                return true;
-            }
-            other.absorbs(this)
-        });
-        if absorbed {
-            live.swap_remove(index);
-        } else {
-            index += 1;
-        }
     }
 }
 

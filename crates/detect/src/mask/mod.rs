@@ -9,6 +9,7 @@ mod candidate;
 mod engine;
 mod settle;
 mod view;
+mod walk;
 
 use std::fmt;
 use std::sync::Arc;

@@ -29,7 +29,13 @@ pub(super) struct Base64Runs {
 
 impl Base64Runs {
     pub(super) fn take(&mut self, mut text: &[u8], nested: &mut Nested, findings: &mut Vec<Finding>) {
-        while let Some(&first) = text.first() {
+        loop {
+            if self.length == 0 {
+                let short = short_runs(text);
+                self.offset += short as u64;
+                text = &text[short..];
+            }
+            let Some(&first) = text.first() else { return };
             let run = text.iter().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count();
             if run == 0 {
                 if !(matches!(first, b'\n' | b'\r')
@@ -80,6 +86,19 @@ impl Base64Runs {
         }
         self.block.clear();
     }
+}
+
+/// How much of the beginning of `text` belongs to runs that are too short. A run is looked for by the last
+/// of its characters first, so that most of a text is passed over unread.
+fn short_runs(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(run) = text.get(at..at + MIN_RUN as usize) {
+        match run.iter().rposition(|&byte| VALUES[usize::from(byte)] == 0) {
+            Some(other) => at += other + 1,
+            None => break,
+        }
+    }
+    at
 }
 
 /// The character of the standard alphabet that a byte stands for, or zero.

@@ -79,7 +79,10 @@ impl Goal {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { command, machine, rows, goals } = self;
-        writeln!(f, "# Clone and push, side by side\n\nWritten by `{command}`.\n\n{METHOD}\n\n{machine}.\n")?;
+        writeln!(
+            f,
+            "# Clone and push, side by side\n\nWritten by `{command}`. The detection of secrets has its own page: [detect.md](detect.md).\n\n{METHOD}\n\n{machine}.\n"
+        )?;
         writeln!(f, "| seconds | direct | nginx | lockgate | lockgate / nginx |\n|---|---|---|---|---|")?;
         for row in rows {
             writeln!(f, "{row}")?;
