@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Sessions(SessionsCommand),
     /// Checks that recordings are whole and unaltered
     Verify(VerifyArgs),
+    /// Finds the secrets in files or in what comes by a pipe, or masks them
+    Detect(DetectArgs),
     /// Prints completions for a shell
     Completions {
         /// The shell
@@ -140,6 +142,30 @@ pub(crate) struct VerifyArgs {
     pub(crate) config: PathBuf,
     /// Prints JSON
     #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lockgate detect .env build.log           what is found, where, by which rule; never the secret
+  kubectl logs app | lockgate detect --mask -
+  find . -type f -exec lockgate detect --json {} +
+
+Exit status: 0 when nothing was found or what was found is masked, 1 when something was found, 2 when
+a file could not be read.")]
+pub(crate) struct DetectArgs {
+    /// The files; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Prints the files with every secret replaced by `[MASKED:rule:tag]`
+    #[arg(long)]
+    pub(crate) mask: bool,
+    /// Rules of your own, in TOML, beside the built-in ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Prints the findings as JSON
+    #[arg(long, conflicts_with = "mask")]
     pub(crate) json: bool,
 }
 

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod config;
+mod detect;
 mod policy;
 mod pushes;
 mod sessions;
@@ -23,6 +24,8 @@ pub(crate) enum Exit {
     Ok,
     /// It found what is not well, and said so.
     Problem,
+    /// It could not look at all that it was given, and said so.
+    Unable,
 }
 
 /// Runs a command.
@@ -37,6 +40,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
         Command::Approvals(command) => approvals::run(command).await?,
         Command::Sessions(command) => return sessions::run(command).await,
         Command::Verify(args) => return verify::run(&args).await,
+        Command::Detect(args) => return detect::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockgate", &mut script);

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     match done {
         Ok(Exit::Ok) => ExitCode::SUCCESS,
         Ok(Exit::Problem) => ExitCode::FAILURE,
+        Ok(Exit::Unable) => ExitCode::from(2),
         Err(error) => {
             output::error(&error);
             ExitCode::FAILURE
@@ -62,6 +63,7 @@ fn default_filter(command: &Command) -> &'static str {
         | Command::Approvals(_)
         | Command::Sessions(_)
         | Command::Verify(_)
+        | Command::Detect(_)
         | Command::Completions { .. } => "error",
     }
 }

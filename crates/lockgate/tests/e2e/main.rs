@@ -8,6 +8,7 @@ mod clients;
 mod content;
 mod crash;
 mod demo;
+mod detect;
 mod evidence;
 mod fetch;
 mod hold;
