@@ -19,7 +19,7 @@ use lockgate_core::{
     protocol::{Context, Probe},
     refusal::Refusal,
     spool::Spools,
-    upstream::Upstream,
+    upstream::{Auth, Upstream},
 };
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;

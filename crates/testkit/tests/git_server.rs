@@ -45,7 +45,7 @@ fn the_log_tells_what_reached_the_server() {
 #[test]
 fn the_server_asks_for_its_credential() {
     let basic = Auth::Basic { user: "gateway".into(), password: "secret".into() };
-    let server = GitServer::start_with(&GitServerOptions { auth: basic, tls: None }).unwrap();
+    let server = GitServer::start_with(&GitServerOptions { auth: basic, ..GitServerOptions::default() }).unwrap();
     let repo = server.create("app.git").unwrap();
     repo.seed(1).unwrap();
     let git = Git::new().unwrap();
@@ -54,7 +54,7 @@ fn the_server_asks_for_its_credential() {
     git.clone_to(&with_user(repo.url(), "gateway", "secret"), "by-url").unwrap();
     git.credentials("gateway", "secret").clone_to(repo.url(), "by-helper").unwrap();
 
-    let bearer = GitServerOptions { auth: Auth::Bearer("token".into()), tls: None };
+    let bearer = GitServerOptions { auth: Auth::Bearer("token".into()), ..GitServerOptions::default() };
     let server = GitServer::start_with(&bearer).unwrap();
     let repo = server.create("app.git").unwrap();
     repo.seed(1).unwrap();
@@ -66,7 +66,8 @@ fn the_server_asks_for_its_credential() {
 #[test]
 fn over_tls_git_speaks_h2_to_a_server_that_it_trusts() {
     let ca = Ca::new().unwrap();
-    let options = GitServerOptions { auth: Auth::Anyone, tls: Some(ca.server().unwrap()) };
+    let tls = Some(ca.server().unwrap());
+    let options = GitServerOptions { auth: Auth::Anyone, tls, ..GitServerOptions::default() };
     let server = GitServer::start_with(&options).unwrap();
     let repo = server.create("app.git").unwrap();
     repo.seed(1).unwrap();
