@@ -111,25 +111,63 @@ fn credentials_of_every_kind() {
 
 #[test]
 fn credentials_that_are_wrong() {
-    let refused = |lines: &str| refused(&upstream(lines));
-    insta::assert_snapshot!(refused("  credential: { github: {} }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { github_app: { private_key_file: k } }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { github_app: { app_id: 7, private_key: hunter2 } }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { github_app: { app_id: 7, private_key_file: k, permissions: { contents: all } } }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { exec: { command: [] } }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { exec: { command: [a], timeout: 5m } }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { exec: { command: [a], user: 'a:b' } }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: { gitlab: {} }\n"), @"");
-    insta::assert_snapshot!(refused("  credential: none\n  credentials: []\n"), @"");
-    insta::assert_snapshot!(refused("  credentials: []\n"), @"");
-    insta::assert_snapshot!(refused("  credentials:\n  - { repositories: [], credential: none }\n"), @"");
-    insta::assert_snapshot!(refused("  credentials:\n  - { repositories: [a, '[b'], credential: none }\n"), @"");
-    insta::assert_snapshot!(refused("  credentials:\n  - { credential: none }\n  - { credential: none }\n"), @"");
-    insta::assert_snapshot!(refused("  credentials:\n  - { repository: [a], credential: none }\n"), @"");
-    insta::assert_snapshot!(refused("  ignore_case: true\n  repositories: [a, 'Team/*']\n"), @"");
-    insta::assert_snapshot!(refused("  repositories: ['[a']\n"), @"");
-    insta::assert_snapshot!(refused("  redirects: maybe\n"), @"");
-    insta::assert_snapshot!(refused("  auth: passthrough\n  credentials:\n  - { credential: none }\n"), @"");
+    let rows = [
+        ("  credential: { github: {} }\n", "5", "`github` is not known here"),
+        (
+            "  credential: { github_app: { private_key_file: k } }\n",
+            "5:15",
+            "`client_id` or `app_id` is missing",
+        ),
+        (
+            "  credential: { github_app: { app_id: 7, client_id: c, private_key_file: k } }\n",
+            "5:15",
+            "exclude each other",
+        ),
+        (
+            "  credential: { github_app: { app_id: 7 } }\n",
+            "5:15",
+            "`private_key_file` or `private_key_env` is missing",
+        ),
+        (
+            "  credential: { github_app: { app_id: 7, private_key: hunter2 } }\n",
+            "5",
+            "a secret does not stand in this file",
+        ),
+        (
+            "  credential: { github_app: { app_id: 7, private_key_file: k, permissions: { contents: all } } }\n",
+            "5",
+            "`all` is not known here",
+        ),
+        ("  credential: { exec: { command: [] } }\n", "5:15", "`command` is a list"),
+        ("  credential: { exec: { command: [a], timeout: 5m } }\n", "5:15", "`timeout` is from 1ms to 60s"),
+        ("  credential: { exec: { command: [a], lifetime: 5ms } }\n", "5:15", "`lifetime` is 1s or more"),
+        ("  credential: { exec: { command: [a], user: 'a:b' } }\n", "5:15", "has no colon"),
+        ("  credential: { gitlab: {} }\n", "5:15", "`token_file` or `token_env` is missing"),
+        ("  credential: none\n  credentials: []\n", "6:16", "exclude each other"),
+        ("  credentials: []\n", "5:16", "an empty list: no request could go"),
+        (
+            "  credentials:\n  - { repositories: [], credential: none }\n",
+            "6:21",
+            "an empty list matches no repository",
+        ),
+        ("  credentials:\n  - { repositories: [a, '[b'], credential: none }\n", "6:25", "["),
+        (
+            "  credentials:\n  - { credential: none }\n  - { credential: none }\n",
+            "7:19",
+            "the entry in line 6 is for all",
+        ),
+        ("  credentials:\n  - { repository: [a], credential: none }\n", "6", "did you mean `repositories`?"),
+        ("  auth: passthrough\n  credentials:\n  - { credential: none }\n", "7", "is never used"),
+        ("  ignore_case: true\n  repositories: [a, 'Team/*']\n", "6:21", "in small letters"),
+        ("  repositories: ['[a']\n", "5:18", "["),
+        ("  redirects: maybe\n", "5", "`maybe` is not known here"),
+    ];
+    for (lines, place, message) in rows {
+        let error = refused(&upstream(lines));
+        assert!(error.starts_with(&format!("etc/lockgate.yaml:{place}:")), "{place} {error}");
+        assert!(error.contains(message), "{message}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }
 
 #[test]
