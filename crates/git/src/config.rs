@@ -120,7 +120,7 @@ pub struct InspectConfig {
     pub binary: Binary,
     /// Bytes of the largest file that is scanned for secrets. Default: 1 GiB.
     pub scanned: u64,
-    /// What is done with files beyond that. Default: refuse.
+    /// What is done with files beyond that, and with those that decode to more than 256 MiB. Default: refuse.
     pub huge: Huge,
     /// What secrets look like.
     pub rules: RuleSet,

@@ -69,7 +69,8 @@ impl Inspector {
     /// Takes a pack as it arrives; none is looked at where nothing is wanted.
     pub(crate) fn begin(&self, format: ObjectFormat, wanted: Wanted) -> Option<Arrival> {
         let budget = self.budget();
-        wanted.any().then(|| Arrival::new(self.pass(format, wanted, true, &budget), budget, &self.workshop))
+        let pass = wanted.any().then(|| self.pass(format, wanted, true, &budget))?;
+        Some(Arrival::new(pass, budget, self.config.time, &self.workshop))
     }
 
     /// What each command brings, in their order. Nothing is said of deletions, or where nothing is wanted.

@@ -4,6 +4,8 @@
 //! the one before is done. So reading, looking and what is between them go on side by side, and when the
 //! last byte is there little is left to do.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
@@ -24,6 +26,8 @@ pub(crate) struct Arrival {
     waiting: Vec<Bytes>,
     size: usize,
     budget: Budget,
+    /// How long one piece of work may take.
+    time: Duration,
     workshop: Workshop,
 }
 
@@ -40,9 +44,9 @@ enum State {
 }
 
 impl Arrival {
-    pub(super) fn new(pass: Pass<Look>, budget: Budget, workshop: &Workshop) -> Self {
+    pub(super) fn new(pass: Pass<Look>, budget: Budget, time: Duration, workshop: &Workshop) -> Self {
         let workshop = workshop.clone();
-        Self { state: State::Idle(pass.into()), waiting: Vec::new(), size: 0, budget, workshop }
+        Self { state: State::Idle(pass.into()), waiting: Vec::new(), size: 0, budget, time, workshop }
     }
 
     /// Takes the next bytes.
@@ -76,9 +80,11 @@ impl Arrival {
 
     /// Begins to work on what waits, when what was begun is done.
     async fn work(self) -> Result<Self, InspectError> {
-        let Self { state, waiting, budget, workshop, .. } = self;
+        let Self { state, waiting, budget, time, workshop, .. } = self;
         let mut pass = idle(state).await?;
-        let (own, shop) = (budget.clone(), workshop.clone());
+        // Nobody is hurried who sends slowly.
+        let own = Budget { until: Instant::now() + time, ..budget.clone() };
+        let shop = workshop.clone();
         let work = async move {
             let work = move |budget: &Budget| {
                 for bytes in waiting {
@@ -89,7 +95,7 @@ impl Arrival {
             shop.run(&own, work).await
         };
         let state = State::Busy(tokio::spawn(work));
-        Ok(Self { state, waiting: Vec::new(), size: 0, budget, workshop })
+        Ok(Self { state, waiting: Vec::new(), size: 0, budget, time, workshop })
     }
 
     async fn idle(self) -> Result<Box<Pass<Look>>, InspectError> {

@@ -83,7 +83,7 @@ impl Look {
                     let Finding { rule, tag, line, .. } = finding;
                     self.add(object.place, Hit { rule, tag, part: None, line });
                 }
-                if scanner.is_limited() {
+                if scanner.is_limited() && self.config.huge == Huge::Refuse {
                     return Err(fault(object, "decodes to more than can be looked through for secrets"));
                 }
                 Ok(())

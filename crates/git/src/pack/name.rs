@@ -44,3 +44,19 @@ pub(crate) fn checksum(format: ObjectFormat, pack: &[u8]) -> Result<Oid, PackErr
     digest.update(pack);
     digest.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_what_was_made_to_collide() {
+        let made = include_bytes!("../../tests/data/sha-mbles-1.bin");
+        assert!(matches!(checksum(ObjectFormat::Sha1, made), Err(PackError::Collision)));
+        // The same bytes as a file are no collision: git hashes what they are first.
+        assert!(name(ObjectFormat::Sha1, Kind::Blob, made).is_ok());
+        assert!(checksum(ObjectFormat::Sha256, made).is_ok());
+        let empty = name(ObjectFormat::Sha1, Kind::Tree, b"").unwrap();
+        assert_eq!(empty.to_string(), "4b825dc642cb6eb9a060e54bf8d69288fbee4904");
+    }
+}

@@ -15,6 +15,8 @@ const DEPTH: usize = 4095;
 const CHAIN: usize = 32 << 20;
 /// Bytes of objects of one generation that are kept at hand.
 const KEPT: usize = 8 << 20;
+/// Bytes that one of them takes besides its content.
+const ENTRY: usize = 128;
 
 /// Where a pack comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,12 +148,13 @@ impl Generations {
     }
 
     fn put(&mut self, at: Place, kind: Kind, content: &Arc<[u8]>) {
-        if self.size + content.len() > KEPT {
+        let size = content.len() + ENTRY;
+        if self.size + size > KEPT {
             self.old = std::mem::take(&mut self.young);
             self.size = 0;
         }
-        if content.len() <= KEPT {
-            self.size += content.len();
+        if size <= KEPT {
+            self.size += size;
             self.young.insert(at, (kind, Arc::clone(content)));
         }
     }
