@@ -29,6 +29,8 @@ fn main() {
     let pack =
         git(&repository, &["pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset"], b"HEAD\n");
     let objects = pack[8..12].iter().fold(0, |count, byte| count << 8 | u32::from(*byte));
+    // Once per process: not what a push costs.
+    InspectConfig::default().rules.prepare();
     println!("{:.0} MB, {objects} objects", pack.len() as f64 / 1e6);
     println!("{:<24} {:>10} {:>12}", "", "MB/CPU-s", "resident MB");
     let index = folder.path().join("index.pack");
