@@ -35,6 +35,14 @@
 //!     reason: "{ref} of {repository} is protected, {principal}"
 //!     approval: { from: [group:release], count: 1, hold: 10m, ttl: 1h, on_disconnect: cancel }
 //!     oblige: { record: { payload: full, retain: 365d, on_failure: strict } }   # and mask: [all]
+//!   - id: content                  # what costs to find out is looked for where some rule asks
+//!     match:
+//!       any:
+//!         - git: { findings: any } # or globs on the rules of detection: [github-pat, "aws-*"]
+//!         - git: { messages: "(?i)\\bwip\\b", paths: ["src/**"] }   # regular expressions; globs
+//!         - git: { file_size: { min: 50MiB } }                      # or max, or both
+//!     decide: deny
+//!     reason: "{findings} {messages} {file_size}"    # of lists, what matched
 //! defaults: { decide: deny, record: { payload: full, retain: 90d, on_failure: strict } }
 //! tests:                           # who: a group, issuer:subject, or { issuer, subject, groups, claims }
 //!   - { who: agents, upstream: prod-1, git: { action: push, ref: refs/heads/main, kind: tag,
@@ -42,7 +50,9 @@
 //! ```
 //! In globs `*` stops at a slash and `**` does not; `?` is one character. A claim inside another is
 //! named by a JSON pointer: `/kubernetes.io/namespace`. A list in `any` needs one to hold, a list of
-//! values one to match. There are no anchors, aliases, tags, or characters that nobody sees.
+//! values one to match. Regular expressions are searched for, anywhere in the text unless `^` and `$` say
+//! otherwise, without Unicode. Where a request brings a list (paths, messages), one of it must match in a
+//! rule that denies, and all in one that allows; see `condition.rs`. There are no anchors, aliases, tags, or characters that nobody sees.
 
 mod compile;
 mod condition;

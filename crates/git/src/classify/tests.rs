@@ -105,6 +105,8 @@ fn says_what_the_content_brings() {
         said.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(said(EVERYTHING, facts()), @r"
+    author: ada@example.com
+    committer: bot@example.com
     message: one  two, three
     commits: 2
     unsigned: true
@@ -116,6 +118,8 @@ fn says_what_the_content_brings() {
     signed: false
     ");
     insta::assert_snapshot!(said(EVERYTHING, Facts::default()), @r"
+    author: 
+    committer: 
     message: 
     commits: 0
     unsigned: false
@@ -126,6 +130,8 @@ fn says_what_the_content_brings() {
     signed: false
     ");
     insta::assert_snapshot!(said(Wanted { history: true, ..Wanted::default() }, facts()), @r"
+    author: ada@example.com
+    committer: bot@example.com
     message: one  two, three
     commits: 2
     unsigned: true
@@ -133,12 +139,21 @@ fn says_what_the_content_brings() {
     atomic: true
     signed: false
     ");
-    insta::assert_snapshot!(said(Wanted { paths: true, ..Wanted::default() }, facts()), @"signed: false");
-    insta::assert_snapshot!(said(Wanted { content: true, ..Wanted::default() }, facts()), @r"
+    insta::assert_snapshot!(said(Wanted { paths: true, ..Wanted::default() }, facts()), @r"
+    path: a/b, c
     atomic: true
     signed: false
     ");
-    insta::assert_snapshot!(said(Wanted::default(), facts()), @"");
+    insta::assert_snapshot!(said(Wanted { content: true, ..Wanted::default() }, facts()), @r"
+    file_size: 1048576
+    finding: github-pat in config.py line 3 (commit abababa), github-pat in (message) (commit abababa), github-pat in (path) (in no commit) and 2 more
+    atomic: true
+    signed: false
+    ");
+    insta::assert_snapshot!(said(Wanted::default(), facts()), @r"
+    atomic: true
+    signed: false
+    ");
 }
 
 #[test]

@@ -66,7 +66,7 @@ struct Shown {
 }
 
 impl Room {
-    /// `compared with 1234`, a line per file, their number, and diffs. Files behind `most` are only counted.
+    /// `compared with 1234, all commits together`, a line per file, their number, and diffs. Files behind `most` are only counted.
     pub(super) fn show<S: Source>(
         &mut self,
         objects: &mut Objects<S>,
@@ -77,13 +77,13 @@ impl Room {
         most: usize,
     ) -> Result<String, InspectError> {
         let mut text = match base {
-            Some(base) => format!("compared with {}\n", short(base)),
+            Some(base) => format!("compared with {}, all commits together\n", short(base)),
             None => "compared with nothing: all of it is new\n".to_owned(),
         };
         let mut diffs = String::new();
         for file in changed.iter().take(most) {
             let Shown { beside, lines } = self.file(objects, config, budget, file)?;
-            let path = visible(&file.path);
+            let path = visible(&masked(config, file.path.as_bytes()));
             let _ = writeln!(text, "  {} {path}  {beside}", file.letter());
             if !lines.is_empty() {
                 let _ = writeln!(diffs, "\n--- {path}");

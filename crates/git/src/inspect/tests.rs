@@ -4,6 +4,7 @@ mod bad;
 mod findings;
 mod history;
 mod paths;
+mod show;
 mod upstream;
 
 use std::path::Path;

@@ -147,7 +147,8 @@ fn print_changes(shown: Option<&str>) {
     match shown {
         Some(text) => {
             say!("changes");
-            text.lines().for_each(|line| say!("  {}", plain(line)));
+            // Not `lines`: a carriage return at the end of a line is a change like any other.
+            text.trim_end_matches('\n').split('\n').for_each(|line| say!("  {}", plain(line)));
         }
         None => say!("changes    none: the push only deletes"),
     }

@@ -162,6 +162,8 @@ async fn what_was_forbidden_while_people_decided_is_not_released() {
     assert_eq!(approved_under(&stricter).await, Err(RefusalKind::ApprovalNeeded));
     let open = rules("  - { id: open, match: { toy: { paths: ['**'] } }, decide: allow }");
     assert_eq!(approved_under(&open).await, Ok("unused"));
+    let asks_more = rules("  - { id: red, match: { toy: { colors: red } }, decide: deny }");
+    assert_eq!(approved_under(&asks_more).await, Err(RefusalKind::PolicyUnavailable), "nobody looked");
 }
 
 #[tokio::test]
