@@ -59,7 +59,7 @@ fn begin(world: &World, token: &str, headers: &str) -> Result<TcpStream> {
 }
 
 /// Sends a whole push and returns the answer.
-fn push(world: &World, headers: &str, body: &[u8]) -> Result<String> {
+pub(crate) fn push(world: &World, headers: &str, body: &[u8]) -> Result<String> {
     let headers = format!("Content-Length: {}{headers}", body.len());
     let mut tcp = begin(world, &world.token("ada").sign()?, &headers)?;
     tcp.write_all(body)?;
