@@ -45,7 +45,8 @@ fn the_log_tells_what_reached_the_server() {
 #[test]
 fn the_server_asks_for_its_credential() {
     let basic = Auth::Basic { user: "gateway".into(), password: "secret".into() };
-    let server = GitServer::start_with(&GitServerOptions { auth: basic, ..GitServerOptions::default() }).unwrap();
+    let server =
+        GitServer::start_with(&GitServerOptions { auth: basic, ..GitServerOptions::default() }).unwrap();
     let repo = server.create("app.git").unwrap();
     repo.seed(1).unwrap();
     let git = Git::new().unwrap();
