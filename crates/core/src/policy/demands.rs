@@ -142,7 +142,7 @@ rules:
   - { id: open, match: { git: { action: push } }, decide: require_approval }
   - { id: lab, match: { upstreams: [lab] }, decide: require_approval, approval: { from: [team], count: 2 } }
   - { id: ours, match: { who: [team, "corp:x"] }, decide: require_approval, approval: { from: [group:ops] } }
-  - { id: theirs, match: { not: { any: [ { upstreams: lab }, { who: team } ] }, git: {} }, decide: require_approval }
+  - { id: theirs, match: { not: { any: [ { upstreams: lab }, { who: team } ] }, git: { action: [fetch, push] } }, decide: require_approval }
   - { id: tried, match: { everything: true }, decide: require_approval, mode: shadow }
   - { id: free, match: { everything: true }, decide: allow }
 "#;

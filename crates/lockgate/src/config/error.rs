@@ -100,7 +100,7 @@ fn suggest(word: &str, known: &[&str]) -> String {
     }
     let distance = |other: &&&str| strsim::damerau_levenshtein(word, other);
     match known.iter().min_by_key(distance) {
-        Some(nearest) if distance(&nearest) <= 2 => format!("did you mean `{nearest}`?"),
+        Some(nearest) if distance(&nearest) <= 2.max(word.len() / 3) => format!("did you mean `{nearest}`?"),
         _ => format!("known here: {}", known.join(", ")),
     }
 }
