@@ -255,7 +255,7 @@ impl Exchange {
             version: format!("{:?}", head.version),
             fields: self.redactor().fields(&head.headers, &[]),
         };
-        self.append(Event::ResponseHead(event)).await
+        self.answered(self.append(Event::ResponseHead(event)).await)
     }
 
     /// Records body bytes to the client; only counted where the policy asks for no more.
@@ -266,17 +266,32 @@ impl Exchange {
             state.terms.payload
         };
         match payload {
-            Payload::Full => self.append(Event::ResponseData(data)).await,
+            Payload::Full => self.answered(self.append(Event::ResponseData(data)).await),
             Payload::Digest => Ok(()),
         }
     }
 
     /// Records that the response's body is whole, with the digest of what was not recorded itself.
-    pub async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
+    async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
         if let Some(text) = digest {
             self.append(Event::Note { kind: "response-digest".into(), text }).await?;
         }
         self.append(Event::ResponseEnd).await
+    }
+
+    /// Records the end of the response, and waits until all of it is durable.
+    pub async fn response_whole(&self, digest: Option<String>) -> Result<(), Unrecorded> {
+        let end = async {
+            self.response_end(digest).await?;
+            self.durable().await
+        };
+        self.answered(end.await)
+    }
+
+    /// What was never forwarded is answered by us: the client is told why also where that can't be recorded.
+    fn answered(&self, done: Result<(), Unrecorded>) -> Result<(), Unrecorded> {
+        let nothing_happened = !self.0.on_its_way.is_cancelled();
+        done.or_else(|error| if nothing_happened { Ok(()) } else { Err(error) })
     }
 
     /// Whether response bodies are recorded by their digest only.

@@ -185,7 +185,7 @@ impl Protocol for Git {
 
     fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {
         if lfs::is_lfs(&head.uri) {
-            return lfs::refuse(&head.method, refusal);
+            return lfs::refuse(refusal);
         }
         let route = Route::parse(&head.method, &head.uri).ok();
         respond::refuse(route.map(|route| route.endpoint), refusal)

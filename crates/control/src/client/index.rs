@@ -47,6 +47,8 @@ struct Shared {
     pending: watch::Sender<usize>,
     dropped: AtomicU64,
     backlog: Option<Backlog>,
+    /// Held while the backlog is written.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +95,7 @@ impl Queue {
 impl Shared {
     fn new(backlog: Option<Backlog>) -> Self {
         let (waiting, pending) = (Mutex::default(), watch::Sender::new(0));
-        Self { waiting, pending, dropped: AtomicU64::new(0), backlog }
+        Self { waiting, pending, dropped: AtomicU64::new(0), backlog, writing: tokio::sync::Mutex::default() }
     }
 
     /// Takes up what an earlier process could not send.
@@ -117,6 +119,8 @@ impl Shared {
     /// Writes down what is waiting or on its way.
     async fn keep(&self) {
         let Some(backlog) = self.backlog.clone() else { return };
+        // Whoever comes while another writes goes on when that is done: what it says is kept then is kept.
+        let _writing = self.writing.lock().await;
         let entries: Vec<_> = {
             let mut waiting = self.waiting();
             if waiting.kept.replace(true) == Some(true) {

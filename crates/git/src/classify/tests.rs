@@ -116,6 +116,7 @@ fn says_what_the_content_brings() {
     finding: github-pat in config.py line 3 (commit abababa), github-pat in (message) (commit abababa), github-pat in (path) (in no commit) and 2 more
     atomic: true
     signed: false
+    lfs: false
     ");
     insta::assert_snapshot!(said(EVERYTHING, Facts::default()), @r"
     author: 
@@ -128,6 +129,7 @@ fn says_what_the_content_brings() {
     finding: 
     atomic: true
     signed: false
+    lfs: false
     ");
     insta::assert_snapshot!(said(Wanted { history: true, ..Wanted::default() }, facts()), @r"
     author: ada@example.com
@@ -138,21 +140,25 @@ fn says_what_the_content_brings() {
     tag: annotated
     atomic: true
     signed: false
+    lfs: false
     ");
     insta::assert_snapshot!(said(Wanted { paths: true, ..Wanted::default() }, facts()), @r"
     path: a/b, c
     atomic: true
     signed: false
+    lfs: false
     ");
     insta::assert_snapshot!(said(Wanted { content: true, ..Wanted::default() }, facts()), @r"
     file_size: 1048576
     finding: github-pat in config.py line 3 (commit abababa), github-pat in (message) (commit abababa), github-pat in (path) (in no commit) and 2 more
     atomic: true
     signed: false
+    lfs: false
     ");
     insta::assert_snapshot!(said(Wanted::default(), facts()), @r"
     atomic: true
     signed: false
+    lfs: false
     ");
 }
 

@@ -73,7 +73,7 @@ struct BatchDialect {
 
 impl Dialect for BatchDialect {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        respond::refuse(&http::Method::POST, refusal)
+        respond::refuse(refusal)
     }
 
     fn hold(&self) -> HoldStyle {

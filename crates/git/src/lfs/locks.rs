@@ -61,7 +61,7 @@ struct LocksDialect {
 
 impl Dialect for LocksDialect {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        respond::refuse(&Method::POST, refusal)
+        respond::refuse(refusal)
     }
 
     fn hold(&self) -> HoldStyle {

@@ -1,6 +1,6 @@
 //! Answers in LFS' own JSON, which git-lfs prints the message of.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response};
 use lockgate_core::{
     body::{self, Body},
     protocol::Content,
@@ -27,28 +27,19 @@ struct Failure<'a> {
 }
 
 /// A refusal of a request by this method.
-pub(crate) fn refuse(method: &Method, refusal: &Refusal) -> Response<Body> {
+///
+/// git-lfs sends a refused upload again, some times, before it shows why. The only status at which it does not
+/// is 422: at that it blames a header, shows nothing, and goes on to push the refs without their content.
+pub(crate) fn refuse(refusal: &Refusal) -> Response<Body> {
     let mut lines = text::lines(refusal, &[]);
     // The same rule refuses many objects.
     lines.dedup();
-    let mut response = failure(status(method, refusal.kind), &lines.join("\n"), refusal.url.as_deref());
+    let mut response = failure(refusal.kind.status(), &lines.join("\n"), refusal.url.as_deref());
     if refusal.kind == RefusalKind::Unauthenticated {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         response.headers_mut().insert(LFS_AUTHENTICATE, CHALLENGE);
     }
     response
-}
-
-/// git-lfs sends an upload again and again whatever it is answered, except for 422.
-fn status(method: &Method, kind: RefusalKind) -> StatusCode {
-    match kind.status() {
-        StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
-            if method == Method::PUT =>
-        {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-        status => status,
-    }
 }
 
 /// An upstream's answer that is none of success: its message in words of ours.
@@ -88,7 +79,7 @@ pub(super) fn refused_by_storage(status: StatusCode) -> Response<Body> {
         );
     }
     let reason = format!("the upstream's storage of LFS objects answered {code}");
-    refuse(&Method::GET, &Refusal::new(RefusalKind::UpstreamInvalid, reason))
+    refuse(&Refusal::new(RefusalKind::UpstreamInvalid, reason))
 }
 
 /// An answer of JSON.

@@ -236,7 +236,7 @@ async fn an_upload_is_what_it_says_or_goes_nowhere() {
     let check = async |body: &[u8], expected: &str| {
         let refusal = caller.transfer(action, Method::PUT, body).await.err().unwrap();
         assert!(refusal.reason.contains(expected), "{refusal}");
-        assert_eq!(refuse(&Method::PUT, &refusal).status(), 422, "git-lfs sends anything else again");
+        assert_ne!(refuse(&refusal).status(), 422, "git-lfs would push the refs all the same");
     };
     let altered = CONTENT.to_ascii_uppercase();
     check(&altered, "the content is not that of the LFS object").await;
@@ -281,7 +281,7 @@ async fn a_download_is_verified_on_its_way() {
     let content = std::str::from_utf8(CONTENT).unwrap();
     assert_eq!(answered(&asked, 200, &[("etag", "x")], content).await, (StatusCode::OK, content.into()));
     let (status, text) = answered(&asked, 200, &[("content-encoding", "gzip")], content).await;
-    assert!(status == 502 && text.contains("can't be verified"), "{text}");
+    assert!(status == 502 && text.contains("which then can't be"), "{text}");
     for status in [206, 302, 401, 500] {
         let (told, text) = answered(&asked, status, &[("location", "http://x/?secret")], "secret").await;
         assert!(told == 502 && !text.contains("secret"), "{status}: {told} {text}");
@@ -345,7 +345,7 @@ async fn locks_pass() {
 async fn refusals_are_what_git_lfs_prints() {
     let refusal =
         Refusal::new(RefusalKind::ApprovalNeeded, "needs a human").with_url("https://gate/approvals/a1");
-    let response = refuse(&Method::POST, &refusal);
+    let response = refuse(&refusal);
     assert_eq!(
         (response.status(), &response.headers()[header::CONTENT_TYPE]),
         (StatusCode::FORBIDDEN, &HeaderValue::from_static(MEDIA_TYPE))
@@ -357,7 +357,7 @@ async fn refusals_are_what_git_lfs_prints() {
     );
     assert_eq!(told["documentation_url"], "https://gate/approvals/a1");
 
-    let response = refuse(&Method::POST, &Refusal::new(RefusalKind::Unauthenticated, "a token is needed"));
+    let response = refuse(&Refusal::new(RefusalKind::Unauthenticated, "a token is needed"));
     assert_eq!(response.status(), 401);
     for name in ["www-authenticate", "lfs-authenticate"] {
         assert_eq!(response.headers()[name], "Basic realm=\"lockgate\", charset=\"UTF-8\"");

@@ -178,12 +178,7 @@ struct TransferDialect {
 
 impl Dialect for TransferDialect {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        let method = match self.transfer {
-            Transfer::Download => Method::GET,
-            Transfer::Upload => Method::PUT,
-            Transfer::Verify => Method::POST,
-        };
-        respond::refuse(&method, refusal)
+        respond::refuse(refusal)
     }
 
     fn hold(&self) -> HoldStyle {

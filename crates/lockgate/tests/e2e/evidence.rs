@@ -94,14 +94,18 @@ fn what_is_not_there_is_not_intact() -> Result<()> {
     Ok(())
 }
 
-/// What the index has, without what only the live exchange knew.
+/// What the index has, without what only the live exchange knew: the moment of its end, and an order of attributes that
+/// means nothing.
 fn index(world: &World) -> Result<Vec<Value>> {
     let found = world.json(&["sessions", "search", "--limit", "200"])?;
     let mut entries = found.as_array().cloned().unwrap_or_default();
     for entry in &mut entries {
-        // The time of the last record, and that of the end a moment later.
         let ended = entry["ended"].take();
         assert!(ended.as_u64() >= entry["started"].as_u64(), "{entry}");
+        for access in entry["accesses"].as_array_mut().into_iter().flatten() {
+            let attributes = access["attributes"].as_array_mut().into_iter();
+            attributes.for_each(|list| list.sort_by_key(ToString::to_string));
+        }
     }
     Ok(entries)
 }
@@ -114,7 +118,6 @@ fn an_index_that_is_lost_is_rebuilt_from_the_recordings() -> Result<()> {
     let work = world.work(&git, "team/app")?;
     git.commit(&work, "a", "1")?;
     git.ok(&work, &["push", "origin", "HEAD:refs/heads/x"])?;
-    git.fails(&work, &["push", "origin", "HEAD:protected/x", ":protected/y"])?;
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
     let id = world.pending()?;
     assert!(world.approve(&id)?.status.success());

@@ -55,7 +55,8 @@ impl World {
     /// As [`World::start`], with another policy.
     pub(crate) fn start_under(policy: &str) -> Result<Self> {
         let mut world = Self::prepare(GitServerOptions::default())?;
-        world.configure(&world.config(""))?;
+        let operator = "control: { operator: { roles: [admin], groups: [release] }, ";
+        world.configure(&world.config("").replace("control: { ", operator))?;
         world.policy(policy)?;
         world.gate.start()?;
         Ok(world)

@@ -209,3 +209,25 @@ async fn headers_that_nobody_knows_are_recorded_as_tags() {
     assert!(events.contains("private-token") && !events.contains("glpat-of-the-client"), "{events}");
     assert!(events.contains("text"), "{events}");
 }
+
+/// The recorder fails while a request is under way; what was never forwarded is still answered.
+#[tokio::test]
+async fn a_refusal_is_told_also_where_it_can_not_be_recorded() {
+    for forwarded in [false, true] {
+        let rig = Rig::new().await;
+        let recorder = rig.evidence.recorder.clone();
+        let below = move |recorded: Recorded| {
+            let recorder = recorder.clone();
+            async move {
+                if forwarded {
+                    recorded.exchange.forwarded().await.unwrap();
+                }
+                recorder.close().await.unwrap();
+                Ok(testing::text(StatusCode::OK, "the answer"))
+            }
+        };
+        let response = call(&rig, testing::get("/x"), below).await;
+        let is_told = testing::read(response.into_body()).await == "the answer";
+        assert_eq!(is_told, !forwarded);
+    }
+}
