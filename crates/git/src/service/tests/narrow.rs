@@ -97,6 +97,9 @@ async fn what_is_hidden_can_not_be_asked_for_by_name() {
 async fn shallow_clones_deepen_and_partial_ones_become_whole() {
     let gateway = gateway(ObjectFormat::Sha1).await;
     let repo = &gateway.repo;
+    // git 2.39 clones from no server of its own that allows wanted refs, if shallowly: each sends and expects
+    // the sections of an answer in another order.
+    repo.run("app.git", &["config", "uploadpack.allowRefInWant", "false"]);
     for number in ["0", "1", "2"] {
         let config = version(number);
         let folder = format!("shallow-{number}");
