@@ -316,6 +316,11 @@ impl Exchange {
         self.state().outcome.get_or_insert(outcome);
     }
 
+    /// Whether it was said how the exchange ends.
+    pub fn is_concluded(&self) -> bool {
+        self.state().outcome.is_some()
+    }
+
     /// Says that the exchange was refused.
     pub fn refused(&self, refusal: &Refusal) {
         tracing::info!(

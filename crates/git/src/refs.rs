@@ -353,7 +353,7 @@ fn write(out: &mut Vec<u8>, line: &str) -> Result<(), RefsError> {
 #[doc(hidden)]
 pub fn fuzz_refs(data: &[u8]) {
     for service in [Service::UploadPack, Service::ReceivePack] {
-        for see in [&|_: &str| true, &|name: &str| name.len() % 2 == 0] as [See<'_>; 2] {
+        for see in [&|_: &str| true, &|name: &str| name.len().is_multiple_of(2)] as [See<'_>; 2] {
             if let Ok(shown) = advertisement(data, service, see) {
                 assert_eq!(advertisement(&shown, service, see), Ok(shown));
             }

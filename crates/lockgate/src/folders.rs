@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(exposed(&config), <[PathBuf; 0]>::default());
         for open in [&data, &store] {
             fs::set_permissions(open, Permissions::from_mode(0o755))?;
-            assert_eq!(exposed(&config), [open.clone()]);
+            assert_eq!(exposed(&config), std::slice::from_ref(open));
             fs::set_permissions(open, Permissions::from_mode(0o750))?;
             assert_eq!(exposed(&config), <[PathBuf; 0]>::default(), "a group that was let in");
         }

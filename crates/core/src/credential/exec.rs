@@ -132,7 +132,6 @@ impl Exec {
 async fn output(child: &mut Child) -> std::io::Result<(Vec<u8>, Option<ExitStatus>)> {
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        #[expect(clippy::disallowed_methods, reason = "bounded by take")]
         stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await?;
     }
     if output.len() as u64 > MAX_OUTPUT {

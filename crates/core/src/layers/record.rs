@@ -12,7 +12,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures::stream;
-use http::{Request, Response, request};
+use http::{Request, Response, header, request};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lockgate_recording::Outcome;
@@ -118,7 +118,11 @@ impl Record {
     async fn tee(&self, response: Response<Body>, exchange: &Exchange) -> Answer {
         let (head, body) = response.into_parts();
         exchange.response_head(&head).await?;
-        let mut tee = Tee::new(body, exchange.clone());
+        // Its length may be said by the head alone.
+        let said =
+            head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = body.size_hint().exact().or(said);
+        let mut tee = Tee::new(body, length, exchange.clone());
         if tee.body.is_end_stream() {
             tee.end().await?;
             return Ok(Response::from_parts(head, body::empty()));
@@ -179,8 +183,7 @@ struct Tee {
 }
 
 impl Tee {
-    fn new(body: Body, exchange: Exchange) -> Self {
-        let left = body.size_hint().exact();
+    fn new(body: Body, left: Option<u64>, exchange: Exchange) -> Self {
         let digest = match exchange.payload() {
             Payload::Full => None,
             Payload::Digest => Some(Context::new(&SHA256)),
@@ -254,22 +257,23 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
         let Some(frame) = frame else { return client.end() };
         let failed = frame.is_err();
         if client.send(frame).await.is_err() {
+            undelivered(&exchange).await;
             break;
         }
         if failed {
             return;
         }
     }
-    exchange.conclude(Outcome::ClientGone);
     if !exchange.is_detached() {
-        return;
+        return exchange.conclude(Outcome::ClientGone);
     }
-    let gone = "the client has gone; what follows was not delivered";
-    if exchange.note("client-gone", gone).await.is_err() {
-        return;
-    }
-    // The frames are in the recording by the tee that yields them.
-    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // The frames are in the recording by the tee that yields them. A client may leave when it has all that it
+    // wants, and not wait for the end.
+    let rest = async {
+        while let Some(Ok(_)) = body.frame().await {
+            undelivered(&exchange).await;
+        }
+    };
     // People may take longer than an upstream may.
     let late = async {
         exchange.on_its_way().await;
@@ -277,6 +281,18 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
     };
     tokio::select! {
         () = rest => {}
-        () = late => tracing::warn!(exchange = %exchange.id(), "the upstream did not end its answer in time"),
+        () = late => {
+            undelivered(&exchange).await;
+            tracing::warn!(exchange = %exchange.id(), "the upstream did not end its answer in time");
+        }
+    }
+}
+
+/// Says, once, that the client has not had all of its answer.
+async fn undelivered(exchange: &Exchange) {
+    if !exchange.is_concluded() {
+        exchange.conclude(Outcome::ClientGone);
+        // Without the note the outcome says it.
+        let _ = exchange.note("client-gone", "the client has gone; what follows was not delivered").await;
     }
 }

@@ -51,14 +51,14 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     }
     let mut builder = RegexBuilder::new(pattern);
     builder.unicode(false).nest_limit(MAX_DEPTH).size_limit(MAX_COMPILED).dfa_size_limit(MAX_COMPILED);
-    builder.build().map_err(|error| match &error {
-        regex::Error::CompiledTooBig(_) => "this regular expression is too large when compiled".to_owned(),
-        // What is wrong stands in the last line, below the pattern and a caret.
-        error => {
-            let text = error.to_string();
-            let line = text.lines().last().unwrap_or_default();
-            format!("not a regular expression: {}", line.trim_start_matches("error: "))
+    builder.build().map_err(|error| {
+        if let regex::Error::CompiledTooBig(_) = error {
+            return "this regular expression is too large when compiled".to_owned();
         }
+        // What is wrong stands in the last line, below the pattern and a caret.
+        let text = error.to_string();
+        let line = text.lines().last().unwrap_or_default();
+        format!("not a regular expression: {}", line.trim_start_matches("error: "))
     })
 }
 

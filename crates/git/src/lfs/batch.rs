@@ -205,8 +205,8 @@ const HEADER: &str = "Lockgate-Lfs-Ticket";
 
 /// What can't be read is the upstream's fault here.
 fn upstreams(refusal: Refusal) -> Refusal {
-    match refusal.kind {
-        RefusalKind::TooLarge => Refusal { kind: RefusalKind::UpstreamInvalid, ..refusal },
-        _ => refusal,
+    if refusal.kind == RefusalKind::TooLarge {
+        return Refusal { kind: RefusalKind::UpstreamInvalid, ..refusal };
     }
+    refusal
 }

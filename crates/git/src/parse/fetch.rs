@@ -322,13 +322,13 @@ impl FetchRequest {
             out.put_slice(pkt::FLUSH);
         }
         for (place, line) in self.lines.iter().enumerate() {
-            match line {
-                Line::Flush => out.put_slice(pkt::FLUSH),
+            if *line == Line::Flush {
+                out.put_slice(pkt::FLUSH);
+            } else if place == 0 && !self.capabilities.is_empty() {
                 // What is chosen stands behind the first want.
-                line if place == 0 && !self.capabilities.is_empty() => {
-                    write(out, &format!("{} {}", line.text(), self.capabilities.join(" ")));
-                }
-                line => write(out, &line.text()),
+                write(out, &format!("{} {}", line.text(), self.capabilities.join(" ")));
+            } else {
+                write(out, &line.text());
             }
         }
     }
