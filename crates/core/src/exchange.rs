@@ -6,6 +6,7 @@
 
 mod closing;
 mod end;
+mod unrecorded;
 
 use std::{
     sync::{
@@ -25,10 +26,9 @@ use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
 
-pub use self::closing::Closing;
+pub use self::{closing::Closing, unrecorded::Unrecorded};
 use crate::{
     access::{Access, Schema},
-    body::BodyError,
     index::{Entry, EntryAccess, Index},
     principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
@@ -78,24 +78,6 @@ struct State {
     outcome: Option<Outcome>,
     terms: RecordTerms,
     gap: bool,
-}
-
-/// An event could not be recorded, and the policy does not let the exchange go on without.
-#[derive(Debug, thiserror::Error)]
-#[error("the exchange can't be recorded")]
-pub struct Unrecorded(#[source] RecordError);
-
-impl From<Unrecorded> for Refusal {
-    fn from(error: Unrecorded) -> Self {
-        let reason = "there is no durable place to record this request; nothing was forwarded";
-        Self::new(RefusalKind::RecordingUnavailable, reason).because(&error)
-    }
-}
-
-impl From<Unrecorded> for BodyError {
-    fn from(error: Unrecorded) -> Self {
-        Self::Ours(error.into())
-    }
 }
 
 impl Exchange {
