@@ -26,7 +26,7 @@ struct Failure<'a> {
     documentation_url: Option<&'a str>,
 }
 
-/// A refusal of a request by this method.
+/// A refusal.
 ///
 /// git-lfs sends a refused upload again, some times, before it shows why. The only status at which it does not
 /// is 422: at that it blames a header, shows nothing, and goes on to push the refs without their content.
@@ -71,7 +71,9 @@ pub(super) async fn failed(head: &response::Parts, body: Body) -> Result<Respons
 /// told.
 pub(super) fn refused_by_storage(status: StatusCode) -> Response<Body> {
     let code = status.as_u16();
-    if status.is_client_error() && status != StatusCode::UNAUTHORIZED {
+    // The one would ask for a credential, the other let git-lfs push the refs without their content.
+    let misread = [StatusCode::UNAUTHORIZED, StatusCode::UNPROCESSABLE_ENTITY];
+    if status.is_client_error() && !misread.contains(&status) {
         return failure(
             status,
             &format!("lockgate: the upstream's storage of LFS objects answered {code}"),

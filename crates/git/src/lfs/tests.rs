@@ -213,6 +213,7 @@ async fn an_upload_goes_where_the_upstream_said() {
     assert!(!asked.request.headers().contains_key(TICKET));
     let (status, text) = answered(&asked, 201, &[("x-storage", "secret")], "stored").await;
     assert_eq!((status.as_u16(), &*text), (200, ""));
+    assert_eq!(answered(&asked, 422, &[], "").await.0, 502, "git-lfs would push the refs all the same");
     let (status, text) = answered(&asked, 403, &[], "<Signature>secret</Signature>").await;
     assert_eq!(status, 403);
     assert!(!text.contains("secret") && text.contains("storage of LFS objects answered 403"), "{text}");
