@@ -1,6 +1,6 @@
 //! What the control plane keeps: published policies, approvals, what can be searched, the audit.
 //!
-//! Plain types, neither generated nor rows: [`crate::convert`] turns the first into these, a
+//! Plain types, neither generated nor rows: `convert` turns the first into these, a
 //! [`crate::store::Store`] the second.
 
 mod approval;

@@ -1,4 +1,4 @@
-//! The processes: everything in one ([`Up`]), a gateway alone ([`proxy`]), a control plane alone ([`control`]).
+//! The processes: everything in one ([`Up`]), a gateway alone ([`proxy`]), a control plane alone ([`control()`]).
 //!
 //! Each is started whole or not at all, and ends in order: no new requests, those under way to their end, the
 //! recording closed, the index told.

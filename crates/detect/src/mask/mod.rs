@@ -62,7 +62,7 @@ impl MaskOptions {
     }
 }
 
-/// Masks one stream. See the [module](self).
+/// Masks one stream.
 pub struct Masker {
     rules: RuleSet,
     known: KnownValues,
