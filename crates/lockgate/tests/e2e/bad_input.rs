@@ -220,8 +220,9 @@ fn a_full_disk_refuses_and_recovers() -> Result<()> {
     // Room for the beginning of a push, and not for its pack.
     generate::incompressible(&work.join(".git"), 5, 1 << 20)?;
     fill(&filler)?;
-    let file = std::fs::File::options().write(true).open(&filler)?;
-    file.set_len(file.metadata()?.len() - (3 << 20))?;
+    let room = std::fs::metadata(&filler)?.len() - (3 << 20);
+    // Not kept open: what is removed then gives its space back.
+    std::fs::File::options().write(true).open(&filler)?.set_len(room)?;
     let before = repo.refs()?;
     let refused = git.fails(&work, &["push", "origin", "main:refs/heads/x"])?;
     // The recorder or the spool notices first; git is told by both.
