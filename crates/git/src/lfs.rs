@@ -58,6 +58,11 @@ pub(crate) fn is_lfs(uri: &http::Uri) -> bool {
     LfsRoute::is_lfs(uri)
 }
 
+/// The repository that an address of LFS is for.
+pub(crate) fn repository(method: &Method, uri: &http::Uri) -> Option<String> {
+    LfsRoute::parse(method, uri).ok().map(|route| route.repository)
+}
+
 /// LFS beside the repositories.
 #[derive(Debug)]
 pub(crate) struct Lfs {
@@ -79,7 +84,8 @@ impl Lfs {
         request: Request<Body>,
     ) -> Result<Classified, Refusal> {
         let (head, body) = request.into_parts();
-        let route = LfsRoute::parse(&head.method, &head.uri)?;
+        let mut route = LfsRoute::parse(&head.method, &head.uri)?;
+        route.repository = context.upstream.name_of(route.repository);
         let mut encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
         if encodings.any(|encoding| encoding != "identity") {
             return Err(Refusal::new(RefusalKind::Invalid, "an LFS request's body is not encoded"));

@@ -180,6 +180,9 @@ impl Protocol for Git {
     }
 
     fn resource(&self, method: &Method, uri: &Uri) -> Option<String> {
+        if lfs::is_lfs(uri) {
+            return lfs::repository(method, uri);
+        }
         Route::parse(method, uri).ok().map(|route| route.repository)
     }
 

@@ -222,6 +222,12 @@ impl Rig {
         Self { upstream: Arc::new(upstream), principal, spools, needs: Needs::default() }
     }
 
+    /// Takes names for the same that differ in case.
+    pub(crate) fn ignore_case(&mut self) {
+        let upstream = Upstream { ignore_case: true, ..Upstream::clone(&self.upstream) };
+        self.upstream = Arc::new(upstream);
+    }
+
     pub(crate) fn context<'a>(&'a self, probe: &'a dyn Probe) -> Context<'a> {
         let (upstream, principal) = (&self.upstream, &self.principal);
         Context { upstream, principal, spools: &self.spools, probe, needs: &self.needs }

@@ -368,3 +368,27 @@ async fn refusals_are_what_git_lfs_prints() {
     let response = Git::default().refuse(&head, &Refusal::new(RefusalKind::NotFound, "no"));
     assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
 }
+
+#[tokio::test]
+async fn every_request_names_its_repository() {
+    let mut caller = Caller::new();
+    caller.rig.ignore_case();
+    let named = |request: &Request<Body>| caller.git.resource(request.method(), request.uri());
+    let told = caller.batch("upload", 200, &upload_at("http://upstream.example/put?sig=1")).await;
+    let asked =
+        caller.transfer(&told["objects"][0]["actions"]["upload"], Method::PUT, CONTENT).await.unwrap();
+    assert_eq!(named(&asked.request).as_deref(), Some("team/app"), "what goes where a ticket says");
+
+    let locks = json!({ "path": "a.bin" });
+    for (uri, json) in [
+        ("/Team/App.git/info/lfs/objects/batch", &json!({ "operation": "download", "objects": [] })),
+        ("/Team/App.git/info/lfs/locks", &locks),
+    ] {
+        let request = post(uri, json);
+        assert_eq!(named(&request).as_deref(), Some("Team/App"));
+        let Ok(asked) = caller.send(request).await else { continue };
+        assert_eq!(asked.accesses[0].resource, "team/app", "{uri}");
+        assert_eq!(named(&asked.request).as_deref(), Some("Team/App"), "{uri}");
+    }
+    assert_eq!(named(&post("/info/lfs/objects/batch", &locks)), None);
+}

@@ -103,7 +103,8 @@ impl Lfs {
             false => Vec::new(),
         };
         let access = access::upload(&route.repository, wanted, object, findings);
-        let mut request = upstream_request(Method::PUT, "/", &head.headers, spool.body_after(Bytes::new()))?;
+        let mut request =
+            upstream_request(Method::PUT, &route.uri(), &head.headers, spool.body_after(Bytes::new()))?;
         request.headers_mut().insert(header::CONTENT_TYPE, OCTETS);
         Ok((access, request))
     }
@@ -122,18 +123,19 @@ impl Lfs {
         if named != *object {
             return Err(Refusal::new(RefusalKind::Invalid, "the LFS object is another than the path's"));
         }
-        let request = json_request("/", &head.headers, object)?;
+        let request = json_request(&route.uri(), &head.headers, object)?;
         Ok((access::verify(&route.repository, self.wanted(context), object), request))
     }
 }
 
-/// What is asked for, and what goes upstream.
+/// What is asked for, and what goes upstream: to where the ticket says, and, for the choice of a credential, as
+/// of the repository that the client named.
 type Understood = (lockgate_core::access::Access, http::Request<Body>);
 
 /// The whole is asked for, whatever range the client wants: only a whole can be verified, and a client that
 /// is answered 200 begins anew.
 fn download(route: &LfsRoute, object: &Object, head: &request::Parts) -> Result<Understood, Refusal> {
-    let mut request = upstream_request(Method::GET, "/", &head.headers, core_body::empty())?;
+    let mut request = upstream_request(Method::GET, &route.uri(), &head.headers, core_body::empty())?;
     request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/octet-stream, */*"));
     Ok((access::download(&route.repository, object.oid), request))
 }

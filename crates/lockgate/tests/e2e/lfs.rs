@@ -78,6 +78,28 @@ fn saw_nothing(world: &World, output: &Output) {
 }
 
 #[test]
+fn objects_go_by_the_credential_of_their_repository() -> Result<()> {
+    let mut world =
+        World::prepare(GitServerOptions { lfs: Some(LfsStorage::Here), ..GitServerOptions::default() })?;
+    let one = "credential: { basic: { user: gate, password_file: password } }";
+    let listed = format!(
+        "credentials: [ {{ repositories: [other/**], credential: none }}, {{ repositories: [team/app], {one} }} ]\n  \
+         repositories: [team/*]\n  ignore_case: true"
+    );
+    world.configure(&world.config("").replace(one, &listed))?;
+    world.gate.start()?;
+    let git = agent(&world, "ada")?;
+    let work = work(&world, &git, "team/app")?;
+    git.commit(&work, "a.bin", "large")?;
+    let pushed = push(&git, &work)?;
+    assert!(pushed.status.success(), "{}", pushed.stderr);
+    let url = world.url("team/app.git");
+    git.ok(git.home(), &["clone", "-q", "-b", "side", &url, "again"])?;
+    assert_eq!(std::fs::read_to_string(git.home().join("again/a.bin"))?, "large");
+    Ok(())
+}
+
+#[test]
 fn objects_go_up_and_come_down() -> Result<()> {
     let mut world = world(LfsStorage::Here, "")?;
     let git = agent(&world, "ada")?;
