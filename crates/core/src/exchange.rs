@@ -253,27 +253,31 @@ impl Exchange {
         }
     }
 
-    /// Records that the response's body is whole, with the digest of what was not recorded itself.
-    async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
-        if let Some(text) = digest {
-            self.append(Event::Note { kind: "response-digest".into(), text }).await?;
-        }
-        self.append(Event::ResponseEnd).await
-    }
-
-    /// Records the end of the response, and waits until all of it is durable.
-    pub async fn response_whole(&self, digest: Option<String>) -> Result<(), Unrecorded> {
+    /// Records that the response's body is whole, with the digest of what was not recorded itself, and waits
+    /// until all of it is durable.
+    pub async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
         let end = async {
-            self.response_end(digest).await?;
+            if let Some(text) = digest {
+                self.note("response-digest", text).await?;
+            }
+            self.append(Event::ResponseEnd).await?;
             self.durable().await
         };
         self.answered(end.await)
     }
 
     /// What was never forwarded is answered by us: the client is told why also where that can't be recorded.
+    /// The exchange is not called whole for it.
     fn answered(&self, done: Result<(), Unrecorded>) -> Result<(), Unrecorded> {
-        let nothing_happened = !self.0.on_its_way.is_cancelled();
-        done.or_else(|error| if nothing_happened { Ok(()) } else { Err(error) })
+        let Err(error) = done else { return Ok(()) };
+        if self.0.on_its_way.is_cancelled() {
+            return Err(error);
+        }
+        if !self.is_concluded() {
+            tracing::error!(exchange = %self.id(), error = %error.0, "an answer of our own is not recorded");
+            self.conclude(Outcome::Failed(RefusalKind::RecordingUnavailable.word().into()));
+        }
+        Ok(())
     }
 
     /// Whether response bodies are recorded by their digest only.

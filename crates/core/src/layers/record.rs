@@ -241,7 +241,7 @@ impl Tee {
             return Ok(());
         }
         let digest = self.digest.take().map(|digest| format!("sha256:{}", hex::encode(digest.finish())));
-        self.exchange.response_whole(digest).await?;
+        self.exchange.response_end(digest).await?;
         self.exchange.conclude(Outcome::Complete);
         Ok(())
     }

@@ -229,5 +229,8 @@ async fn a_refusal_is_told_also_where_it_can_not_be_recorded() {
         let response = call(&rig, testing::get("/x"), below).await;
         let is_told = testing::read(response.into_body()).await == "the answer";
         assert_eq!(is_told, !forwarded);
+        assert!(rig.evidence.closing.wait(Duration::from_secs(10)).await);
+        let entry = rig.entries.0.lock().unwrap().pop().expect("one entry");
+        assert_ne!(entry.outcome, "complete", "forwarded: {forwarded}");
     }
 }
