@@ -10,6 +10,7 @@ use bytes::BufMut;
 
 use crate::{
     oid::Oid,
+    parse::fetch::SENDING,
     pkt::{self, Decoded, Packet, PktError},
     route::Service,
 };
@@ -19,25 +20,10 @@ const VERSION_2: [&str; 6] = ["agent", "ls-refs", "fetch", "server-option", "obj
 /// Features of `fetch` in version 2 that stay: no filters, which ask for single objects later, and nothing
 /// that goes by another way.
 const FETCH: [&str; 3] = ["shallow", "wait-for-done", "ref-in-want"];
-/// Capabilities of `git-upload-pack` before version 2 that stay. Not `include-tag`, by which hidden tags
-/// come along, nor `deepen-relative`, by which what lies behind any commit can be had that is known by name.
-const UPLOAD: [&str; 15] = [
-    "multi_ack",
-    "multi_ack_detailed",
-    "no-done",
-    "thin-pack",
-    "side-band",
-    "side-band-64k",
-    "ofs-delta",
-    "shallow",
-    "deepen-since",
-    "deepen-not",
-    "no-progress",
-    "object-format",
-    "agent",
-    "session-id",
-    "symref",
-];
+/// Capabilities of `git-upload-pack` before version 2 that stay besides [`SENDING`]. Not `include-tag`, by which
+/// hidden tags come along, nor `deepen-relative`, by which what lies behind any commit can be had that is known
+/// by name.
+const UPLOAD: [&str; 4] = ["object-format", "agent", "session-id", "symref"];
 
 /// Why a listing can't be read: the upstream's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -201,7 +187,7 @@ fn stays(word: &str, service: Service, see: See<'_>) -> bool {
     };
     match service {
         Service::UploadPack if name == "symref" => target().unwrap_or(false),
-        Service::UploadPack => UPLOAD.contains(&name),
+        Service::UploadPack => SENDING.contains(&name) || UPLOAD.contains(&name),
         Service::ReceivePack => true,
     }
 }

@@ -22,8 +22,8 @@ const FLAGS: [&str; 6] =
     ["thin-pack", "no-progress", "include-tag", "ofs-delta", "wait-for-done", "sideband-all"];
 /// Arguments of a listing.
 const LIST_FLAGS: [&str; 3] = ["peel", "symrefs", "unborn"];
-/// Capabilities that a client may choose before version 2.
-const CHOSEN: [&str; 13] = [
+/// Capabilities before version 2 that say how objects are sent: what is offered of them may be chosen.
+pub(crate) const SENDING: [&str; 11] = [
     "multi_ack",
     "multi_ack_detailed",
     "no-done",
@@ -35,10 +35,9 @@ const CHOSEN: [&str; 13] = [
     "deepen-since",
     "deepen-not",
     "no-progress",
-    "include-tag",
-    // Git says so also where it is not offered, and then sends none.
-    "filter",
 ];
+/// What a client may choose besides. Git says `filter` also where it is not offered, and then sends none.
+const CHOSEN: [&str; 2] = ["include-tag", "filter"];
 
 /// Why a request can't be understood: the client's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -227,7 +226,8 @@ impl FetchParser {
         let (want, words) = rest.split_once(' ').unwrap_or((rest, ""));
         self.push(Oid::from_hex(want.as_bytes()).map(Line::Want))?;
         for word in words.split(' ').filter(|word| !word.is_empty()) {
-            let known = CHOSEN.contains(&word) || SENT.iter().any(|name| word.starts_with(name));
+            let known = SENDING.contains(&word) || CHOSEN.contains(&word);
+            let known = known || SENT.iter().any(|name| word.starts_with(name));
             self.request.capabilities.push(plain(word).filter(|_| known).ok_or_else(|| self.fault())?);
         }
         Ok(())
