@@ -8,6 +8,7 @@
 mod ci;
 mod cmd;
 mod codegen;
+mod fuzz;
 mod git_suite;
 mod setup;
 mod test;
@@ -51,6 +52,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Fuzz a crate's targets, one after the other, with libFuzzer
+    Fuzz {
+        /// The crate, for example `detect`
+        name: String,
+        /// Only this target
+        target: Option<String>,
+        /// How long to run each target
+        #[arg(long, value_name = "N", default_value_t = 600)]
+        seconds: u32,
+    },
     /// Run git's own HTTP test scripts directly and through lockgate: a source tree of git, built, and apache2
     GitSuite {
         /// The source tree
@@ -78,6 +89,7 @@ fn main() -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
         Command::Bench { args } => bench(&args),
+        Command::Fuzz { name, target, seconds } => fuzz::run(&name, target.as_deref(), seconds),
         Command::GitSuite { git_source, installed, scripts } => {
             git_suite::run(&git_source, installed.as_deref(), &scripts)
         }

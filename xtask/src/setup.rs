@@ -26,8 +26,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mvn", "maven"),
 ];
 
-/// Built from source, for want of a package: one version, so that every machine judges alike.
-const CARGO_DENY: &str = "0.20.2";
+/// Built from source, for want of a package: one version of each, so that every machine judges alike.
+const CARGO_DENY: (&str, &str) = ("cargo-deny", "0.20.2");
+const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
 
 /// Sets up everything.
 pub(crate) fn run() -> Result<()> {
@@ -43,16 +44,26 @@ pub(crate) fn for_tests() -> Result<()> {
     clients::install()
 }
 
-/// The path of cargo-deny, which is built once and kept in the target directory.
+/// The path of cargo-deny.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
-    let tools = cmd::target().join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = tools.join("bin/cargo-deny");
+    built(CARGO_DENY)
+}
+
+/// The path of cargo-fuzz.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
+    built(CARGO_FUZZ)
+}
+
+/// The path of a cargo command, which is built once and kept in the target directory.
+fn built((name, version): (&str, &str)) -> Result<PathBuf> {
+    let tools = cmd::target().join("tools").join(format!("{name}-{version}"));
+    let program = tools.join("bin").join(name);
     if !program.is_file() {
-        println!("building cargo-deny {CARGO_DENY} (once)");
-        let mut install = cmd::cargo(&["install", "--quiet", "--locked", "--debug", "cargo-deny"]);
+        println!("building {name} {version} (once)");
+        let mut install = cmd::cargo(&["install", "--quiet", "--locked", "--debug", name]);
         // It runs for a second and is built for minutes: the build is what to make fast.
         install.env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("CARGO_TARGET_DIR");
-        cmd::run(install.arg("--version").arg(CARGO_DENY).arg("--root").arg(&tools))?;
+        cmd::run(install.arg("--version").arg(version).arg("--root").arg(&tools))?;
     }
     Ok(program)
 }
