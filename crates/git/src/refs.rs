@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::BufMut;
 
 use crate::{
-    oid::Oid,
+    oid::{ObjectFormat, Oid},
     parse::fetch::SENDING,
     pkt::{self, Decoded, Packet, PktError},
     route::Service,
@@ -57,7 +57,13 @@ struct Ref {
 /// An advertisement.
 enum Advertisement {
     /// Of the versions before 2.
-    Refs { front: Vec<u8>, capabilities: Vec<String>, refs: Vec<Ref>, shallow: Vec<Oid> },
+    Refs {
+        front: Vec<u8>,
+        capabilities: Vec<String>,
+        format: ObjectFormat,
+        refs: Vec<Ref>,
+        shallow: Vec<Oid>,
+    },
     /// Of version 2.
     Version2 { front: Vec<u8>, capabilities: Vec<String> },
     /// An error, for the client.
@@ -66,12 +72,13 @@ enum Advertisement {
 
 /// An advertisement without what a client may not see.
 pub(crate) fn advertisement(body: &[u8], service: Service, see: See<'_>) -> Result<Vec<u8>, RefsError> {
-    let (mut out, capabilities, refs, shallow) = match parse(body)? {
+    let (mut out, capabilities, format, refs, shallow) = match parse(body)? {
         Advertisement::Error => return Ok(body.to_vec()),
         Advertisement::Version2 { front, capabilities } => return version_2(front, &capabilities),
-        Advertisement::Refs { front, capabilities, refs, shallow } => (front, capabilities, refs, shallow),
+        Advertisement::Refs { front, capabilities, format, refs, shallow } => {
+            (front, capabilities, format, refs, shallow)
+        }
     };
-    let width = refs.iter().find_map(|found| found.oid).map_or(40, |oid| 2 * oid.format().width());
     let refs = visible(refs, see);
     let capabilities: Vec<&str> =
         capabilities.iter().map(String::as_str).filter(|word| stays(word, service, see)).collect();
@@ -87,7 +94,7 @@ pub(crate) fn advertisement(body: &[u8], service: Service, see: See<'_>) -> Resu
         }
     }
     if refs.is_empty() {
-        line(&mut out, &"0".repeat(width), "capabilities^{}")?;
+        line(&mut out, &"0".repeat(2 * format.width()), "capabilities^{}")?;
     }
     for oid in shallow {
         write(&mut out, &format!("shallow {oid}"))?;
@@ -253,7 +260,7 @@ fn text<'a>(packets: &[Packet<'a>]) -> Result<Vec<&'a str>, RefsError> {
 }
 
 fn refs(front: Vec<u8>, lines: &[&str]) -> Result<Advertisement, RefsError> {
-    let (mut refs, mut shallow) = (Vec::<Ref>::new(), Vec::new());
+    let (mut refs, mut shallow, mut format) = (Vec::<Ref>::new(), Vec::new(), ObjectFormat::Sha1);
     let first = lines.first().copied().unwrap_or_default();
     let words = first.split_once('\0').map_or("", |(_, words)| words);
     let capabilities: Vec<String> =
@@ -266,6 +273,7 @@ fn refs(front: Vec<u8>, lines: &[&str]) -> Result<Advertisement, RefsError> {
             continue;
         }
         let oid = Oid::from_hex(start.as_bytes()).ok_or(RefsError::Nonsense)?;
+        format = oid.format();
         match name.strip_suffix("^{}") {
             Some("capabilities") => {}
             Some(of) => {
@@ -286,7 +294,7 @@ fn refs(front: Vec<u8>, lines: &[&str]) -> Result<Advertisement, RefsError> {
             found.target = Some(target.to_owned());
         }
     }
-    Ok(Advertisement::Refs { front, capabilities, refs, shallow })
+    Ok(Advertisement::Refs { front, capabilities, format, refs, shallow })
 }
 
 /// `<oid> <name> [symref-target:<name>] [peeled:<oid>]`, or `unborn` for the object.

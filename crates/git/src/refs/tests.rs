@@ -53,6 +53,15 @@ fn body(lines: &[&str]) -> Vec<u8> {
     frames(&lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+#[test]
+fn a_repository_without_refs_keeps_its_format() {
+    for digits in [40, 64] {
+        let empty = format!("{} capabilities^{{}}\0ofs-delta\n", "0".repeat(digits));
+        let body = frames(&["# service=git-receive-pack\n", "0000", &empty, "0000"]);
+        assert_eq!(advertisement(&body, Service::ReceivePack, &see), Ok(body));
+    }
+}
+
 fn advertised(service: Service, lines: &[&str]) -> Vec<String> {
     shown(&advertisement(&body(lines), service, &see).unwrap())
 }
