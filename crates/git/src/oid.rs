@@ -44,11 +44,12 @@ pub struct Oid {
 impl Oid {
     /// The name of that many bytes: 20 or 32.
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
-        let format =
-            [ObjectFormat::Sha1, ObjectFormat::Sha256].into_iter().find(|f| f.width() == name.len())?;
+        if let Ok(bytes) = name.try_into() {
+            return Some(Self { format: ObjectFormat::Sha256, bytes });
+        }
         let mut bytes = [0; 32];
-        bytes[..name.len()].copy_from_slice(name);
-        Some(Self { format, bytes })
+        bytes[..20].copy_from_slice(<&[u8; 20]>::try_from(name).ok()?);
+        Some(Self { format: ObjectFormat::Sha1, bytes })
     }
 
     /// The name in hexadecimal of 40 or 64 digits.

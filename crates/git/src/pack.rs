@@ -18,6 +18,7 @@ mod objects;
 mod pass;
 mod resolve;
 mod scan;
+mod window;
 
 use std::{
     io::Read,
@@ -28,7 +29,7 @@ use std::{
     time::Instant,
 };
 
-pub(crate) use commits::{Commits, tree};
+pub(crate) use commits::Commits;
 pub(crate) use describe::Details;
 pub use describe::{Commit, Person};
 pub(crate) use entry::Kind;

@@ -55,9 +55,12 @@ impl<S: Source> Diff<'_, S> {
             if olds.len() < pair.olds.len() {
                 continue;
             }
-            let new = entries(&new, width, pair.new)?;
+            // Most of two trees is alike.
+            let alike = olds.iter().map(|old| tree::alike(&new, old, width)).min().unwrap_or_default();
+            let new = entries(&new[alike..], width, pair.new)?;
+            let olds = olds.iter().zip(&pair.olds);
             let olds: Result<Vec<_>, _> =
-                olds.iter().zip(&pair.olds).map(|(old, oid)| entries(old, width, *oid)).collect();
+                olds.map(|(old, oid)| entries(&old[alike..], width, *oid)).collect();
             for (entry, olds) in Joined::new(&new, &olds?) {
                 let Some(name) = entry.or_else(|| *olds.first()?).map(|entry| entry.name) else { continue };
                 let is_tree = entry.or_else(|| *olds.first()?).is_some_and(|entry| entry.is_tree());
@@ -124,11 +127,24 @@ impl<'a> Joined<'a> {
     }
 }
 
+impl Joined<'_> {
+    /// Passes over what all begin with, without asking what comes first.
+    fn skip_alike(&mut self) {
+        while let Some(first) = self.new.first()
+            && self.olds.iter().all(|old| old.first() == Some(first))
+        {
+            self.new = &self.new[1..];
+            self.olds.iter_mut().for_each(|old| *old = &old[1..]);
+        }
+    }
+}
+
 impl<'a> Iterator for Joined<'a> {
     type Item = (Option<Entry<'a>>, Vec<Option<Entry<'a>>>);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            self.skip_alike();
             let heads = std::iter::once(&self.new).chain(&self.olds).filter_map(|list| list.first());
             let first = *heads.min_by(|a, b| a.order(b))?;
             let take = |list: &mut &'a [Entry<'a>]| {

@@ -176,9 +176,9 @@ impl<S: Source> Inquiry<'_, S> {
     /// The tree of a commit; noted as missing where none of the packs holds the commit.
     fn tree(&mut self, oid: Oid, needs: &mut Needs) -> Result<Option<Oid>, InspectError> {
         match self.objects.find(&oid) {
-            Some((place, Kind::Commit)) => {
-                let content = self.objects.content(place, self.budget)?;
-                let tree = crate::pack::tree(&content, oid.format());
+            Some((at, Kind::Commit)) => {
+                let commits = self.objects.index(at.pack).commits();
+                let tree = commits.find(&oid).and_then(|place| commits.tree(place));
                 tree.map(Some).ok_or(InspectError::malformed("commit", oid, "has no tree"))
             }
             Some((_, Kind::Tree | Kind::Blob | Kind::Tag)) => {

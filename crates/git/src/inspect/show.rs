@@ -173,9 +173,9 @@ impl<S: Source> Viewer<'_, S> {
     fn tree(&mut self, oid: Oid, needs: &mut Needs) -> Result<Option<Oid>, InspectError> {
         match history::peel(self.objects, oid, self.budget)?.1 {
             Tip::Commit(commit) => {
-                let Some((place, Kind::Commit)) = self.objects.find(&commit) else { return Ok(None) };
-                let content = self.objects.content(place, self.budget)?;
-                let tree = pack::tree(&content, oid.format());
+                let Some((at, Kind::Commit)) = self.objects.find(&commit) else { return Ok(None) };
+                let commits = self.objects.index(at.pack).commits();
+                let tree = commits.find(&commit).and_then(|place| commits.tree(place));
                 tree.map(Some).ok_or(InspectError::malformed("commit", commit, "has no tree"))
             }
             Tip::Tree(tree) => Ok(Some(tree)),

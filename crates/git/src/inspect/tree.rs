@@ -17,6 +17,9 @@ const GITLINK: u32 = 0o160_000;
 /// What git writes, and 100664, which it once wrote.
 const MODES: [u32; 6] = [TREE, 0o100_644, 0o100_755, 0o100_664, 0o120_000, GITLINK];
 
+/// Bytes of an entry with a name of some length, but for the object.
+const TYPICAL: usize = 20;
+
 impl Entry<'_> {
     pub(super) fn is_tree(&self) -> bool {
         self.mode == TREE
@@ -42,7 +45,7 @@ impl Entry<'_> {
 
 /// The entries of a tree, in its order, whatever they are.
 pub(super) fn entries(content: &[u8], width: usize) -> Result<Vec<Entry<'_>>, &'static str> {
-    let (mut rest, mut entries) = (content, Vec::new());
+    let (mut rest, mut entries) = (content, Vec::with_capacity(content.len() / (width + TYPICAL)));
     while !rest.is_empty() {
         let space = memchr(b' ', rest).ok_or("holds an entry without a mode")?;
         let mode = octal(&rest[..space]).ok_or("holds an entry without a mode")?;
@@ -54,6 +57,20 @@ pub(super) fn entries(content: &[u8], width: usize) -> Result<Vec<Entry<'_>>, &'
         entries.push(Entry { mode, name, oid });
     }
     Ok(entries)
+}
+
+/// Bytes of the whole entries that two trees both begin with.
+pub(super) fn alike(a: &[u8], b: &[u8], width: usize) -> usize {
+    const STEP: usize = 64;
+    let steps = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count();
+    let (alike, mut end) = (steps * STEP, 0);
+    while let Some(name) = memchr(0, &a[end..alike]) {
+        match end + name + 1 + width {
+            next if next <= alike => end = next,
+            _ => break,
+        }
+    }
+    end
 }
 
 /// What is wrong with a tree, if anything.
@@ -181,6 +198,9 @@ mod tests {
         assert_eq!(check(&sorted), "fine");
         assert_eq!(check(&[]), "fine");
         let whole = tree(&sorted);
+        let other = tree(&[sorted[0], sorted[1], ("100644", b"b0")]).repeat(9);
+        let shared = alike(&whole.repeat(9), &other, 20);
+        assert_eq!((shared, alike(&other, &other, 20)), (59, 8 * 89 + 31));
         let ends: Vec<usize> =
             (0..whole.len()).filter(|end| super::check(&whole[..*end], 20).is_ok()).collect();
         assert_eq!(ends, [0, 31, 59], "only between entries");

@@ -1,4 +1,4 @@
-//! The commits of one pack: names, parents and places, in flat arrays.
+//! The commits of one pack: names, trees, parents and places, in flat arrays.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -16,6 +16,8 @@ pub(crate) struct Commits {
     max: usize,
     names: Vec<u8>,
     offsets: Vec<u64>,
+    /// All zeros where a commit names none.
+    trees: Vec<u8>,
     parents: Vec<u8>,
     /// Where the parents of each commit end in `parents`.
     ends: Vec<u32>,
@@ -30,6 +32,7 @@ impl Commits {
             max,
             names: Vec::new(),
             offsets: Vec::new(),
+            trees: Vec::new(),
             parents: Vec::new(),
             ends: Vec::new(),
             by_name: HashTable::new(),
@@ -55,6 +58,12 @@ impl Commits {
         parents.chunks_exact(self.format.width()).filter_map(Oid::from_bytes)
     }
 
+    /// The tree of the commit at a place; `None` where it names none.
+    pub(crate) fn tree(&self, place: usize) -> Option<Oid> {
+        let width = self.format.width();
+        Oid::from_bytes(&self.trees[place * width..][..width]).filter(|tree| !tree.is_null())
+    }
+
     /// Whether the entry at that offset of the pack is a commit.
     pub(super) fn is_at(&self, offset: u64) -> bool {
         self.offsets.binary_search(&offset).is_ok()
@@ -78,6 +87,10 @@ impl Commits {
         let end = end.filter(|end| *end as usize <= self.max * PARENTS * self.format.width());
         self.ends.push(end.ok_or(PackError::TooLarge("parents of commits"))?);
         self.names.extend_from_slice(name.as_bytes());
+        match tree(content, self.format) {
+            Some(tree) => self.trees.extend_from_slice(tree.as_bytes()),
+            None => self.trees.resize(self.names.len(), 0),
+        }
         self.offsets.push(offset);
         let place = u32::try_from(place).map_err(|_| PackError::TooLarge("commits"))?;
         let Self { names, by_name, hasher, format, .. } = self;
@@ -95,7 +108,7 @@ impl Commits {
 }
 
 /// The tree that a commit names.
-pub(crate) fn tree(content: &[u8], format: ObjectFormat) -> Option<Oid> {
+fn tree(content: &[u8], format: ObjectFormat) -> Option<Oid> {
     header(&mut &*content, b"tree ", format)
 }
 
@@ -145,6 +158,7 @@ mod tests {
         for n in 1..=300 {
             let place = commits.find(&name(n)).unwrap();
             assert_eq!(commits.parents(place).collect::<Vec<_>>(), [name(n - 1)]);
+            assert_eq!(commits.tree(place), None, "a name of zeros is none");
             assert_eq!(commits.offset(&name(n)), Some(u64::from(n) * 7));
             assert!(commits.is_at(u64::from(n) * 7) && !commits.is_at(u64::from(n) * 7 + 1));
         }

@@ -1,6 +1,6 @@
 //! Entries of a pack, read from any place of it, and their zlib streams.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -17,14 +17,21 @@ pub(super) const CUT: PackError = PackError::Malformed("it is cut short");
 
 /// Reads a pack from somewhere on.
 pub(super) struct Input<R> {
-    reader: BufReader<R>,
+    reader: R,
     offset: u64,
 }
 
-impl<R: Read> Input<R> {
+impl<R: Read> Input<BufReader<R>> {
     /// `offset` is where the reader stands in the pack.
     pub(super) fn new(reader: R, offset: u64, buffer: usize) -> Self {
-        Self { reader: BufReader::with_capacity(buffer, reader), offset }
+        Self::over(BufReader::with_capacity(buffer, reader), offset)
+    }
+}
+
+impl<R: BufRead> Input<R> {
+    /// `offset` is where the reader stands in the pack.
+    pub(super) fn over(reader: R, offset: u64) -> Self {
+        Self { reader, offset }
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -103,7 +110,7 @@ impl Inflater {
     }
 
     /// Inflates an entry and holds it, if it is not larger than `max`.
-    pub(super) fn hold<R: Read>(
+    pub(super) fn hold<R: BufRead>(
         &mut self,
         input: &mut Input<R>,
         size: u64,
@@ -120,7 +127,7 @@ impl Inflater {
     }
 
     /// Inflates an entry to find its end.
-    pub(super) fn skip<R: Read>(
+    pub(super) fn skip<R: BufRead>(
         &mut self,
         input: &mut Input<R>,
         size: u64,
@@ -129,7 +136,7 @@ impl Inflater {
         self.inflate(input, size, budget, |_| {})
     }
 
-    fn inflate<R: Read>(
+    fn inflate<R: BufRead>(
         &mut self,
         input: &mut Input<R>,
         size: u64,

@@ -1,11 +1,14 @@
 //! The content of any object of some packs, with all its deltas applied.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::{
     Budget, Index, Kind, PackError, Source, delta,
     entry::Stored,
     input::{Inflater, Input},
+    window::Windows,
 };
 use crate::oid::{ObjectFormat, Oid};
 
@@ -42,6 +45,7 @@ pub(crate) struct Objects<S> {
     packs: Vec<Pack<S>>,
     inflater: Inflater,
     held: u64,
+    windows: Windows,
     kept: Generations,
 }
 
@@ -54,7 +58,8 @@ pub(super) struct Pack<S> {
 impl<S: Source> Objects<S> {
     /// None yet; no object larger than `held` bytes will be held.
     pub(crate) fn new(format: ObjectFormat, held: u64) -> Self {
-        Self { format, packs: Vec::new(), inflater: Inflater::new(), held, kept: Generations::default() }
+        let (windows, kept) = (Windows::default(), Generations::default());
+        Self { format, packs: Vec::new(), inflater: Inflater::new(), held, windows, kept }
     }
 
     pub(crate) fn format(&self) -> ObjectFormat {
@@ -102,9 +107,12 @@ impl<S: Source> Objects<S> {
             }
             let pack = &self.packs[next.pack];
             let offset = pack.index.offset(next.place);
-            let mut input = Input::new(pack.source.reader(offset), offset, 8 * 1024);
-            let entry = input.entry(self.format)?;
-            let inflated = self.inflater.hold(&mut input, entry.size, self.held, budget)?;
+            let (entry, inflated) = {
+                let reader = self.windows.reader(&pack.source, next.pack, offset)?;
+                let mut input = Input::over(reader, offset);
+                let entry = input.entry(self.format)?;
+                (entry, self.inflater.hold(&mut input, entry.size, self.held, budget)?)
+            };
             let base = match entry.stored {
                 Stored::Whole(kind) => break (kind, inflated.into()),
                 Stored::OffsetDelta(base) => {
