@@ -114,6 +114,9 @@ pub struct InspectConfig {
     pub path: usize,
     /// Bytes of the messages of all commits of one update. Default: 8 MiB.
     pub messages: usize,
+    /// Bytes of all that is said of all updates of one push: paths, messages, addresses, findings. Default:
+    /// 64 MiB.
+    pub facts: usize,
     /// Findings that are listed; more are counted only. Default: 1000.
     pub findings: usize,
     /// What is done with binary files, by git's own test: a NUL byte among the first 8000. Default: scan.
@@ -164,6 +167,7 @@ impl Default for InspectConfig {
             paths: 100_000,
             path: 4096,
             messages: 8 << 20,
+            facts: 64 << 20,
             findings: 1000,
             binary: Binary::Scan,
             scanned: 1 << 30,

@@ -42,7 +42,7 @@ use crate::{
 };
 use content::{Hits, Look};
 use supply::Supplier;
-use update::{Inquiry, Needs, Outcome, Update};
+use update::{Allowance, Inquiry, Needs, Outcome, Update};
 
 /// How often an update is looked into before what is still missing counts as not to be had.
 const ROUNDS: usize = 8;
@@ -58,6 +58,14 @@ pub(crate) struct Inspector {
 struct Packs {
     objects: Objects<Spooled>,
     hits: Vec<Hits>,
+}
+
+/// What the updates of one push share.
+struct Shared {
+    packs: Packs,
+    /// Objects with secrets that are accounted for.
+    reached: HashSet<Place>,
+    allowance: Allowance,
 }
 
 impl Inspector {
@@ -88,52 +96,51 @@ impl Inspector {
         let Some(Arrived { index, look, budget }) = arrived else { return Ok(all) };
         let budget = Budget { until: Instant::now() + self.config.time, ..budget };
         let mut supplier = Supplier::new(self, context, pushed, wanted, budget.clone());
-        let mut packs = supplier.pushed(index, look).await?;
-        let mut reached = HashSet::new();
+        let packs = supplier.pushed(index, look).await?;
+        let mut shared =
+            Shared { packs, reached: HashSet::new(), allowance: Allowance::new(self.config.facts) };
         for (number, command) in pushed.commands.iter().enumerate() {
             if !command.new.is_null() {
                 let update = Update::of(command, number, &mut supplier).await?;
-                let facts;
-                (packs, reached, facts) = self.update(update, packs, reached, &mut supplier).await?;
-                all[number] = facts;
+                (shared, all[number]) = self.update(update, shared, &mut supplier).await?;
             }
         }
-        self.add_unreached(&packs, &reached, pushed.commands, &mut all);
+        self.add_unreached(shared, pushed.commands, &mut all)?;
         Ok(all)
     }
 
     async fn update(
         &self,
         mut update: Update,
-        mut packs: Packs,
-        mut reached: HashSet<Place>,
+        mut shared: Shared,
         supplier: &mut Supplier<'_>,
-    ) -> Result<(Packs, HashSet<Place>, Facts), InspectError> {
+    ) -> Result<(Shared, Facts), InspectError> {
         let mut needs = Needs::default();
         for _ in 0..ROUNDS {
             let (config, wanted) = (Arc::clone(&self.config), supplier.wanted);
             let outcome;
-            (packs, reached, update, outcome) = self
+            (shared, update, outcome) = self
                 .workshop
                 .run(&supplier.budget, move |budget| {
                     let inquiry = Inquiry {
-                        objects: &mut packs.objects,
-                        hits: &packs.hits,
+                        objects: &mut shared.packs.objects,
+                        hits: &shared.packs.hits,
                         config: &config,
                         wanted,
                         budget,
                         update: &update,
-                        reached: &mut reached,
+                        allowance: shared.allowance,
+                        reached: &mut shared.reached,
                     };
                     let outcome = inquiry.run()?;
-                    Ok::<_, InspectError>((packs, reached, update, outcome))
+                    Ok::<_, InspectError>((shared, update, outcome))
                 })
                 .await?;
             match outcome {
-                Outcome::Facts(facts) => return Ok((packs, reached, *facts)),
+                Outcome::Facts(facts, allowance) => return Ok((Shared { allowance, ..shared }, *facts)),
                 Outcome::Needs(again) if again == needs => break,
                 Outcome::Needs(new) => {
-                    packs = supplier.supply(packs, &mut update, &new).await?;
+                    shared.packs = supplier.supply(shared.packs, &mut update, &new).await?;
                     needs = new;
                 }
             }
@@ -144,23 +151,25 @@ impl Inspector {
     /// Secrets in objects that no update reaches: they go upstream all the same.
     fn add_unreached(
         &self,
-        packs: &Packs,
-        reached: &HashSet<Place>,
+        shared: Shared,
         commands: &[Command],
         all: &mut [Facts],
-    ) {
-        let Some(hits) = packs.hits.first() else { return };
+    ) -> Result<(), InspectError> {
+        let Shared { packs, reached, mut allowance } = shared;
+        let Some(hits) = packs.hits.first() else { return Ok(()) };
         let brought = all.iter_mut().zip(commands).filter(|(_, command)| !command.new.is_null());
         for (facts, _) in brought {
             facts.further += hits.further;
             for (place, hits) in &hits.by_place {
                 if !reached.contains(&Place { pack: 0, place: *place }) {
                     for hit in hits {
-                        update::add(facts, self.config.findings, update::found(None, "(blob)", hit));
+                        let unreached = update::found(None, "(blob)", hit);
+                        update::add(facts, self.config.findings, unreached, &mut allowance)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
     fn budget(&self) -> Budget {

@@ -10,7 +10,7 @@ use std::{
 use super::{
     InspectError,
     content::Look,
-    update::{Inquiry, Outcome, Update},
+    update::{Allowance, Inquiry, Outcome, Update},
 };
 use crate::{
     config::InspectConfig,
@@ -84,8 +84,9 @@ fn through(
     for new in tips {
         let update = Update { number: 0, new, old: None, base: None, tag: true, settled: HashSet::new() };
         let (objects, reached) = (&mut objects, &mut HashSet::new());
-        let inquiry = Inquiry { objects, hits: &hits, config, wanted, budget, update: &update, reached };
-        if let Outcome::Facts(found) = inquiry.run()? {
+        let (hits, allowance) = (&hits, Allowance::new(config.facts));
+        let inquiry = Inquiry { objects, hits, config, wanted, budget, update: &update, allowance, reached };
+        if let Outcome::Facts(found, _) = inquiry.run()? {
             facts = Some(*found);
         }
     }

@@ -84,7 +84,7 @@ impl<S: Source> Inquiry<'_, S> {
         let missing = BTreeSet::new();
         let (budget, path) = (self.budget, self.config.path);
         let mut diff = Diff { objects: self.objects, budget, path, missing };
-        let (max, scans) = (self.config.paths, self.wanted.content);
+        let (max, scans, allowance) = (self.config.paths, self.wanted.content, &mut self.allowance);
         diff.run(new, olds, |_, path, entry, _| {
             let text = String::from_utf8_lossy(path).into_owned();
             if scans {
@@ -94,7 +94,10 @@ impl<S: Source> Inquiry<'_, S> {
                     changed.push((text.clone(), oid));
                 }
             }
-            gathered.paths.insert(text);
+            if !gathered.paths.contains(&text) {
+                allowance.take(&[&text])?;
+                gathered.paths.insert(text);
+            }
             if gathered.paths.len() > max || changed.len() > max {
                 return Err(InspectError::TooLarge("paths in one update"));
             }
@@ -108,7 +111,7 @@ impl<S: Source> Inquiry<'_, S> {
             for finding in content::find(self.config, &names) {
                 if gathered.named.insert((finding.rule.clone(), finding.tag)) {
                     let hit = Hit { rule: finding.rule, tag: finding.tag, part: Some("(path)"), line: 0 };
-                    self.found(&mut gathered.facts, commit, "", &hit);
+                    self.found(&mut gathered.facts, commit, "", &hit)?;
                 }
             }
         }
@@ -129,6 +132,7 @@ impl<S: Source> Inquiry<'_, S> {
                 gathered.facts.largest = gathered.facts.largest.max(size);
                 let hits = self.hits.get(at.pack).is_some_and(|hits| hits.by_place.contains_key(&at.place));
                 if hits && gathered.seen.insert(at) {
+                    self.allowance.take(&[path])?;
                     gathered.placed.push((at, commit, path.to_owned()));
                 }
                 Ok(())

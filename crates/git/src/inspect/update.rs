@@ -43,8 +43,32 @@ pub(super) struct Needs {
 
 /// What was found out.
 pub(super) enum Outcome {
-    Facts(Box<Facts>),
+    /// The facts, and what is left for those of other updates.
+    Facts(Box<Facts>, Allowance),
     Needs(Needs),
+}
+
+/// Bytes that the facts of one push may still take. Each update brings what it brings, whatever others bring
+/// as well: a few objects and thousands of refs make facts without end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance(usize);
+
+/// Bytes that a text takes besides its own, about.
+const TEXT: usize = 48;
+
+impl Allowance {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
+    /// Takes what some texts need.
+    pub(super) fn take(&mut self, texts: &[&str]) -> Result<(), InspectError> {
+        let size = texts.iter().map(|text| text.len() + TEXT).sum();
+        let left = self.0.checked_sub(size);
+        self.0 =
+            left.ok_or(InspectError::TooLarge("facts about all its updates: push fewer refs at once"))?;
+        Ok(())
+    }
 }
 
 /// Looks into one update.
@@ -56,6 +80,7 @@ pub(super) struct Inquiry<'a, S> {
     pub(super) wanted: Wanted,
     pub(super) budget: &'a Budget,
     pub(super) update: &'a Update,
+    pub(super) allowance: Allowance,
     /// Objects with secrets that are accounted for.
     pub(super) reached: &'a mut HashSet<Place>,
 }
@@ -110,7 +135,7 @@ impl<S: Source> Inquiry<'_, S> {
         }
         let Gathered { mut facts, paths, .. } = gathered;
         facts.paths = paths.into_iter().collect();
-        Ok(Outcome::Facts(facts.into()))
+        Ok(Outcome::Facts(facts.into(), self.allowance))
     }
 
     /// Commits and tags themselves.
@@ -143,10 +168,15 @@ impl<S: Source> Inquiry<'_, S> {
             if size > self.config.messages {
                 return Err(InspectError::TooLarge("the commits' messages"));
             }
+            self.allowance.take(&[&details.message])?;
             facts.unsigned += u64::from(!details.signed);
             facts.messages.push(details.message);
-            authors.insert(details.author);
-            committers.insert(details.committer);
+            for (people, person) in [(&mut authors, details.author), (&mut committers, details.committer)] {
+                if !people.contains(&person) {
+                    self.allowance.take(&[&person])?;
+                    people.insert(person);
+                }
+            }
         }
         facts.authors = authors.into_iter().collect();
         facts.committers = committers.into_iter().collect();
@@ -166,26 +196,36 @@ impl<S: Source> Inquiry<'_, S> {
             .filter_map(|oid| self.objects.find(oid).map(|(place, _)| (*oid, place)))
             .collect();
         for (oid, at) in commits.iter().chain(tags) {
-            self.at(&mut gathered.facts, *at, Some(*oid), "");
+            self.at(&mut gathered.facts, *at, Some(*oid), "")?;
         }
         for (at, commit, path) in std::mem::take(&mut gathered.placed) {
-            self.at(&mut gathered.facts, at, commit, &path);
+            self.at(&mut gathered.facts, at, commit, &path)?;
         }
         let old = history.old.iter().filter_map(|oid| self.objects.find(oid).map(|(place, _)| place));
         self.reached.extend(old);
         Ok(())
     }
 
-    fn at(&mut self, facts: &mut Facts, at: Place, commit: Option<Oid>, path: &str) {
+    fn at(
+        &mut self,
+        facts: &mut Facts,
+        at: Place,
+        commit: Option<Oid>,
+        path: &str,
+    ) -> Result<(), InspectError> {
         self.reached.insert(at);
         let hits = self.hits.get(at.pack).and_then(|hits| hits.by_place.get(&at.place));
-        for hit in hits.into_iter().flatten() {
-            self.found(facts, commit, path, hit);
-        }
+        hits.into_iter().flatten().try_for_each(|hit| self.found(facts, commit, path, hit))
     }
 
-    pub(super) fn found(&self, facts: &mut Facts, commit: Option<Oid>, path: &str, hit: &Hit) {
-        add(facts, self.config.findings, found(commit, path, hit));
+    pub(super) fn found(
+        &mut self,
+        facts: &mut Facts,
+        commit: Option<Oid>,
+        path: &str,
+        hit: &Hit,
+    ) -> Result<(), InspectError> {
+        add(facts, self.config.findings, found(commit, path, hit), &mut self.allowance)
     }
 
     fn details(&mut self, oid: Oid) -> Result<Details, InspectError> {
@@ -197,12 +237,19 @@ impl<S: Source> Inquiry<'_, S> {
 }
 
 /// Lists a finding, or counts it.
-pub(super) fn add(facts: &mut Facts, max: usize, found: Found) {
+pub(super) fn add(
+    facts: &mut Facts,
+    max: usize,
+    found: Found,
+    allowance: &mut Allowance,
+) -> Result<(), InspectError> {
     if facts.findings.len() < max {
+        allowance.take(&[&found.rule, &found.path, &found.tag])?;
         facts.findings.push(found);
     } else {
         facts.further += 1;
     }
+    Ok(())
 }
 
 pub(super) fn found(commit: Option<Oid>, path: &str, hit: &Hit) -> Found {

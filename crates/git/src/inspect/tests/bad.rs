@@ -159,6 +159,32 @@ async fn trees_upon_trees() {
     insta::assert_snapshot!(refused(new, &entries).await, @"the push exceeds the limit of the length of a path");
 }
 
+#[tokio::test]
+async fn what_many_refs_bring_is_bounded_together() {
+    let (repo, old) = published(SHA1);
+    let dir = repo.dir.path().join("work");
+    repo.file("path", "x");
+    let new = repo.save(&"long ".repeat(200));
+    write(&dir.join("unreached"), secret(1).as_bytes());
+    let blob = repo.git(&["hash-object", "-w", "unreached"]);
+    let pack = repo.pack(&["HEAD", "^upstream/main", &blob], &[]);
+    let push = async |wanted, refs: usize| {
+        let commands = (0..refs).map(|n| command(Some(old), new, &format!("refs/heads/{n}")));
+        let config = InspectConfig { facts: 16 << 10, ..config(wanted) };
+        inspect(&repo.backend(), config, &commands.collect::<Vec<_>>(), &pack).await
+    };
+    let none = Wanted::default();
+    for wanted in [Wanted { history: true, ..none }, PATHS, Wanted { content: true, ..none }] {
+        let few = push(wanted, 5).await.unwrap();
+        assert!(few.iter().all(|facts| *facts == few[0] && *facts != Facts::default()), "{few:?}");
+        let many = push(wanted, 500).await.unwrap_err();
+        assert_eq!(
+            many.to_string(),
+            "the push exceeds the limit of facts about all its updates: push fewer refs at once"
+        );
+    }
+}
+
 /// A small push with all kinds of entries.
 fn small() -> (Oid, Vec<u8>) {
     let oid = named(SHA1, Kind::Blob, b"x");
