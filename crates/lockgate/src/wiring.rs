@@ -28,7 +28,9 @@ use lockgate_core::{
 };
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
-use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
+use lockgate_recording::{
+    Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store, store_directory,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -173,6 +175,7 @@ async fn recorder(config: &Config, name: &str) -> Result<(Recorder, Recovered)> 
     let url = recording.url(&config.data_dir())?;
     let (store, prefix) = create_store(&url, &recording.options(&config.base)?)?;
     let mut settings = RecorderConfig::new(spool(config), store, prefix, name);
+    settings.store_dir = store_directory(&url);
     if let Some(size) = recording.bundle_size {
         settings.bundle_max_bytes = size.0;
     }

@@ -55,6 +55,9 @@ pub struct RecorderConfig {
     pub store: Arc<dyn ObjectStore>,
     /// The place in the store.
     pub prefix: Path,
+    /// The directory that `store` is, if it is one of this machine ([`store_directory`](crate::store_directory)):
+    /// a bundle on the same file system is linked there and not copied. None.
+    pub store_dir: Option<PathBuf>,
     /// The name of this proxy, for people.
     pub proxy: String,
     /// A bundle is sealed when it has this size: 8 MiB.
@@ -81,6 +84,7 @@ impl RecorderConfig {
             spool_dir: spool_dir.into(),
             store,
             prefix,
+            store_dir: None,
             proxy: proxy.into(),
             bundle_max_bytes: 8 << 20,
             bundle_max_age: Duration::from_secs(5),
@@ -163,6 +167,7 @@ impl Recorder {
         let uploader = Uploader {
             store: config.store,
             prefix: config.prefix,
+            store_dir: config.store_dir,
             spool: Arc::new(Mutex::new(spool)),
             board: board.clone(),
             sealed,

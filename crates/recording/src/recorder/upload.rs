@@ -2,9 +2,10 @@
 //! copy deleted only when the store has it.
 
 use std::{
-    fs::File,
+    fs::{self, DirBuilder, File},
     io::{self, Read},
-    path::Path as FilePath,
+    os::unix::fs::DirBuilderExt,
+    path::{Path as FilePath, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -30,6 +31,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
 pub(crate) struct Uploader {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) prefix: Path,
+    /// Where the store is a directory here.
+    pub(crate) store_dir: Option<PathBuf>,
     pub(crate) spool: Arc<Mutex<Spool>>,
     pub(crate) board: Arc<Board>,
     pub(crate) sealed: UnboundedReceiver<SealedBundle>,
@@ -99,8 +102,11 @@ impl Uploader {
     /// One attempt: into the store, into the state of the chain, out of the spool. Can be repeated from any point.
     async fn deliver(&self, sealed: &SealedBundle) -> Result<(), UploadError> {
         let SealedBundle { last, path, length } = sealed.clone();
-        let bytes = blocking(move || read(&path, length)).await?;
-        self.put(&bundle_path(&self.prefix, last.bundle), bytes).await?;
+        let object = bundle_path(&self.prefix, last.bundle);
+        if !self.link(&path, &object).await {
+            let bytes = blocking(move || read(&path, length)).await?;
+            self.put(&object, bytes).await?;
+        }
         let (spool, path) = (self.spool.clone(), sealed.path.clone());
         blocking(move || {
             spool.lock().unwrap_or_else(PoisonError::into_inner).remember(last)?;
@@ -108,6 +114,14 @@ impl Uploader {
         })
         .await?;
         Ok(())
+    }
+
+    /// Puts a bundle into a directory without copying it, where that can be done. Where not, for whatever reason,
+    /// the store itself will say it.
+    async fn link(&self, bundle: &FilePath, object: &Path) -> bool {
+        let Some(root) = self.store_dir.clone() else { return false };
+        let (bundle, object) = (bundle.to_owned(), root.join(object.as_ref()));
+        blocking(move || link(&bundle, &object, &root)).await.is_ok()
     }
 
     async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), UploadError> {
@@ -141,6 +155,19 @@ impl Uploader {
     }
 }
 
+/// Gives a file on the same file system a second name below `root`, unless there is something of that name; durably.
+fn link(file: &FilePath, name: &FilePath, root: &FilePath) -> io::Result<()> {
+    let folders = name.ancestors().skip(1).take_while(|folder| folder.starts_with(root));
+    if let Some(parent) = name.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    fs::hard_link(file, name)?;
+    for folder in folders {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn read(path: &FilePath, length: u64) -> io::Result<Bytes> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
     #[expect(clippy::disallowed_methods, reason = "bounded by take")]
@@ -150,4 +177,27 @@ fn read(path: &FilePath, length: u64) -> io::Result<Bytes> {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_the_file_itself_and_takes_no_name_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, file) = (dir.path().join("store"), dir.path().join("bundle"));
+        let name = root.join("2026/11/26/bundle");
+        fs::write(&file, "one").unwrap();
+        link(&file, &name, &root).unwrap();
+        assert_eq!(fs::metadata(&name).unwrap().ino(), fs::metadata(&file).unwrap().ino());
+
+        let other = dir.path().join("other");
+        fs::write(&other, "two").unwrap();
+        let taken = link(&other, &name, &root).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&name).unwrap(), b"one");
+    }
 }

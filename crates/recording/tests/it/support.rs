@@ -37,7 +37,8 @@ pub(crate) fn store(directory: &FilePath) -> Arc<dyn ObjectStore> {
 
 /// A recorder with spool and store in a directory.
 pub(crate) fn config(directory: &FilePath) -> RecorderConfig {
-    config_with(directory, store(&directory.join("store")))
+    let store_dir = directory.join("store");
+    RecorderConfig { store_dir: Some(store_dir.clone()), ..config_with(directory, store(&store_dir)) }
 }
 
 /// A recorder with its spool in a directory.
