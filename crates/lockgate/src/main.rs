@@ -27,10 +27,6 @@ use crate::{
     commands::Exit,
 };
 
-/// Many small buffers of many connections: this allocator keeps the resident memory low.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = cli.log.clone().unwrap_or_else(|| default_filter(&cli.command).to_owned());
