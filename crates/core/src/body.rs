@@ -106,6 +106,42 @@ pub(crate) fn within(
     from_stream(frames, hint)
 }
 
+/// How much is read and dropped of a request that is refused before its end: clients like git do not listen while
+/// they send.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// Bytes. Default: 1 GiB.
+    pub bytes: u64,
+    /// How long that may take. Default: 1 minute.
+    pub time: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { bytes: 1 << 30, time: Duration::from_mins(1) }
+    }
+}
+
+impl Drain {
+    /// Reads and drops what is left, so that the client comes to listen. Whoever sends more, or more slowly, gets a
+    /// broken connection instead of an answer.
+    pub async fn drain(self, body: &mut Body) {
+        let reading = async {
+            let mut left = self.bytes;
+            while let Some(Ok(frame)) = body.frame().await {
+                let read = frame.data_ref().map_or(0, Bytes::len) as u64;
+                match left.checked_sub(read) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+                // A body that is always ready must not keep the clock from being looked at.
+                tokio::task::coop::consume_budget().await;
+            }
+        };
+        let _ = tokio::time::timeout(self.time, reading).await;
+    }
+}
+
 /// Frames on their way to a body made by [`produced`].
 pub(crate) type FrameSender = mpsc::Sender<Result<Frame<Bytes>, BodyError>>;
 

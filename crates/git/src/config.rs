@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use lockgate_core::body::Drain;
 use lockgate_detect::{RuleSet, TagKey};
 
 use crate::{facts::Wanted, lfs::TicketKey};
@@ -21,11 +22,8 @@ pub struct Config {
     pub section: usize,
     /// Bytes that a gzip-encoded request to `git-upload-pack` may decode to. Default: 256 MiB.
     pub inflated: u64,
-    /// Bytes that are read and dropped of a push that is refused before its end, because git does not
-    /// listen while it sends. Default: 1 GiB.
-    pub drain: u64,
-    /// How long that may take. Default: 1 minute.
-    pub drain_time: Duration,
+    /// What is read and dropped of a push that is refused before its end.
+    pub drain: Drain,
     /// How long a request that can't be kept alive waits for an approval. Default: 20 seconds.
     pub wait: Duration,
     /// How a push is shown to be a fast-forward.
@@ -184,8 +182,7 @@ impl Default for Config {
             commands: 10_000,
             section: 4 << 20,
             inflated: 256 << 20,
-            drain: 1 << 30,
-            drain_time: Duration::from_mins(1),
+            drain: Drain::default(),
             wait: Duration::from_secs(20),
             ancestry: AncestryConfig::default(),
             inspect: InspectConfig::default(),

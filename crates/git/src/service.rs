@@ -8,7 +8,7 @@ mod shown;
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::{FutureExt as _, future::BoxFuture, stream};
 use http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header, request};
 use http_body::Frame;
@@ -243,24 +243,6 @@ fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
         (Some(b"gzip" | b"x-gzip"), None) => Ok(true),
         (Some(_), _) => Err(Refusal::new(RefusalKind::Invalid, "the body is encoded otherwise than by gzip")),
     }
-}
-
-/// Reads and drops what is left, so that the client comes to listen; within limits.
-pub(crate) async fn drain(body: &mut Body, config: &Config) {
-    let reading = async {
-        let mut left = config.drain;
-        while let Some(Ok(frame)) = body.frame().await {
-            let read = frame.data_ref().map_or(0, Bytes::len) as u64;
-            match left.checked_sub(read) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-            // A body that is always ready must not keep the clock from being looked at.
-            tokio::task::coop::consume_budget().await;
-        }
-    };
-    // Whoever is slower gets a broken connection instead of an answer.
-    let _ = tokio::time::timeout(config.drain_time, reading).await;
 }
 
 #[cfg(test)]

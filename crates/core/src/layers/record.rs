@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{Authenticated, Recorded, Target};
 use crate::{
-    body::{self, Body, BodyError, Carrier},
+    body::{self, Body, BodyError, Carrier, Drain},
     exchange::{Evidence, Exchange},
     policy::PolicyHandle,
     principal::{Caller, Peer},
@@ -158,7 +158,11 @@ fn tee_request(body: Body, exchange: Exchange) -> Body {
             match frame.inspect_err(|_| exchange.conclude(Outcome::ClientGone))? {
                 Some(frame) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    exchange.request_data(data.clone()).await?;
+                    if let Err(unrecorded) = exchange.request_data(data.clone()).await {
+                        // It goes nowhere; the client is to hear why.
+                        Drain::default().drain(&mut body).await;
+                        return Err(unrecorded.into());
+                    }
                     return Ok(Some((Frame::data(data), (body, exchange))));
                 }
                 None => {

@@ -24,7 +24,6 @@ use super::{
     ticket::{Grant, Purpose, TicketError},
     upstream_request,
 };
-use crate::service::drain;
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -53,7 +52,7 @@ impl Lfs {
             Ok(asked) => asked,
             Err(refusal) => {
                 // Who still sends does not listen.
-                drain(&mut body, &self.config).await;
+                self.config.drain.drain(&mut body).await;
                 return Err(refusal);
             }
         };

@@ -13,7 +13,7 @@ use lockgate_core::{
     upstream::Auth,
 };
 
-use super::{Git, drain, shown::ShownPush};
+use super::{Git, shown::ShownPush};
 use crate::{
     ancestry::Pushed,
     classify::{self, Content},
@@ -49,7 +49,7 @@ impl Git {
         let mut push = match self.read_push(&mut body, context.spools, wanted).await {
             Ok(push) => push,
             Err(refusal) => {
-                drain(&mut body, &self.config).await;
+                self.config.drain.drain(&mut body).await;
                 return Err(refusal);
             }
         };

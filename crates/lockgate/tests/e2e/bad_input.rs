@@ -224,9 +224,9 @@ fn a_full_disk_refuses_and_recovers() -> Result<()> {
     // Not kept open: what is removed then gives its space back.
     std::fs::File::options().write(true).open(&filler)?.set_len(room)?;
     let before = repo.refs()?;
-    // The recorder or the spool notices first. Where it is the recorder nothing more is read of the push, and
-    // git may still be sending when it is told why.
-    git.fails(&work, &["push", "origin", "main:refs/heads/x"])?;
+    // Whether the recorder or the spool notices first: git is told why.
+    let said = git.fails(&work, &["push", "origin", "main:refs/heads/x"])?.stderr;
+    assert!(said.contains("record") || said.contains("stor"), "{said}");
     assert_eq!(repo.refs()?, before);
     std::fs::remove_file(&filler)?;
     lockgate_testkit::wait::until("a push to pass", || {

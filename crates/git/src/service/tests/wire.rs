@@ -16,7 +16,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use lockgate_core::{
     access::Access,
-    body::{self, Body, BodyError},
+    body::{self, Body, BodyError, Drain},
     protocol::{Classified, Protocol as _},
     refusal::{Refusal, RefusalKind},
     upstream::Auth,
@@ -216,8 +216,9 @@ async fn drains_what_it_refuses_within_limits() {
         drained.load(Ordering::Relaxed)
     };
     assert_eq!(check(Config::default(), false).await, 50);
-    assert_eq!(check(Config { drain: 9999, ..Config::default() }, true).await, 11);
-    assert!(check(Config { drain_time: Duration::ZERO, ..Config::default() }, true).await < 100_000);
+    let within = |drain| Config { drain, ..Config::default() };
+    assert_eq!(check(within(Drain { bytes: 9999, ..Drain::default() }), true).await, 11);
+    assert!(check(within(Drain { time: Duration::ZERO, ..Drain::default() }), true).await < 100_000);
 }
 
 #[tokio::test]
