@@ -30,7 +30,7 @@ struct Args {
     #[arg(long, default_value = "benches/RESULTS.md")]
     results: PathBuf,
     /// How often each is measured
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// Objects in the repository that is cloned and pushed
     #[arg(long, default_value_t = 50_000)]
