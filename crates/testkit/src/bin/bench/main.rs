@@ -1,6 +1,7 @@
-//! Clone and push side by side: direct, through nginx as a plain reverse proxy, through lockgate.
+//! Clone and push side by side: direct, through nginx as a plain reverse proxy, through lockgate, and through
+//! lockgate with a policy that looks into pushes.
 //!
-//! All three serve the same repositories of the same server; rounds are interleaved, so that whatever else the
+//! All serve the same repositories of the same server; rounds are interleaved, so that whatever else the
 //! machine does hits all of them alike, and what is compared are medians of one run. Run by `cargo xtask bench`.
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
@@ -32,9 +33,9 @@ struct Args {
     /// How often each is measured
     #[arg(long, default_value_t = 15)]
     rounds: usize,
-    /// Objects in the repository that is cloned and pushed
-    #[arg(long, default_value_t = 50_000)]
-    objects: u32,
+    /// Objects in the repositories that are cloned and pushed
+    #[arg(long, value_delimiter = ',', default_values_t = [50_000, 200_000])]
+    objects: Vec<u32>,
     /// Megabytes of the big push
     #[arg(long, default_value_t = 500)]
     bulk: u32,
@@ -42,15 +43,12 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let history = repositories::history(&args.cache, args.objects)?;
     let bulk = repositories::bulk(&args.cache, args.bulk)?;
-    let mut bench = Bench::start(&args.lockgate, &history)?;
-    for round in 0..args.rounds {
-        println!("round {} of {}", round + 1, args.rounds);
-        bench.round(round)?;
+    let mut bench = Bench::start(&args.lockgate)?;
+    for &objects in &args.objects {
+        bench.history(objects, &repositories::history(&args.cache, objects)?, args.rounds)?;
     }
-    println!("a push of {} MB through each", args.bulk);
-    bench.bulk(&bulk)?;
+    bench.bulk(args.bulk, &bulk)?;
     let report = Report::new(&bench, &args)?;
     println!("\n{report}");
     if let Some(folder) = args.results.parent() {

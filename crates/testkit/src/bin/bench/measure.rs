@@ -1,6 +1,6 @@
 //! The measurements: wall time of git, processor time of the proxy, peak memory of lockgate.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -8,15 +8,15 @@ use lockgate_testkit::{Git, Repo};
 
 use crate::subjects::{SUBJECTS, Subject, Subjects};
 
-/// The repository that is cloned.
-const CLONED: &str = "cloned.git";
-
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    Clone,
-    Push,
-    Bulk,
+    /// Of a history with so many objects.
+    Clone(u32),
+    /// Of the same, into an empty repository.
+    Push(u32),
+    /// Of so many megabytes that can't be compressed.
+    Bulk(u32),
 }
 
 /// One run of one work through one subject.
@@ -32,52 +32,53 @@ pub(crate) struct Sample {
 pub(crate) struct Bench {
     subjects: Subjects,
     git: Git,
-    history: PathBuf,
-    cloned: Repo,
     pub(crate) samples: Vec<Sample>,
-    /// Of lockgate, freshly started, after the big push.
-    pub(crate) peak_memory: u64,
+    /// The most memory that each had used after the big push, freshly started before it, in bytes.
+    pub(crate) peak_memory: Vec<(Subject, u64)>,
 }
 
 impl Bench {
-    pub(crate) fn start(lockgate: &Path, history: &Path) -> Result<Self> {
+    pub(crate) fn start(lockgate: &Path) -> Result<Self> {
         let subjects = Subjects::start(lockgate)?;
         let git = Git::new()?.bearer(&subjects.token()?);
-        let cloned = subjects.server.copy(CLONED, history)?;
-        Ok(Self { subjects, git, history: history.into(), cloned, samples: Vec::new(), peak_memory: 0 })
+        Ok(Self { subjects, git, samples: Vec::new(), peak_memory: Vec::new() })
     }
 
-    /// Clones and pushes once through each, beginning with another one each time.
-    pub(crate) fn round(&mut self, round: usize) -> Result<()> {
-        for place in 0..SUBJECTS.len() {
-            let subject = SUBJECTS[(round + place) % SUBJECTS.len()];
-            self.clone(subject)?;
-            let history = self.history.clone();
-            self.push(Work::Push, subject, &history)?;
+    /// Clones and pushes a history so many times through each, beginning with another one each time.
+    pub(crate) fn history(&mut self, objects: u32, history: &Path, rounds: usize) -> Result<()> {
+        let cloned = self.subjects.server.copy(&format!("cloned-{objects}.git"), history)?;
+        for round in 0..rounds {
+            println!("{objects} objects, round {} of {rounds}", round + 1);
+            for place in 0..SUBJECTS.len() {
+                let subject = SUBJECTS[(round + place) % SUBJECTS.len()];
+                // What pushes bring is of no concern to clones.
+                if subject != Subject::Inspecting {
+                    self.clone(objects, subject, &cloned)?;
+                }
+                self.push(Work::Push(objects), subject, history)?;
+            }
         }
         Ok(())
     }
 
-    /// Pushes a big repository once through each, and then looks at lockgate's memory.
-    pub(crate) fn bulk(&mut self, bulk: &Path) -> Result<()> {
-        self.subjects.lockgate.stop()?;
-        self.subjects.lockgate.start()?;
+    /// Pushes a big repository once through each, and then looks at their memory.
+    pub(crate) fn bulk(&mut self, megabytes: u32, bulk: &Path) -> Result<()> {
+        println!("a push of {megabytes} MB through each");
+        self.subjects.restart()?;
         for subject in SUBJECTS {
-            self.push(Work::Bulk, subject, bulk)?;
+            self.push(Work::Bulk(megabytes), subject, bulk)?;
+            self.peak_memory.push((subject, self.subjects.peak_memory(subject)?));
         }
-        self.peak_memory = self.subjects.lockgate.peak_memory()?;
         Ok(())
     }
 
-    fn clone(&mut self, subject: Subject) -> Result<()> {
+    fn clone(&mut self, objects: u32, subject: Subject, cloned: &Repo) -> Result<()> {
         let target = tempfile::tempdir_in(self.git.home())?;
-        let url = self.subjects.url(subject, CLONED);
-        self.measure(Work::Clone, subject, target.path(), &["clone", "--quiet", "--bare", &url, "."])?;
+        let url = self.subjects.url(subject, &format!("cloned-{objects}.git"));
+        let command = ["clone", "--quiet", "--bare", &url, "."];
+        self.measure(Work::Clone(objects), subject, target.path(), &command)?;
         let head = self.git.ok(target.path(), &["rev-parse", "refs/heads/main"])?.stdout;
-        ensure!(
-            self.cloned.rev("main")?.as_deref() == Some(head.trim_end()),
-            "the clone is another repository"
-        );
+        ensure!(cloned.rev("main")?.as_deref() == Some(head.trim_end()), "the clone is another repository");
         Ok(())
     }
 

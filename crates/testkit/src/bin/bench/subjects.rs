@@ -1,4 +1,4 @@
-//! What is compared: three ways to one server.
+//! What is compared: four ways to one server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,16 +11,21 @@ use lockgate_testkit::{GitServer, Idp, Lockgate, Nginx, process};
 pub(crate) enum Subject {
     Direct,
     Nginx,
+    /// Records and decides; nothing is asked about what pushes bring.
     Lockgate,
+    /// Searches every object of a push for secrets, too.
+    Inspecting,
 }
 
-pub(crate) const SUBJECTS: [Subject; 3] = [Subject::Direct, Subject::Nginx, Subject::Lockgate];
+pub(crate) const SUBJECTS: [Subject; 4] =
+    [Subject::Direct, Subject::Nginx, Subject::Lockgate, Subject::Inspecting];
 
 /// The server and what stands in front of it.
 pub(crate) struct Subjects {
     pub(crate) server: GitServer,
     nginx: Nginx,
-    pub(crate) lockgate: Lockgate,
+    lockgate: Lockgate,
+    inspecting: Lockgate,
     idp: Idp,
 }
 
@@ -29,10 +34,14 @@ impl Subjects {
         let server = GitServer::start()?;
         let nginx = Nginx::start("", &NGINX.replace("{upstream}", &server.url()), None)?;
         let idp = Idp::start()?;
-        let mut lockgate = Lockgate::prepare(program.canonicalize()?)?;
-        configure(&lockgate, &server, &idp)?;
-        lockgate.start()?;
-        Ok(Self { server, nginx, lockgate, idp })
+        let start = |policy| {
+            let mut lockgate = Lockgate::prepare(program.canonicalize()?)?;
+            configure(&lockgate, &server, &idp, policy)?;
+            lockgate.start()?;
+            anyhow::Ok(lockgate)
+        };
+        let (lockgate, inspecting) = (start(POLICY)?, start(INSPECTING_POLICY)?);
+        Ok(Self { server, nginx, lockgate, inspecting, idp })
     }
 
     /// The URL of a repository of the server.
@@ -41,6 +50,25 @@ impl Subjects {
             Subject::Direct => format!("{}/{repository}", self.server.url()),
             Subject::Nginx => format!("{}/{repository}", self.nginx.url()),
             Subject::Lockgate => format!("{}/git/bench/{repository}", self.lockgate.url()),
+            Subject::Inspecting => format!("{}/git/bench/{repository}", self.inspecting.url()),
+        }
+    }
+
+    /// Starts the gateways afresh.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        for lockgate in [&mut self.lockgate, &mut self.inspecting] {
+            lockgate.stop()?;
+            lockgate.start()?;
+        }
+        Ok(())
+    }
+
+    /// The most memory that a gateway has used since it was started, in bytes; none where there is none.
+    pub(crate) fn peak_memory(&self, subject: Subject) -> Result<u64> {
+        match subject {
+            Subject::Direct | Subject::Nginx => Ok(0),
+            Subject::Lockgate => self.lockgate.peak_memory(),
+            Subject::Inspecting => self.inspecting.peak_memory(),
         }
     }
 
@@ -50,6 +78,7 @@ impl Subjects {
             Subject::Direct => Ok(Duration::ZERO),
             Subject::Nginx => process::processor_time(self.nginx.pid()),
             Subject::Lockgate => process::processor_time(self.lockgate.running()?.pid()),
+            Subject::Inspecting => process::processor_time(self.inspecting.running()?.pid()),
         }
     }
 
@@ -70,8 +99,8 @@ location / {
 }
 ";
 
-fn configure(lockgate: &Lockgate, server: &GitServer, idp: &Idp) -> Result<()> {
-    std::fs::write(lockgate.folder().join("policy.yaml"), POLICY)?;
+fn configure(lockgate: &Lockgate, server: &GitServer, idp: &Idp, policy: &str) -> Result<()> {
+    std::fs::write(lockgate.folder().join("policy.yaml"), policy)?;
     lockgate.configure(&format!(
         "listen: {{ address: \"{}\" }}\n\
          control: {{ listen: \"{}\" }}\n\
@@ -92,4 +121,15 @@ rules:
   - id: everything
     match: { git: { action: [fetch, push] } }
     decide: allow
+";
+
+const INSPECTING_POLICY: &str = "
+version: 1
+rules:
+  - id: everything
+    match: { git: { action: [fetch, push] } }
+    decide: allow
+  - id: no-secrets
+    match: { git: { action: push, findings: any } }
+    decide: deny
 ";
