@@ -39,11 +39,11 @@ pub struct Upstream {
 /// What becomes of an upstream's redirects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Redirects {
-    /// They are refused, with where they lead.
-    #[default]
-    Refuse,
     /// One within the upstream leads the client there through the gateway, where it is judged anew.
+    #[default]
     Follow,
+    /// They are refused, with where they lead.
+    Refuse,
 }
 
 /// How the callers of an upstream are known.

@@ -48,7 +48,7 @@ pub(crate) struct Upstream {
     /// Whether it takes names for the same that differ in case alone, as GitHub and GitLab do; `false`.
     #[serde(default)]
     pub(crate) ignore_case: bool,
-    /// What becomes of its redirects, as of renamed repositories: `refuse` (the default) or `follow`.
+    /// What becomes of its redirects, as of renamed repositories: `follow` (the default) or `refuse`.
     #[serde(default)]
     pub(crate) redirects: Redirects,
     /// URLs of other origins where it keeps content, such as the object storage of LFS; none.
@@ -71,11 +71,11 @@ pub(crate) enum Auth {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Redirects {
-    /// They are refused, with where they lead.
-    #[default]
-    Refuse,
     /// The client is led on through the gateway, where the new name is judged.
+    #[default]
     Follow,
+    /// They are refused, with where they lead.
+    Refuse,
 }
 
 impl Upstream {

@@ -180,7 +180,7 @@ fn a_renamed_repository_is_found_by_its_new_name_alone() -> Result<()> {
             upstream.url()
         )
     };
-    let entries = [entry("strict", ""), entry("lax", ", redirects: follow"), "issuers:\n".into()].concat();
+    let entries = [entry("strict", ", redirects: refuse"), entry("lax", ""), "issuers:\n".into()].concat();
     world.configure(&world.config("").replace("issuers:\n", &entries))?;
     world.gate.start()?;
     let git = world.git("ada")?.protocol(0);
