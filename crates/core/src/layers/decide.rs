@@ -60,7 +60,7 @@ pub(super) fn judge(policy: &Policy, asked: &Understood) -> Result<Verdict, Refu
 }
 
 /// Lets a request read no more than the policy shows of what it asks for.
-async fn narrow(policy: &Arc<Policy>, asked: Understood) -> Result<Understood, Refusal> {
+pub(super) async fn narrow(policy: &Arc<Policy>, asked: Understood) -> Result<Understood, Refusal> {
     let upstream = &asked.target.upstream.name;
     let sights =
         asked.accesses.iter().filter_map(|access| policy.sight(&asked.caller.principal, upstream, access));

@@ -150,8 +150,8 @@ impl Waiting {
     }
 
     /// Turns a decision into a permit or a refusal.
-    async fn settle(self, state: TicketState) -> Result<Permitted, Refusal> {
-        let exchange = &self.asked.exchange;
+    async fn settle(mut self, state: TicketState) -> Result<Permitted, Refusal> {
+        let exchange = self.asked.exchange.clone();
         match state {
             TicketState::Approved { .. } => {
                 // What people were asked for may be forbidden since.
@@ -159,6 +159,10 @@ impl Waiting {
                 let verdict = decide::judge(&policy, &self.asked)?;
                 if verdict.grounds().policy != self.held.grounds().policy {
                     exchange.verdict(&verdict).await?;
+                    if let Verdict::Denial(denial) = &verdict {
+                        return Err(decide::refuse(RefusalKind::Denied, denial.grounds()));
+                    }
+                    self.asked = decide::narrow(&policy, self.asked).await?;
                 }
                 let held = match verdict {
                     Verdict::Permit(permit) => return Ok(Permitted { permit, asked: self.asked }),
