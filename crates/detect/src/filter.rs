@@ -2,7 +2,10 @@
 //! and the text is probed at every second byte for a three-byte window that such a quad contains.
 //!
 //! Most of a stream is passed over by one table lookup per two bytes; a hit is confirmed against the exact
-//! quads, which name the rules to be tried at that place (`mask::engine`).
+//! quads, which name the rules to be tried at that place (`mask::engine`). That table of quads is kept small,
+//! and so in the cache, by knowing no case: most words of the rules may be written in any.
+
+use std::fmt;
 
 /// The bits of the trigram table: 2^18, 32 KiB, which stays in the first-level cache.
 const BITS: u32 = 18;
@@ -17,11 +20,66 @@ pub(crate) const KNOWN: Target = Target::MAX;
 /// How many bytes of a match a [`Start`] tells something about.
 pub(crate) const OPENING: usize = 4 + Follow::LEN;
 
+/// The bit that tells the cases of a letter apart, for each byte of a window.
+const CASE: u32 = 0x2020_2020;
+
+/// The first four bytes of a match; letters can be said to be of either case.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Quad {
+    /// The first byte is the low one; without the bits that `exact` lacks.
+    bytes: u32,
+    /// The bits that must be as they are in `bytes`.
+    exact: u32,
+}
+
+impl Quad {
+    pub(crate) fn exactly(bytes: [u8; 4]) -> Self {
+        Self { bytes: u32::from_le_bytes(bytes), exact: u32::MAX }
+    }
+
+    /// The same, whatever the case of the letter at `place`.
+    pub(crate) fn in_either_case(self, place: usize) -> Self {
+        let exact = !(0x20 << (8 * place));
+        Self { bytes: self.bytes & exact, exact: self.exact & exact }
+    }
+
+    #[inline]
+    fn is(self, bytes: u32) -> bool {
+        bytes & self.exact == self.bytes
+    }
+
+    /// The two bytes, or twice the one, that can stand at `place`.
+    pub(crate) fn at(self, place: usize) -> [u8; 2] {
+        [self.bytes.to_le_bytes()[place], (self.bytes | !self.exact).to_le_bytes()[place]]
+    }
+
+    /// Every four bytes that it stands for.
+    fn variants(self) -> impl Iterator<Item = [u8; 4]> {
+        let free = (0..4).filter(|&place| self.at(place)[0] != self.at(place)[1]);
+        let free = free.fold(0, |free, place| free | 1 << place);
+        let pick = move |choice: usize| std::array::from_fn(|place| self.at(place)[choice >> place & 1]);
+        (0..16).filter(move |choice| choice & !free == 0).map(pick)
+    }
+
+    /// The key under which the table holds it.
+    fn folded(self) -> u32 {
+        self.bytes | CASE
+    }
+}
+
+impl fmt::Debug for Quad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..4).try_for_each(|place| match self.at(place) {
+            [one, other] if one == other => write!(f, "{}", one.escape_ascii()),
+            [one, other] => write!(f, "[{}{}]", one.escape_ascii(), other.escape_ascii()),
+        })
+    }
+}
+
 /// A quad and the rule that can begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Start {
-    /// Four bytes, the first in the low byte.
-    pub quad: u32,
+    pub quad: Quad,
     /// Who wants to be tried.
     pub target: Target,
     /// What can come after the quad.
@@ -37,16 +95,19 @@ pub(crate) struct Start {
 pub(crate) struct Follow([u64; Self::LEN]);
 
 impl Follow {
-    const LEN: usize = 3;
+    const LEN: usize = 6;
 
     pub(crate) const ANY: Self = Self([u64::MAX; Self::LEN]);
     pub(crate) const NONE: Self = Self([0; Self::LEN]);
 
-    /// Allows `text` too, and with it whatever comes where it ends early.
-    pub(crate) fn add(&mut self, text: &[u8]) {
-        for (place, set) in self.0.iter_mut().enumerate() {
-            *set |= text.get(place).map_or(u64::MAX, |&byte| Self::bit(byte));
-        }
+    /// Allows `byte` at `place`.
+    pub(crate) fn allow(&mut self, place: usize, byte: u8) {
+        self.0[place] |= Self::bit(byte);
+    }
+
+    /// Allows whatever comes at `place` and later.
+    pub(crate) fn allow_all_from(&mut self, place: usize) {
+        self.0[place..].fill(u64::MAX);
     }
 
     /// Whether `text` can come, as far as it goes.
@@ -69,7 +130,7 @@ pub(crate) struct Filter {
 
 #[derive(Clone, Copy)]
 struct Slot {
-    quad: u32,
+    folded: u32,
     first: u32,
     /// Zero in a free slot.
     len: u32,
@@ -77,22 +138,27 @@ struct Slot {
 
 impl Filter {
     pub(crate) fn new(mut starts: Vec<Start>) -> Self {
-        starts.sort_unstable();
+        starts.sort_unstable_by_key(|start| (start.quad.folded(), *start));
         starts.dedup();
-        let quads = starts.chunk_by(|a, b| a.quad == b.quad);
-        let size = (quads.clone().count() * 4).next_power_of_two().max(16);
+        let groups = starts.chunk_by(|a, b| a.quad.folded() == b.quad.folded());
+        let size = (groups.clone().count() * 2).next_power_of_two().max(16);
         let mut filter = Self {
             trigrams: Box::new([0; WORDS]),
             tails: Tails::new(),
-            slots: vec![Slot { quad: 0, first: 0, len: 0 }; size],
+            slots: vec![Slot { folded: 0, first: 0, len: 0 }; size],
             starts: Vec::new(),
         };
         let mut first = 0;
-        for group in quads {
-            filter.insert(Slot { quad: group[0].quad, first, len: group.len() as u32 });
+        for group in groups {
+            filter.insert(Slot { folded: group[0].quad.folded(), first, len: group.len() as u32 });
             first += group.len() as u32;
-            if group.iter().any(|start| start.held) {
-                filter.tails.insert(group[0].quad.to_le_bytes());
+        }
+        for (start, quad) in
+            starts.iter().flat_map(|start| start.quad.variants().map(move |quad| (start, quad)))
+        {
+            filter.see(u32::from_le_bytes(quad));
+            if start.held {
+                filter.tails.insert(quad);
             }
         }
         filter.starts = starts;
@@ -148,23 +214,26 @@ impl Filter {
     }
 
     fn is_quad(&self, quad: u32) -> bool {
-        self.probe(u64::from(quad)) != 0 && !self.starts(quad).is_empty()
+        self.probe(u64::from(quad)) != 0 && self.starts(quad).next().is_some()
     }
 
     /// Who begins with `quad`.
     #[inline]
-    pub(crate) fn starts(&self, quad: u32) -> &[Start] {
-        if self.probe(u64::from(quad >> 8)) == 0 {
-            return &[];
-        }
+    pub(crate) fn starts(&self, quad: u32) -> impl Iterator<Item = &Start> {
+        let group = if self.probe(u64::from(quad >> 8)) == 0 { &[] } else { self.group(quad | CASE) };
+        group.iter().filter(move |start| start.quad.is(quad))
+    }
+
+    #[inline]
+    fn group(&self, folded: u32) -> &[Start] {
         let mask = self.slots.len() - 1;
-        let mut index = spread(quad) as usize & mask;
+        let mut index = spread(folded) as usize & mask;
         loop {
             let slot = self.slots[index];
             if slot.len == 0 {
                 return &[];
             }
-            if slot.quad == quad {
+            if slot.folded == folded {
                 return &self.starts[slot.first as usize..(slot.first + slot.len) as usize];
             }
             index = (index + 1) & mask;
@@ -183,13 +252,17 @@ impl Filter {
         (self.trigrams[(hash >> 6) as usize & (WORDS - 1)] >> (hash & 63)) & 1
     }
 
-    fn insert(&mut self, new: Slot) {
-        for window in [new.quad, new.quad >> 8] {
+    /// Enters both trigrams of a quad.
+    fn see(&mut self, quad: u32) {
+        for window in [quad, quad >> 8] {
             let hash = trigram_hash(window);
             self.trigrams[(hash >> 6) as usize] |= 1 << (hash & 63);
         }
+    }
+
+    fn insert(&mut self, new: Slot) {
         let mask = self.slots.len() - 1;
-        let mut index = spread(new.quad) as usize & mask;
+        let mut index = spread(new.folded) as usize & mask;
         while self.slots[index].len != 0 {
             index = (index + 1) & mask;
         }
@@ -259,7 +332,7 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(target, quad)| Start {
-                quad: u32::from_le_bytes(*quad),
+                quad: Quad::exactly(*quad),
                 target: target as Target,
                 follow: Follow::ANY,
                 held: true,
@@ -270,14 +343,26 @@ mod tests {
     proptest! {
         #[test]
         fn finds_the_first_quad_and_nothing_else(
-            text in proptest::collection::vec(b'a'..=b'c', 0..80),
-            quads in proptest::collection::vec(proptest::array::uniform4(b'a'..=b'c'), 0..6),
+            text in proptest::collection::vec(letter(), 0..80),
+            quads in proptest::collection::vec(proptest::array::uniform4(letter()), 0..6),
+            either in 0usize..5,
             from in 0usize..10,
         ) {
-            let filter = Filter::new(starts(&quads));
-            let naive = (from..text.len().saturating_sub(3)).find(|&at| quads.iter().any(|quad| text[at..].starts_with(quad)));
-            prop_assert_eq!(filter.find(&text, from), naive);
+            let mut starts = starts(&quads);
+            for start in starts.iter_mut().filter(|_| either < 4) {
+                start.quad = start.quad.in_either_case(either);
+            }
+            let same = |text: &[u8], quad: &[u8; 4]| {
+                (0..4).all(|place| if place == either { text[place] & !0x20 == quad[place] & !0x20 } else { text[place] == quad[place] })
+            };
+            let naive = (from..text.len().saturating_sub(3))
+                .find(|&at| quads.iter().any(|quad| same(&text[at..at + 4], quad)));
+            prop_assert_eq!(Filter::new(starts).find(&text, from), naive);
         }
+    }
+
+    fn letter() -> impl Strategy<Value = u8> {
+        proptest::sample::select(b"abA_".to_vec())
     }
 
     #[test]

@@ -15,7 +15,7 @@ use aho_corasick::{Anchored, MatchKind};
 pub(crate) use aho_corasick::automaton::StateID;
 
 use crate::RuleSet;
-use crate::filter::{Filter, Follow, KNOWN, Start};
+use crate::filter::{Filter, Follow, KNOWN, Quad, Start};
 
 /// Values shorter than this would mask ordinary words.
 pub const MIN_VALUE: usize = 6;
@@ -189,12 +189,7 @@ impl Snapshot {
         let starts = patterns
             .iter()
             .filter_map(|(pattern, _)| pattern.first_chunk())
-            .map(|quad| Start {
-                quad: u32::from_le_bytes(*quad),
-                target: KNOWN,
-                follow: Follow::ANY,
-                held: true,
-            })
+            .map(|quad| Start { quad: Quad::exactly(*quad), target: KNOWN, follow: Follow::ANY, held: true })
             .collect();
         let needles = patterns.into_iter().map(|(_, needle)| needle).collect();
         Self { trie, needles, starts, merged: Mutex::default() }

@@ -8,16 +8,16 @@
 use std::sync::{Arc, OnceLock};
 
 use regex_automata::dfa::{StartKind, dense};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::syntax;
 use regex_automata::{MatchKind, meta};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 use regex_syntax::hir::{Capture, Hir, HirKind};
 
 use super::Class;
 use super::check::Check;
-use crate::filter::{Follow, OPENING};
+use super::opening::openings;
+use crate::filter::{Follow, Quad};
 
 /// An automaton that is only ever entered at the place where a match must begin.
 pub(crate) type Dfa = dense::DFA<Vec<u32>>;
@@ -25,9 +25,6 @@ pub(crate) type Dfa = dense::DFA<Vec<u32>>;
 /// A body that has not matched after this many bytes is not a secret; one that has is masked from then on
 /// without being kept.
 pub(crate) const MAX_HOLD: usize = 8 * 1024;
-
-/// How many different four bytes a match may begin with.
-const MAX_QUADS: usize = 20_000;
 
 /// Limits for one automaton: its tables, and the work of building it.
 const DFA_BYTES: usize = 1 << 20;
@@ -61,7 +58,7 @@ pub(crate) struct Rule {
     pub true_samples: Vec<String>,
     pub false_samples: Vec<String>,
     /// The four bytes that a match can begin with, and what can follow each.
-    pub openings: Vec<(u32, Follow)>,
+    pub openings: Vec<(Quad, Follow)>,
     /// The least length of a secret.
     pub min_len: usize,
     before: Option<String>,
@@ -102,7 +99,7 @@ impl Rule {
     pub(crate) fn new(spec: Spec) -> Result<Self, Fault> {
         let in_pattern = |reason| Fault { field: Field::Pattern, reason };
         let hir = parse(&spec.pattern).map_err(in_pattern)?;
-        let openings = openings(&hir).map_err(in_pattern)?;
+        let openings = nfa(&hir, false).and_then(|nfa| openings(&hir, &nfa)).map_err(in_pattern)?;
         let cut = Cut::new(&hir).map_err(in_pattern)?;
         let min_len = cut.secret.properties().minimum_len().unwrap_or(0);
         if min_len == 0 {
@@ -241,7 +238,7 @@ fn secret_group(parts: &[Hir]) -> Option<(usize, &Capture)> {
 }
 
 /// ASCII semantics: `\w`, `\d`, `\s`, `\b` and `(?i)` know nothing of Unicode.
-fn parse(pattern: &str) -> Result<Hir, String> {
+pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
     let parsed = ParserBuilder::new().unicode(false).utf8(false).nest_limit(50).build().parse(pattern);
     parsed.map_err(|error| match error {
         regex_syntax::Error::Parse(error) => {
@@ -254,77 +251,12 @@ fn parse(pattern: &str) -> Result<Hir, String> {
     })
 }
 
-/// The first four bytes of every match. Each repetition is looked into as little as will do, since every
-/// turn multiplies the variants.
-fn quads(hir: &Hir) -> Result<Vec<u32>, String> {
-    (1..=4).find_map(|turns| quads_within(hir, turns)).ok_or_else(|| {
-        format!("a match must begin with four bytes, of which there are at most {MAX_QUADS} variants")
-    })
-}
-
-fn quads_within(hir: &Hir, turns: usize) -> Option<Vec<u32>> {
-    let mut quads: Vec<u32> = prefixes(hir, turns, 4, 256)?
-        .iter()
-        .map(|literal| quad(literal.as_bytes()))
-        .collect::<Option<_>>()?;
-    quads.sort_unstable();
-    quads.dedup();
-    (!quads.is_empty()).then_some(quads)
-}
-
-/// What can follow each quad, read from longer prefixes in which only small classes are spelled out.
-fn openings(hir: &Hir) -> Result<Vec<(u32, Follow)>, String> {
-    let mut openings: Vec<_> = quads(hir)?.into_iter().map(|quad| (quad, Follow::NONE)).collect();
-    let Some(prefixes) = prefixes(hir, 4, OPENING, 10) else {
-        return Ok(openings.into_iter().map(|(quad, _)| (quad, Follow::ANY)).collect());
-    };
-    for prefix in prefixes {
-        let prefix = prefix.as_bytes();
-        match quad(prefix) {
-            Some(quad) => {
-                if let Ok(place) = openings.binary_search_by_key(&quad, |&(quad, _)| quad) {
-                    openings[place].1.add(&prefix[4..]);
-                }
-            }
-            None => openings
-                .iter_mut()
-                .filter(|(quad, _)| quad.to_le_bytes().starts_with(prefix))
-                .for_each(|(_, follow)| *follow = Follow::ANY),
-        }
-    }
-    Ok(openings)
-}
-
-fn prefixes(hir: &Hir, turns: usize, length: usize, class: usize) -> Option<Vec<Literal>> {
-    let mut extractor = Extractor::new();
-    extractor
-        .kind(ExtractKind::Prefix)
-        .limit_class(class)
-        .limit_repeat(turns)
-        .limit_literal_len(length)
-        .limit_total(MAX_QUADS);
-    Some(extractor.extract(hir).literals()?.to_vec())
-}
-
-fn quad(bytes: &[u8]) -> Option<u32> {
-    bytes.first_chunk().copied().map(u32::from_le_bytes)
-}
-
 fn automaton(hir: &Hir) -> Result<Dfa, String> {
     build(hir, false)
 }
 
 fn build(hir: &Hir, reverse: bool) -> Result<Dfa, String> {
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .reverse(reverse)
-                .which_captures(WhichCaptures::None)
-                .nfa_size_limit(Some(BUILD_BYTES)),
-        )
-        .build_from_hir(hir)
-        .map_err(|error| format!("the pattern is too large: {error}"))?;
+    let nfa = nfa(hir, reverse)?;
     let config = dense::Config::new()
         .start_kind(StartKind::Anchored)
         .match_kind(MatchKind::All)
@@ -335,6 +267,19 @@ fn build(hir: &Hir, reverse: bool) -> Result<Dfa, String> {
         .configure(config)
         .build_from_nfa(&nfa)
         .map_err(|_| format!("the pattern needs an automaton of more than {} KiB", DFA_BYTES >> 10))
+}
+
+pub(super) fn nfa(hir: &Hir, reverse: bool) -> Result<NFA, String> {
+    thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .reverse(reverse)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(BUILD_BYTES)),
+        )
+        .build_from_hir(hir)
+        .map_err(|error| format!("the pattern is too large: {error}"))
 }
 
 fn search_config() -> meta::Config {

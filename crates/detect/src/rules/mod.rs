@@ -6,6 +6,7 @@
 mod check;
 mod compile;
 mod load;
+mod opening;
 mod sample;
 
 use std::fmt;
