@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use lockgate_detect::RuleSet;
+use lockgate_detect::{Discard, KnownValues, MaskOptions, Masker, RuleSet, TagKey};
 
 #[track_caller]
 fn refuse(document: &str, expected: &str) {
@@ -79,4 +79,18 @@ fn rules_are_added_replaced_and_disabled() {
     assert_eq!(set.len(), builtin.len() + 3 - 2 + 1);
     assert_eq!(RuleSet::only("").unwrap().len(), 0);
     assert!(set.structured().len() < set.len());
+}
+
+#[test]
+fn findings_that_wait_for_an_earlier_one_do_not_stall() {
+    // Each of the many is found before it is known whether they lie within the long one.
+    let set = RuleSet::only(
+        "[[rule]]\nid = 'long'\npattern = 'LONG[^;]{10,}!'\n[[rule]]\nid = 'short'\npattern = 'abcd[0-9] '",
+    )
+    .unwrap();
+    let text = format!("LONG{}; and more", "abcd1 ".repeat(4000));
+    let mut masker = Masker::new(&set, &KnownValues::new(), &TagKey::new(b"key"), MaskOptions::default());
+    masker.push(text.as_bytes(), &mut Discard);
+    masker.finish(&mut Discard);
+    assert_eq!(masker.found(), 4000);
 }

@@ -101,6 +101,9 @@ fn crafted() -> Vec<Vec<u8>> {
     inputs.push(samples.join(" ").into_bytes());
     inputs.push(short.collect::<Vec<_>>().join(&b'!'));
     inputs.push(beginnings.collect::<Vec<_>>().concat());
+    // Many findings that must wait until it is known whether a key goes on around them.
+    inputs
+        .push(format!("-----BEGIN PRIVATE KEY-----\nProc-Type: {}\n", "token=abcdefg1 ".repeat(500)).into());
     inputs
 }
 

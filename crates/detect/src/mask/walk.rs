@@ -16,8 +16,9 @@ const MAX_LIVE: usize = 32;
 /// Candidates are advanced one by one up to every position that this divides; there equal ones are merged.
 const PRUNE_EVERY: u64 = 16;
 
-/// When so many findings wait to be written, they are, before the input goes on.
-const MAX_PENDING: usize = 512;
+/// After so many findings they are written, as far as they can be, before the input goes on. Those that wait for
+/// an earlier candidate stay: it holds back [`MAX_HOLD`](crate::rules::MAX_HOLD) bytes at most.
+const MAX_NEW: usize = 512;
 
 impl Engine {
     /// Goes on from `at` to the end of the input, or until enough has been found; tells where it stopped.
@@ -29,9 +30,10 @@ impl Engine {
         mut at: usize,
     ) -> usize {
         let (input, seam) = (view.input, view.seam());
+        let full = self.pending.len() + MAX_NEW;
         // Where the next quad begins; quads that begin before `at - 3` are behind us.
         let mut next = None;
-        while at < input.len() && self.pending.len() < MAX_PENDING {
+        while at < input.len() && self.pending.len() < full {
             if next.is_none_or(|place| place + 4 <= at) {
                 next = Some(context.filter.find(input, at - 3).unwrap_or(input.len()));
             }
