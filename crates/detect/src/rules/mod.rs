@@ -72,6 +72,30 @@ impl RuleSet {
     /// The built-in rules changed by a TOML document: `classes` switches opt-in classes on, `disable` takes
     /// rules out, and each `[[rule]]` adds one or replaces the built-in one of the same id.
     ///
+    /// ```
+    /// let rules = lockgate_detect::RuleSet::load(
+    ///     r#"
+    ///     classes = ["personal"]
+    ///     disable = ["jwt"]
+    ///     [[rule]]
+    ///     id = "acme-token"
+    ///     description = "ACME access token"
+    ///     pattern = 'acme_(?P<secret>[A-Za-z0-9]{32})\b'
+    ///     entropy = 3.0                     # bits per byte, at least
+    ///     allow = ["^EXAMPLE"]              # secrets that are none
+    ///     true = ["acme_<A-Za-z0-9*32>"]    # tried when the rule is loaded
+    ///     false = ["acme_<A-Za-z0-9*31>"]
+    ///     "#,
+    /// )?;
+    /// assert!(rules.iter().any(|rule| rule.id() == "acme-token"));
+    /// # Ok::<(), lockgate_detect::RuleError>(())
+    /// ```
+    ///
+    /// The secret is the group `secret`, else the first group, else the whole match. What must stand before the
+    /// match, and is no part of it, is matched by `before`, which looks back 64 bytes at most. Those bytes have
+    /// been passed on by then: where they are a part of the secret, as in formats whose telling part stands at
+    /// the end, only the rest of it is masked. Let the pattern begin with the secret's name, where it has one.
+    ///
     /// # Errors
     /// The first thing wrong in the document, with its line and column: a key that is not known, a pattern
     /// that does not parse, has no four bytes to begin with or explodes, a sample that the rule gets wrong.
