@@ -9,114 +9,112 @@ use std::process::Command;
 
 use lockgate_detect::{Discard, KnownValues, MaskOptions, Masker, RuleSet, TagKey};
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/inputs.rs"]
 mod inputs;
 
-/// The slow tools see this much of each input.
-const SLICE: usize = 2 << 20;
+/// Another tool: its command, to which the input is added, and how much of each input it is shown; the slow
+/// ones, less.
+struct Tool {
+    command: Vec<String>,
+    size: usize,
+}
+
+impl Tool {
+    fn new(command: &[&str], size: usize) -> Self {
+        Self { command: command.iter().map(|&word| word.to_owned()).collect(), size }
+    }
+}
 
 fn main() {
     let folder = std::env::temp_dir().join(format!("lockgate-compare-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
     let rules = RuleSet::builtin();
     rules.prepare();
-    let patterns: Vec<&str> = rules.iter().map(|rule| rule.pattern()).collect();
-    std::fs::write(
-        folder.join("patterns"),
-        patterns.join("\n").replace("(?P<secret>", "(?:").replace("\\'", "'").replace("\\\"", "\""),
-    )
-    .expect("the temporary folder can be written");
-    println!("{:<14} {:>10} {:>10} {:>10} {:>14}", "", "lockgate", "gitleaks", "ripgrep", "detect-secrets");
+    let patterns: Vec<_> = rules.iter().map(|rule| for_ripgrep(rule.pattern())).collect();
+    let list = folder.join("patterns");
+    std::fs::write(&list, patterns.join("\n")).expect("the temporary folder can be written");
+    let limits = ["--regex-size-limit", "2G", "--dfa-size-limit", "2G"];
+    let ripgrep = ["rg", "--no-unicode", "--multiline", "--text", "--count-matches"];
+    let list = ["-f", list.to_str().expect("the temporary folder's name is UTF-8")];
+    let tools = [
+        Tool::new(&["gitleaks", "dir", "--no-banner", "--exit-code", "0"], 2 << 20),
+        Tool::new(&[&ripgrep[..], &limits, &list].concat(), 2 << 20),
+        Tool::new(&["detect-secrets", "scan", "--all-files"], 256 << 10),
+    ];
+    println!("{:<14} {:>14} {:>14} {:>14} {:>14}", "", "lockgate", "gitleaks", "ripgrep", "detect-secrets");
     for (name, text) in inputs::all() {
-        let file = folder.join(name.replace(' ', "-"));
-        std::fs::create_dir_all(&file).expect("the temporary folder can be written");
-        let file = file.join("input.txt");
-        std::fs::write(&file, &text[..SLICE]).expect("the temporary folder can be written");
         let set = if name.contains("JSON") { rules.structured() } else { rules.clone() };
-        print!("{name:<14} {:>10.0}", ours(&text, &set));
-        print!(" {:>10}", tool(&["gitleaks", "dir", "--no-banner", "--exit-code", "0"], file.parent()));
-        let list = folder.join("patterns");
-        let list = list.to_string_lossy();
-        print!(
-            " {:>10}",
-            tool(
-                &[
-                    "rg",
-                    "--no-unicode",
-                    "--text",
-                    "--count-matches",
-                    "--regex-size-limit",
-                    "2G",
-                    "--dfa-size-limit",
-                    "2G",
-                    "-f",
-                    &list
-                ],
-                Some(&file)
-            )
-        );
-        println!(" {:>14}", tool(&["detect-secrets", "scan", "--all-files"], file.parent()));
+        print!("{name:<14} {:>14.0}", ours(&text, &set));
+        for tool in &tools {
+            let file = folder.join("input.txt");
+            std::fs::write(&file, &text[..tool.size]).expect("the temporary folder can be written");
+            print!(" {:>14}", rate(tool, &file));
+        }
+        println!();
     }
     let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// A rule's pattern in the dialect of an older ripgrep, which knows no escaped quotes.
+fn for_ripgrep(pattern: &str) -> String {
+    let (mut out, mut rest) = (String::new(), pattern.chars());
+    while let Some(c) = rest.next() {
+        match (c, rest.as_str().chars().next()) {
+            ('\\', Some('\'' | '"')) => {}
+            ('\\', Some(_)) => out.extend([Some(c), rest.next()].into_iter().flatten()),
+            _ => out.push(c),
+        }
+    }
+    out.replace("(?P<secret>", "(?:")
 }
 
 fn ours(text: &[u8], rules: &RuleSet) -> f64 {
     let once = || {
         let mut masker =
             Masker::new(rules, &KnownValues::new(), &TagKey::new(b"key"), MaskOptions::default());
-        let before = cpu();
+        let before = clock::cpu();
         for piece in text.chunks(16 << 10) {
             masker.push(piece, &mut Discard);
         }
         masker.finish(&mut Discard);
-        text.len() as f64 / 1e6 / (cpu() - before)
+        text.len() as f64 / 1e6 / (clock::cpu() - before)
     };
     (0..3).map(|_| once()).fold(0.0, f64::max)
 }
 
-/// A tool's rate, without the time it takes on an empty folder.
-fn tool(command: &[&str], input: Option<&Path>) -> String {
-    let Some(input) = input else { return "-".into() };
-    let empty = std::env::temp_dir().join(format!("lockgate-empty-{}", std::process::id()));
-    let nothing =
-        std::fs::create_dir_all(&empty).and_then(|()| std::fs::write(empty.join("nothing.txt"), "\n"));
-    if nothing.is_err() {
-        return "-".into();
-    }
-    match (seconds(command, &empty), seconds(command, input)) {
-        // A smaller difference is the noise of two starts, not a scan.
-        (Some(idle), Some(busy)) if busy > idle + 0.1 => format!("{:.2}", SLICE as f64 / 1e6 / (busy - idle)),
-        _ => "-".into(),
+/// A tool's rate, without the time that it takes on an empty file.
+fn rate(tool: &Tool, input: &Path) -> String {
+    let empty = input.with_file_name("empty.txt");
+    std::fs::write(&empty, "\n").expect("the temporary folder can be written");
+    match (seconds(&tool.command, &empty), seconds(&tool.command, input)) {
+        (Ok(idle), Ok(busy)) if busy > idle => format!("{:.2}", tool.size as f64 / 1e6 / (busy - idle)),
+        (Ok(_), Ok(_)) => "too fast".into(),
+        (Err(why), _) | (_, Err(why)) => why.into(),
     }
 }
 
-/// User and system time of a command; none if it is missing or fails, since a tool that refuses its input
-/// would look like the fastest. The input is named relative to where the tool runs: detect-secrets passes
-/// over anything else.
-fn seconds(command: &[&str], input: &Path) -> Option<f64> {
+/// User and system time of a command, or why there is none: a tool that refuses its input would look like the
+/// fastest. The input is named relative to where the tool runs: detect-secrets passes over anything else.
+fn seconds(command: &[String], input: &Path) -> Result<f64, &'static str> {
     let script = "command -v \"$1\" >/dev/null || exit 127; TIMEFORMAT='%U %S'; time timeout 60 \"$@\" >/dev/null 2>/dev/null";
+    let (folder, name) = input.parent().zip(input.file_name()).ok_or("no input")?;
     let output = Command::new("bash")
         .args(["-c", script, "bash"])
         .args(command)
-        .arg(input.file_name()?)
-        .current_dir(input.parent()?)
+        .arg(name)
+        .current_dir(folder)
         .output()
-        .ok()?;
-    // ripgrep says 1 for no match.
-    if !matches!(output.status.code(), Some(0 | 1)) {
-        return None;
+        .map_err(|_| "no bash")?;
+    match output.status.code() {
+        // ripgrep says 1 for no match.
+        Some(0 | 1) => {}
+        Some(124) => return Err("over a minute"),
+        Some(127) => return Err("missing"),
+        _ => return Err("failed"),
     }
-    let text = String::from_utf8(output.stderr).ok()?;
-    text.split_whitespace().map(|part| part.parse::<f64>().ok()).sum()
-}
-
-/// CPU seconds of this thread.
-fn cpu() -> f64 {
-    let text =
-        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells the time a thread ran");
-    text.split(' ')
-        .next()
-        .and_then(|nanos| nanos.parse::<f64>().ok())
-        .expect("its first field is nanoseconds")
-        / 1e9
+    let text = String::from_utf8(output.stderr).map_err(|_| "failed")?;
+    let parts = text.split_whitespace().map(|part| part.parse::<f64>());
+    parts.sum::<Result<f64, _>>().map_err(|_| "failed")
 }

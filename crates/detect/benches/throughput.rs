@@ -8,6 +8,8 @@ use std::hint::black_box;
 use bytes::Bytes;
 use lockgate_detect::{KnownValues, MaskOptions, Masker, Piece, RuleSet, Sink, TagKey, expand_sample};
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/inputs.rs"]
 mod inputs;
 
@@ -23,9 +25,9 @@ impl Sink for Count {
 
 fn main() {
     let rules = RuleSet::builtin();
-    let before = cpu();
+    let before = clock::cpu();
     rules.prepare();
-    println!("{} rules, all automata built in {:.2} s", rules.len(), cpu() - before);
+    println!("{} rules, all automata built in {:.2} s", rules.len(), clock::cpu() - before);
     println!(
         "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10}",
         "MB per CPU second", "whole", "16 KiB", "1 byte", "1 + flush", "+ known"
@@ -60,7 +62,7 @@ fn rate(text: &Bytes, rules: &RuleSet, known: &KnownValues, size: usize, flush: 
     let once = || {
         let mut masker = Masker::new(rules, known, &TagKey::new(b"key"), MaskOptions::default());
         let mut out = Count::default();
-        let before = cpu();
+        let before = clock::cpu();
         for piece in text.chunks(size) {
             masker.push(piece, &mut out);
             if flush {
@@ -68,20 +70,9 @@ fn rate(text: &Bytes, rules: &RuleSet, known: &KnownValues, size: usize, flush: 
             }
         }
         masker.finish(&mut out);
-        text.len() as f64 / 1e6 / (cpu() - before)
+        text.len() as f64 / 1e6 / (clock::cpu() - before)
     };
     (0..3).map(|_| once()).fold(0.0, f64::max)
-}
-
-/// CPU seconds of this thread.
-fn cpu() -> f64 {
-    let text =
-        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells the time a thread ran");
-    text.split(' ')
-        .next()
-        .and_then(|nanos| nanos.parse::<f64>().ok())
-        .expect("its first field is nanoseconds")
-        / 1e9
 }
 
 fn hostile() -> Vec<(String, Bytes)> {

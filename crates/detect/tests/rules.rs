@@ -72,7 +72,8 @@ fn the_whole_set_finds_every_true_sample() {
 }
 
 /// The accuracy of `benches/detect.md`: what each rule finds of its samples, made up anew 200 times, when all
-/// rules are on, and how often its false samples are taken for it. Rules that do equally well share a row.
+/// rules are on, and how often its false samples are taken for it. Rules that do equally well share a row, and
+/// those that are never wrong are only counted.
 #[test]
 #[ignore = "prints a table: cargo test -p lockgate-detect --test rules -- --ignored --nocapture"]
 fn accuracy() {
@@ -96,7 +97,8 @@ fn accuracy() {
     println!("| recall | precision | rules |\n|---|---|---|");
     for ((recall, precision), ids) in rows {
         let percent = |tenths: u32| format!("{}.{}", tenths / 10, tenths % 10);
-        println!("| {} | {} | {}: {} |", percent(recall), percent(precision), ids.len(), ids.join(", "));
+        let names = if (recall, precision) < (1000, 1000) { ids.join(", ") } else { "the rest".into() };
+        println!("| {} | {} | {}: {names} |", percent(recall), percent(precision), ids.len());
     }
     println!(
         "\n{all_found} of {all_true} true samples were found, {all_wrong} false ones: precision {:.2}, recall {:.2}.",
