@@ -85,7 +85,7 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     let Permitted { permit: _permit, asked } = permitted;
     let exchange = asked.exchange;
     let request = asked.request.map(|body| until_durable(body, exchange.clone()));
-    let (method, path) = (request.method().clone(), request.uri().clone());
+    let sent = redirect::Sent::of(&request);
     let request = prepare(&asked.target, asked.passthrough.as_ref(), request).await?;
     exchange.forwarded().await?;
     if exchange.mutates() {
@@ -93,8 +93,8 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     }
     let mut response = direct::send(&asked.target.client, request).await?;
     strip_hop_by_hop(response.headers_mut());
-    refused_credential(&asked.target, (&method, &path), &response)?;
-    let mut response = redirect::judge(&asked.target.upstream, (&method, &path), response)?;
+    refused_credential(&asked.target, sent.place(), &response)?;
+    let mut response = sent.judge(&asked.target, asked.passthrough.as_ref(), response).await?;
     if asked.target.upstream.auth == Auth::Oidc {
         for name in OF_THE_SESSION {
             response.headers_mut().remove(name);

@@ -161,15 +161,22 @@ fn a_renamed_repository_is_found_by_its_new_name_alone() -> Result<()> {
         let path = request.uri().path().to_owned();
         let authorized = request.headers().contains_key("authorization");
         seen.lock().expect("no panic").push((path.clone(), authorized));
-        let answer = match path.strip_prefix("/team/old") {
-            Some(rest) => Response::builder().status(301).header(
-                "location",
-                format!(
-                    "/{}{rest}?service=git-upload-pack",
-                    if rest.starts_with("-secret") { "secret" } else { "team/new" }
-                ),
-            ),
-            None => Response::builder().header("content-type", "application/x-git-upload-pack-advertisement"),
+        let moved = |to: &str, rest: &str| {
+            let to = format!("/{to}{rest}?service=git-upload-pack");
+            Response::builder().status(301).header("location", to)
+        };
+        let answer = if let Some(rest) = path.strip_prefix("/team/old-secret") {
+            moved("secret-secret", rest)
+        } else if let Some(rest) = path.strip_prefix("/team/old") {
+            moved("team/new", rest)
+        } else if path.starts_with("/team/far/") {
+            moved("moved", "")
+        } else if path == "/moved" {
+            moved("team/new/info/refs", "")
+        } else if path.starts_with("/team/lost/") {
+            moved("nowhere", "")
+        } else {
+            Response::builder().header("content-type", "application/x-git-upload-pack-advertisement")
         };
         std::future::ready(Ok(answer.body(body(listed())).expect("a response")))
     })?;
@@ -191,6 +198,15 @@ fn a_renamed_repository_is_found_by_its_new_name_alone() -> Result<()> {
     let calls = std::mem::take(&mut *asked.lock().expect("no panic"));
     let expected = ["/team/old/info/refs", "/team/new/info/refs"].map(|path| (path.to_owned(), true));
     assert_eq!(calls, expected);
+    // By way of what is no repository, which is asked here.
+    let found = git.ok(git.home(), &["ls-remote", &url("lax", "team/far")])?;
+    assert!(found.stdout.contains("refs/heads/main"), "{found:?}");
+    let calls = std::mem::take(&mut *asked.lock().expect("no panic"));
+    let expected =
+        ["/team/far/info/refs", "/moved", "/team/new/info/refs"].map(|path| (path.to_owned(), true));
+    assert_eq!(calls, expected);
+    let refused = git.fails(git.home(), &["ls-remote", &url("lax", "team/lost")])?.stderr;
+    assert!(refused.contains("the upstream redirects to nothing"), "{refused}");
     let refused = git.fails(git.home(), &["ls-remote", &url("lax", "team/old-secret")])?.stderr;
     assert!(refused.contains("lockgate: denied"), "the new name is judged: {refused}");
     let refused = git.fails(git.home(), &["ls-remote", &url("strict", "team/old")])?.stderr;
