@@ -29,8 +29,8 @@ const CHANGES: usize = 256;
 pub struct Settings {
     /// What each protocol can say: a policy is checked against it.
     pub schemas: Vec<&'static Schema>,
-    /// The URL under which people see approvals: `<public_url>/approvals/<id>`.
-    pub public_url: String,
+    /// The URL below which people see approvals, `<approvals_url>/<id>`, where there is one.
+    pub approvals_url: Option<String>,
     /// Whose tokens are taken from people.
     pub authenticator: Option<Authenticator>,
     /// The local operator, where there is one.
@@ -98,7 +98,7 @@ impl Control {
             schemas,
             in_force,
             approvals: broadcast::Sender::new(CHANGES),
-            links: Links { public_url: settings.public_url },
+            links: Links { approvals_url: settings.approvals_url },
             stopped: CancellationToken::new(),
             tracker: TaskTracker::new(),
         };

@@ -55,8 +55,8 @@ impl Ask {
 pub struct Ticket {
     /// Its id.
     pub id: String,
-    /// Where a human sees and decides it.
-    pub url: String,
+    /// The page where a human sees and decides it, if there is one.
+    pub url: Option<String>,
     /// The command that approves it.
     pub command: String,
     /// What was decided so far.

@@ -17,8 +17,10 @@ pub struct Refusal {
     pub reason: String,
     /// Reasons per access, where they differ (a push of several refs); in the request's order.
     pub accesses: Vec<AccessRefusal>,
-    /// Where a human can approve, for [`RefusalKind::ApprovalNeeded`].
+    /// The page where a human can approve, for [`RefusalKind::ApprovalNeeded`], if there is one.
     pub url: Option<String>,
+    /// The command by which a human can approve, for [`RefusalKind::ApprovalNeeded`].
+    pub command: Option<String>,
     /// For the log only.
     pub detail: Option<String>,
 }
@@ -113,7 +115,7 @@ impl Refusal {
     /// A refusal with a reason for the caller.
     pub fn new(kind: RefusalKind, reason: impl Into<String>) -> Self {
         let reason = reason.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Self { kind, reason, accesses: Vec::new(), url: None, detail: None }
+        Self { kind, reason, accesses: Vec::new(), url: None, command: None, detail: None }
     }
 
     /// Adds what only the log says: an error with its causes.
@@ -130,10 +132,17 @@ impl Refusal {
         self
     }
 
-    /// Adds where a human can approve.
+    /// Adds the page where a human can approve.
     #[must_use]
     pub fn with_url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
+        self
+    }
+
+    /// Adds the command by which a human can approve.
+    #[must_use]
+    pub fn with_command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
         self
     }
 

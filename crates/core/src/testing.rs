@@ -155,7 +155,7 @@ impl HeldStream for ToyStream {
     }
 
     fn notice(&self, ticket: &Ticket, _: Duration) -> Bytes {
-        format!("[wait {}]", ticket.url).into()
+        format!("[wait {}]", ticket.url.as_deref().unwrap_or(&ticket.command)).into()
     }
 
     fn keepalive(&self) -> Bytes {
@@ -212,7 +212,7 @@ impl Approvals for People {
     fn ask(&self, ask: Ask) -> BoxFuture<'_, Result<Ticket, ApprovalError>> {
         self.asked.lock().unwrap().push(ask);
         let state = self.now();
-        let (id, url, command) = ("a1".into(), "http://approve/a1".into(), "approve a1".into());
+        let (id, url, command) = ("a1".into(), Some("http://approve/a1".into()), "approve a1".into());
         Box::pin(async { Ok(Ticket { id, url, command, state }) })
     }
 

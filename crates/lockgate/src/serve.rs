@@ -40,7 +40,7 @@ impl Up {
         let config = Arc::new(config);
         folders::prepare(&config)?;
         let front = Front::bind(&config)?;
-        let control = ControlPlane::start(Arc::clone(&config), front.url()).await?;
+        let control = ControlPlane::start(Arc::clone(&config)).await?;
         let client = ControlClient::keeping(control.channel().await, &config.file.name.0, &config.data_dir());
         let gateway = Gateway::start(&config, front, client, None).await;
         match gateway {
@@ -96,8 +96,7 @@ pub(crate) async fn control(config: Config) -> Result<()> {
             .into());
     }
     folders::prepare(&config)?;
-    let url = config.file.control.listen.as_ref().map(|listen| format!("https://{}", listen.value.0));
-    let control = ControlPlane::start(Arc::new(config), url.unwrap_or_default()).await?;
+    let control = ControlPlane::start(Arc::new(config)).await?;
     let ended = ended(&[control.reload()]).await;
     insist(control.stop()).await;
     ended

@@ -210,13 +210,13 @@ async fn holds(suite: &Suite, sample: &Sample) {
     let name = sample.name;
     let ticket = Ticket {
         id: "a-1".into(),
-        url: "https://gate/approvals/a-1".into(),
+        url: None,
         command: "lockgate approvals approve a-1".into(),
         state: TicketState::Pending,
     };
     let notice = held.notice(&ticket, Duration::from_mins(10));
     let notice = String::from_utf8_lossy(&notice).into_owned();
-    assert!(notice.contains(&ticket.url) || notice.contains(&ticket.command), "{name}: {notice:?}");
+    assert!(notice.contains(&ticket.command), "{name}: {notice:?}");
     assert!(!held.keepalive().is_empty(), "{name}: no sign of life");
     assert!(held.interval() <= Duration::from_secs(10), "{name}: {:?}", held.interval());
     assert_eq!(held.head().status(), 200, "{name}");

@@ -13,15 +13,15 @@ use super::{
 };
 use crate::model::{Answer, Approval, ApprovalRequest, AskedAccess, Decision, PageRequest, State};
 
-/// Where a human sees and decides an approval.
+/// The page where a human sees and decides an approval, if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct Links {
-    pub(crate) public_url: String,
+    pub(crate) approvals_url: Option<String>,
 }
 
 impl Links {
-    fn url(&self, id: &str) -> String {
-        format!("{}/approvals/{id}", self.public_url.trim_end_matches('/'))
+    fn url(&self, id: &str) -> Option<String> {
+        self.approvals_url.as_ref().map(|url| format!("{}/{id}", url.trim_end_matches('/')))
     }
 }
 
@@ -29,7 +29,7 @@ impl Links {
 pub(crate) fn approval(approval: Approval, links: &Links) -> v1::Approval {
     v1::Approval {
         state: proto_state(approval.state()).into(),
-        url: links.url(&approval.id),
+        url: links.url(&approval.id).unwrap_or_default(),
         command: format!("lockgate approvals approve {}", approval.id),
         id: approval.id,
         request: Some(approval.request.into_proto()),
@@ -44,7 +44,7 @@ pub(crate) fn approval(approval: Approval, links: &Links) -> v1::Approval {
 pub(crate) fn ticket(mut approval: v1::Approval) -> Result<Ticket> {
     let (url, command) = (std::mem::take(&mut approval.url), std::mem::take(&mut approval.command));
     let Approval { id, state, .. } = Approval::from_proto(approval)?;
-    Ok(Ticket { id, url, command, state })
+    Ok(Ticket { id, url: Some(url).filter(|url| !url.is_empty()), command, state })
 }
 
 impl FromProto<v1::Approval> for Approval {

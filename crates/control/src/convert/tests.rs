@@ -120,14 +120,16 @@ fn an_approval_comes_back_in_every_state() {
         expired,
         decided(vec![yes()], Some(&exchange())),
     ];
-    let links = Links { public_url: "https://gate.example/".into() };
+    let links = Links { approvals_url: Some("https://gate.example/approvals/".into()) };
+    let nowhere = Links { approvals_url: None };
     for (sent, state) in all.into_iter().zip(State::ALL) {
         assert_eq!(sent.state(), state);
         let message = approval(sent.clone(), &links);
         let place = ticket(message.clone()).unwrap();
         assert_eq!(Approval::from_proto(message), Ok(sent.clone()));
         assert_eq!(place.state, sent.state);
-        assert_eq!(place.url, format!("https://gate.example/approvals/{}", sent.id));
+        assert_eq!(place.url, Some(format!("https://gate.example/approvals/{}", sent.id)));
+        assert_eq!(ticket(approval(sent.clone(), &nowhere)).unwrap().url, None);
         assert_eq!(place.command, format!("lockgate approvals approve {}", sent.id));
     }
 }

@@ -20,7 +20,7 @@ async fn a_push_is_held_approved_and_used_once() {
     let (proxy, bo) = (plane.proxy().await, plane.person("bo", &["release"]));
     let ticket = proxy.ask(ask("c1")).await.unwrap();
     assert_eq!(ticket.state, TicketState::Pending);
-    assert_eq!(ticket.url, format!("https://gate.example/approvals/{}", ticket.id));
+    assert_eq!(ticket.url, Some(format!("https://gate.example/approvals/{}", ticket.id)));
     assert_eq!(ticket.command, format!("lockgate approvals approve {}", ticket.id));
     assert_eq!(proxy.ask(ask("c1")).await.unwrap().id, ticket.id);
 

@@ -72,7 +72,7 @@ impl Plane {
         let group = |name: &str| vec![name.to_owned()];
         let settings = Settings {
             schemas: vec![&GIT],
-            public_url: "https://gate.example".into(),
+            approvals_url: Some("https://gate.example/approvals/".into()),
             authenticator: Some(Authenticator::new(vec![issuer]).unwrap()),
             operator: Some(Operator {
                 token: operator::read_or_make_token(folder.path()).unwrap(),

@@ -194,7 +194,12 @@ impl Waiting {
     }
 
     fn approval_needed(&self) -> Refusal {
-        decide::refuse(RefusalKind::ApprovalNeeded, self.held.grounds()).with_url(&self.ticket.url)
+        let Ticket { url, command, .. } = &self.ticket;
+        let refusal = decide::refuse(RefusalKind::ApprovalNeeded, self.held.grounds()).with_command(command);
+        match url {
+            Some(url) => refusal.with_url(url),
+            None => refusal,
+        }
     }
 
     /// Begins the response at once; signs of life until the decision, then what came of it.

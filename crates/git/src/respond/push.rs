@@ -91,11 +91,9 @@ impl HeldStream for PushDialect {
             [first, others @ ..] => format!("{first} and {} more refs", others.len()),
             [] => "this push".to_owned(),
         };
-        let lines = [
-            format!("lockgate: waiting for the approval of {refs}, for {} at most", spoken(hold)),
-            format!("  approve: {}", ticket.url),
-            format!("  or run: {}", ticket.command),
-        ];
+        let first = format!("lockgate: waiting for the approval of {refs}, for {} at most", spoken(hold));
+        let mut lines = vec![first];
+        lines.extend(text::places(ticket.url.as_deref(), Some(&ticket.command)));
         let mut notice = BytesMut::new();
         remote(&mut notice, &lines);
         notice.freeze()
@@ -151,8 +149,9 @@ fn remote(out: &mut BytesMut, lines: &[String]) {
 
 /// What git prints behind the ref, in brackets.
 fn reason(refusal: &Refusal, place: usize) -> String {
-    let text = match (refusal.kind, &refusal.url, refusal.accesses.get(place)) {
-        (RefusalKind::ApprovalNeeded, Some(url), _) => &format!("approval required: {url}"),
+    let approve = refusal.url.as_ref().or(refusal.command.as_ref());
+    let text = match (refusal.kind, approve, refusal.accesses.get(place)) {
+        (RefusalKind::ApprovalNeeded, Some(place), _) => &format!("approval required: {place}"),
         (_, _, Some(access)) => text::reason(access),
         (_, _, None) => text::short(&refusal.reason),
     };

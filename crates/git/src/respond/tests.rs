@@ -107,6 +107,16 @@ fn says_where_to_approve() {
 }
 
 #[test]
+fn says_by_which_command_to_approve() {
+    let refusal = Refusal { kind: RefusalKind::ApprovalNeeded, ..denied() };
+    let refusal = refusal.with_command("lockgate approvals approve a1");
+    insta::assert_snapshot!(pushed("report-status side-band-64k", &refusal), @r#""#);
+    let lines = crate::respond::text::lines(&refusal.with_url("https://gate/a1"), &[]);
+    let places = &lines[lines.len() - 2..];
+    assert_eq!(places, ["  approve: https://gate/a1", "  or run: lockgate approvals approve a1"]);
+}
+
+#[test]
 fn lets_nobody_write_on_the_terminal() {
     let hostile = AccessRefusal { reason: "a\u{1b}[2J\nng b\u{202e}".into(), rule: Some("r\r".into()) };
     let refusal = Refusal::new(RefusalKind::Denied, "x").with_accesses(vec![hostile.clone(), hostile]);

@@ -28,8 +28,15 @@ pub(crate) fn lines(refusal: &Refusal, refs: &[String]) -> Vec<String> {
     if refusal.accesses.len() > LISTED {
         lines.push(format!("  and {} more", refusal.accesses.len() - LISTED));
     }
-    lines.extend(refusal.url.as_ref().map(|url| format!("  approve: {url}")));
+    lines.extend(places(refusal.url.as_deref(), refusal.command.as_deref()));
     lines.into_iter().map(|line| printable(&line)).collect()
+}
+
+/// Where to approve: on a page, if there is one, and by a command.
+pub(super) fn places(url: Option<&str>, command: Option<&str>) -> impl Iterator<Item = String> {
+    let first = url.or(command).map(|place| format!("  approve: {place}"));
+    let second = url.and(command).map(|command| format!("  or run: {command}"));
+    first.into_iter().chain(second)
 }
 
 /// Why one access does not go on: its own reason, or that of its company.

@@ -22,6 +22,9 @@ pub(crate) struct Control {
     pub(crate) tls: Option<Tls>,
     /// The URL at which they reach it.
     pub(crate) public_url: Option<HttpUrl>,
+    /// The URL of a page of yours for approvals, which shows one at `<approvals_url>/<id>`; none: whoever waits is
+    /// told the command that approves.
+    pub(crate) approvals_url: Option<HttpUrl>,
     /// The authority of its certificate, for people's commands; the system's.
     pub(crate) ca: Option<PathBuf>,
     /// Where proxies reach it, for `lockgate control`.

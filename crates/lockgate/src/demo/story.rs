@@ -73,7 +73,7 @@ impl Story<'_> {
         fs::write(app.join("greeting.txt"), "Hello, world, from an agent.\n")?;
         stage.git(&app, &["commit", "--quiet", "-a", "-m", "Say hello to the world"]).await?.succeeds()?;
         let mut push = stage.start_git(&app, &["push", "origin", "HEAD:main"])?;
-        ensure!(push.until("or run: ").await, "git should have been told that it waits");
+        ensure!(push.until("approvals approve").await, "git should have been told that it waits");
         let approval = self.pending(stage).await?;
         ensure!(self.at("refs/heads/main")? == before, "main has changed without approval");
         proved("nothing has reached the upstream; the push is held, and git is kept waiting");

@@ -43,11 +43,11 @@ pub(super) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it. `url` is where people see approvals, unless the configuration says.
-    pub(super) async fn start(config: Arc<Config>, url: String) -> Result<Self> {
+    /// Starts it.
+    pub(super) async fn start(config: Arc<Config>) -> Result<Self> {
         let data = config.data_dir();
         let lock = lock(&data)?;
-        let control = Control::open(store(&data).await?, settings(&config, url)?).await?;
+        let control = Control::open(store(&data).await?, settings(&config)?).await?;
         let reload = Reload::default();
         let mut tasks = JoinSet::new();
         if let Some(path) = &config.file.policy {
@@ -105,17 +105,13 @@ async fn store(data: &Path) -> Result<Arc<SqliteStore>> {
     Ok(Arc::new(store.with_context(|| format!("cannot use {}", path.display()))?))
 }
 
-fn settings(config: &Config, url: String) -> Result<Settings> {
+fn settings(config: &Config) -> Result<Settings> {
     let control = &config.file.control;
     let authenticator =
         if config.file.issuers.is_empty() { None } else { Some(wiring::authenticator(config)?) };
-    let public_url = match &control.public_url {
-        Some(url) => url.0.to_string().trim_end_matches('/').to_owned(),
-        None => url,
-    };
     Ok(Settings {
         schemas: wiring::schemas(),
-        public_url,
+        approvals_url: control.approvals_url.as_ref().map(|url| url.0.to_string()),
         authenticator,
         operator: Some(operator(config)?),
         roles: control.roles.clone(),

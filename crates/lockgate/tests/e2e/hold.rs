@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use lockgate_testkit::{Git, Repo};
+use lockgate_testkit::{Git, GitServerOptions, Repo};
 
 use crate::world::World;
 
@@ -27,7 +27,7 @@ fn a_push_of_main_waits_and_passes_once_it_is_approved() -> Result<()> {
     let push = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     push.wait_for_stderr("remote: ")?;
     let id = world.pending()?;
-    push.wait_for_stderr(&id)?;
+    push.wait_for_stderr(&format!("  approve: lockgate approvals approve {id}"))?;
     assert_eq!(repo.rev("main")?, before, "it waits");
     let shown = world.run(&["approvals", "show", &id])?;
     for part in ["refs/heads/main", &tip[..7], "change", "idp:ada", "team/app"] {
@@ -75,7 +75,11 @@ fn after_the_hold_it_is_refused_and_passes_when_pushed_again_once() -> Result<()
     let refused = git.fails(&work, &["push", "origin", "HEAD:short"])?;
     let id = world.pending()?;
     assert!(refused.stderr.contains("! [remote rejected]"), "{}", refused.stderr);
-    assert!(refused.stderr.contains(&id), "it says where to approve: {}", refused.stderr);
+    let command = format!("lockgate approvals approve {id}");
+    for told in [format!("  approve: {command}"), format!("(approval required: {command})")] {
+        assert!(refused.stderr.contains(&told), "{told} in {}", refused.stderr);
+    }
+    assert!(!refused.stderr.contains("/approvals/"), "there is no page: {}", refused.stderr);
     // Asking again is the same request.
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
     assert_eq!(world.pending()?, id);
@@ -140,5 +144,25 @@ fn a_push_may_outlive_its_client_where_the_rule_says_so() -> Result<()> {
     let gone = world.exchanges(&["--action", "push", "--outcome", "client gone"], 1)?;
     assert_eq!(gone[0]["verdict"], "hold");
     assert_eq!(repo.rev("stubborn")?.as_deref(), Some(&*tip));
+    Ok(())
+}
+
+#[test]
+fn a_page_for_approvals_is_told_where_there_is_one() -> Result<()> {
+    let mut world = World::prepare(GitServerOptions::default())?;
+    let page = "control: { approvals_url: 'https://page.example/ask', ";
+    world.configure(&world.config("").replace("control: { ", page))?;
+    world.gate.start()?;
+    let (_, git, work, _) = commit(&world)?;
+    let refused = git.fails(&work, &["push", "origin", "HEAD:short"])?;
+    let id = world.pending()?;
+    let page = format!("https://page.example/ask/{id}");
+    for told in [
+        format!("  approve: {page}"),
+        format!("  or run: lockgate approvals approve {id}"),
+        format!("(approval required: {page})"),
+    ] {
+        assert!(refused.stderr.contains(&told), "{told} in {}", refused.stderr);
+    }
     Ok(())
 }

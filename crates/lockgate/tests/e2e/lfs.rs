@@ -172,7 +172,7 @@ fn who_must_wait_is_told_where_to_approve() -> Result<()> {
     let pushed = push(&git, &work)?;
     let id = world.pending()?;
     told(&pushed, "lockgate: approval_needed:");
-    told(&pushed, &format!("/approvals/{id}"));
+    told(&pushed, &format!("approve: lockgate approvals approve {id}"));
     // What was approved is the batch; the upload has content of its own to decide on.
     anyhow::ensure!(world.approve(&id)?.status.success());
     told(&push(&git, &work)?, "lockgate: approval_needed:");

@@ -166,7 +166,7 @@ pub struct Approval {
     /// The exchange that used it up.
     #[prost(string, tag = "7")]
     pub used_by: ::prost::alloc::string::String,
-    /// Where a human sees and decides it.
+    /// The page where a human sees and decides it; empty where there is none.
     #[prost(string, tag = "8")]
     pub url: ::prost::alloc::string::String,
     /// The command that approves it.

@@ -127,6 +127,7 @@ async fn a_client_that_can_only_wait_waits_so_long() {
     assert_eq!(began.elapsed().as_secs(), 25);
     assert_eq!(refusal.kind, RefusalKind::ApprovalNeeded);
     assert_eq!(refusal.url.as_deref(), Some("http://approve/a1"));
+    assert_eq!(refusal.command.as_deref(), Some("approve a1"));
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ impl State {
         tokio::spawn(async move {
             let ticket = Ticket {
                 id: "a1".to_owned(),
-                url: "https://gate.example/approvals/a1".to_owned(),
+                url: Some("https://gate.example/approvals/a1".to_owned()),
                 command: "lockgate approvals approve a1".to_owned(),
                 state: TicketState::Pending,
             };
