@@ -1,11 +1,12 @@
 //! `lockgate verify`: needs nothing but the recordings. Where a chain ends only its recorder knows: with the
 //! configuration of that, its spool is asked.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{fs::File, io, io::BufReader, path::Path};
 
 use anyhow::{Context as _, Result};
 use lockgate_recording::{
-    Archive, ChainPart, Head, Report, Scope, StoreOptions, TimeRange, open_store, verify_bundle,
+    Archive, ChainPart, Head, Problem, ProblemKind, Report, Scope, StoreOptions, TimeRange, open_store,
+    verify_bundle,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -17,7 +18,10 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<Exit> {
     let (report, open_ends) = match &args.store {
         Some(path) if path.ends_with(".lgr") => (bundle(Path::new(path))?, OpenEnds::default()),
         Some(url) => stored(args, url).await?,
-        None => configured(args).await?,
+        None => match configured(args).await? {
+            Configured::Found(report, open_ends) => (report, open_ends),
+            Configured::Nothing { waiting } => return nothing(waiting, args.json),
+        },
     };
     if args.json {
         output::json(&value(&report, &open_ends))?;
@@ -26,6 +30,24 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<Exit> {
         open_ends.print();
     }
     Ok(if report.is_intact() { Exit::Ok } else { Exit::Problem })
+}
+
+/// What there is of a gateway whose configuration is known.
+enum Configured {
+    Found(Report, OpenEnds),
+    /// It has brought nothing to the store yet; so many bundles wait in its spool.
+    Nothing {
+        waiting: usize,
+    },
+}
+
+fn nothing(waiting: usize, json: bool) -> Result<Exit> {
+    if json {
+        output::json(&json!({ "intact": true, "bundles": 0, "waiting": waiting, "problems": [] }))?;
+    } else {
+        say!("nothing is stored yet; bundles in the spool: {waiting}");
+    }
+    Ok(Exit::Ok)
 }
 
 /// Chains of which nobody here knows where they end.
@@ -63,11 +85,28 @@ async fn stored(args: &VerifyArgs, url: &str) -> Result<(Report, OpenEnds)> {
 }
 
 /// The store of a configuration, and what its spool says of it.
-async fn configured(args: &VerifyArgs) -> Result<(Report, OpenEnds)> {
+async fn configured(args: &VerifyArgs) -> Result<Configured> {
     let config = Config::load(&args.config, &wiring::kinds())?;
+    let spool = wiring::spool(&config);
     // First: what is recorded while the store is read comes behind it.
-    let head = Head::read(&wiring::spool(&config))?;
-    verify(&wiring::archive(&config)?, wanted(args)?, head).await
+    let head = Head::read(&spool)?;
+    let (report, open_ends) = verify(&wiring::archive(&config)?, wanted(args)?, head).await?;
+    let is_empty = matches!(&*report.problems, [Problem { kind: ProblemKind::NoBundle, .. }]);
+    // Without a spool it is another's configuration, or a mistyped one.
+    if is_empty && head.is_none() && spool.is_dir() {
+        let waiting = bundles(&spool).with_context(|| format!("cannot read {}", spool.display()))?;
+        return Ok(Configured::Nothing { waiting });
+    }
+    Ok(Configured::Found(report, open_ends))
+}
+
+/// How many bundles are in a spool, the one that is being written among them.
+fn bundles(spool: &Path) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in spool.read_dir()? {
+        count += usize::from(entry?.path().extension().is_some_and(|extension| extension == "lgr"));
+    }
+    Ok(count)
 }
 
 async fn verify(archive: &Archive, scope: Scope, head: Option<Head>) -> Result<(Report, OpenEnds)> {

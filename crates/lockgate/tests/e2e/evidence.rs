@@ -94,6 +94,28 @@ fn what_is_not_there_is_not_intact() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn where_nothing_is_stored_yet_nothing_is_damaged() -> Result<()> {
+    let mut world = World::start_with("recording: { bundle_age: 1h }")?;
+    let recordings = format!("file://{}", world.gate.folder().join("data/recordings").display());
+    let said = world.run(&["verify"])?;
+    assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.starts_with("nothing is stored yet"), "{}", said.stdout);
+    assert_eq!(world.json(&["verify"])?["intact"], true);
+    finds(&world, &[&recordings], "no bundle")?;
+    finds(&world, &["--session", "nobody"], "no exchange of session nobody")?;
+
+    // What waits is counted: a bundle is begun by the first exchange.
+    world.repo("team/app")?;
+    let git = world.git("ada")?;
+    world.work(&git, "team/app")?;
+    assert_eq!(world.json(&["verify"])?["waiting"], 1);
+    world.stop_and_verify()?;
+    // The spool knows now of what was there.
+    fs::remove_dir_all(world.gate.folder().join("data/recordings/bundles"))?;
+    finds(&world, &[], "no bundle")
+}
+
 /// What the index has, without what only the live exchange knew: the moment of its end, and an order of attributes that
 /// means nothing.
 fn index(world: &World) -> Result<Vec<Value>> {
