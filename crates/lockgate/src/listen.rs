@@ -161,7 +161,7 @@ impl Listener {
 
 impl Shared {
     async fn accept(self: Arc<Self>, socket: TcpListener) {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
+        let room = Arc::new(Semaphore::new(self.limits.connections.len()));
         loop {
             // Room first: who waits for it waits in the system's queue.
             let accepted = async {
@@ -224,7 +224,7 @@ impl Shared {
 
     async fn http1(self: Arc<Self>, stream: Stream, prefix: Bytes, peer: SocketAddr) {
         let (ambiguous, activity) = (Ambiguous::default(), Activity::new());
-        let (head, headers) = (self.limits.head.bytes(), self.limits.headers);
+        let (head, headers) = (self.limits.head.bytes(), self.limits.headers.len());
         let framing = Framing::new(head, headers, ambiguous.clone());
         let io = TokioIo::new(Connection::new(stream, prefix, Some(framing)));
         let service = self.service(peer, ambiguous, activity.clone());
@@ -247,7 +247,7 @@ impl Shared {
         let head = u32::try_from(self.limits.head.0).unwrap_or(u32::MAX);
         let connection = http2::Builder::new(self.under_way.clone())
             .timer(TokioTimer::new())
-            .max_concurrent_streams(self.limits.streams)
+            .max_concurrent_streams(self.limits.streams.0)
             .max_header_list_size(head)
             .initial_stream_window_size(H2_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)

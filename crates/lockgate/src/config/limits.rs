@@ -3,20 +3,20 @@
 use lockgate_core::client::Timeouts;
 use serde::Deserialize;
 
-use super::scalar::{Size, Span};
+use super::scalar::{Count, Size, Span};
 
 /// `limits:`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
     /// Connections at once; more wait to be accepted. 4096.
-    pub(crate) connections: usize,
+    pub(crate) connections: Count,
     /// Requests at once on one HTTP/2 connection. 100.
-    pub(crate) streams: u32,
+    pub(crate) streams: Count,
     /// The head of a request. 64 KiB.
     pub(crate) head: Size,
     /// Header fields of a request. 100.
-    pub(crate) headers: usize,
+    pub(crate) headers: Count,
     /// For a TLS handshake, and for the head of a request. 10 s.
     pub(crate) head_timeout: Span,
     /// A connection without a request is closed after this. 75 s.
@@ -42,10 +42,10 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 4096,
-            streams: 100,
+            connections: Count(4096),
+            streams: Count(100),
             head: Size::kib(64),
-            headers: 100,
+            headers: Count(100),
             head_timeout: Span::seconds(10),
             keep_alive: Span::seconds(75),
             client_idle: Span::seconds(60),

@@ -35,6 +35,17 @@ impl Size {
     }
 }
 
+/// How many there may be: one or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) u32);
+
+impl Count {
+    /// As a length in memory.
+    pub(crate) fn len(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 /// The name of something configured, which stands in URLs, policies and file names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Name(pub(crate) String);
@@ -80,7 +91,15 @@ fn size(text: &str) -> Result<Size, String> {
         "TiB" => 40,
         _ => return Err(wrong()),
     };
-    number.checked_mul(1 << shift).map(Size).ok_or_else(wrong)
+    match number.checked_mul(1 << shift) {
+        Some(0) => Err(format!("`{text}` is no size to work with: nothing would fit")),
+        size => size.map(Size).ok_or_else(wrong),
+    }
+}
+
+fn count(text: &str) -> Result<Count, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.map(Count).ok_or_else(|| format!("`{text}` is not a count: write a whole number, 1 or more"))
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -161,6 +180,7 @@ macro_rules! scalar {
 
 scalar!(Span, span, "a time such as `10s`");
 scalar!(Size, size, "a size such as `64KiB`");
+scalar!(Count, count, "a count");
 scalar!(Name, name, "a name");
 scalar!(HttpUrl, http_url, "a URL");
 scalar!(Host, host, "a hostname");
@@ -183,6 +203,13 @@ mod tests {
         assert_eq!(size("64KiB"), Ok(Size::kib(64)));
         for wrong in ["", "KiB", "1kb", "1 MB", "18446744073709551615KiB", "0x10"] {
             assert!(size(wrong).unwrap_err().contains("is not a size"), "{wrong}");
+        }
+        for nothing in ["0", "0GiB"] {
+            assert!(size(nothing).unwrap_err().contains("nothing would fit"), "{nothing}");
+        }
+        assert_eq!(count("1"), Ok(Count(1)));
+        for wrong in ["0", "-1", "1.5", "", "4294967296"] {
+            assert!(count(wrong).unwrap_err().contains("is not a count"), "{wrong}");
         }
     }
 

@@ -65,6 +65,14 @@ fn wrong_types_and_values() {
     insta::assert_snapshot!(refused("listen: { tls: { cert: a } }\n"), @"etc/lockgate.yaml:1:18: `key` is missing");
     insta::assert_snapshot!(refused("limits: { head_timeout: 10 }\n"), @"etc/lockgate.yaml:1:25: `10` is not a time: write a number and a unit, as in `500ms`, `10s`, `15m`, `1h`, `90d`");
     insta::assert_snapshot!(refused("limits: { push: 1GB }\n"), @"etc/lockgate.yaml:1:17: `1GB` is not a size: write bytes, or a number and a unit, as in `64KiB`, `1MiB`, `2GiB`");
+    for limit in ["connections", "streams", "headers"] {
+        let error = refused(&format!("limits:\n  {limit}: 0\n"));
+        assert!(error.starts_with("etc/lockgate.yaml:2:") && error.contains("`0` is not a count"), "{error}");
+    }
+    for limit in ["head", "push"] {
+        let error = refused(&format!("limits:\n  {limit}: 0\n"));
+        assert!(error.starts_with("etc/lockgate.yaml:2:") && error.contains("nothing would fit"), "{error}");
+    }
     insta::assert_snapshot!(refused("upstreams: {}\n"), @"etc/lockgate.yaml:1:12: a list is expected here, its entries beginning with `-`");
     insta::assert_snapshot!(refused("upstreams:\n  - name: Forge\n    kind: git\n    url: https://h\n"), @"etc/lockgate.yaml:2:11: `Forge` is not a name: up to 64 small letters, digits, `-`, `_` and `.`, the first a letter or digit");
     insta::assert_snapshot!(refused("upstreams:\n  - { name: f, kind: svn, url: 'https://h' }\n"), @r"
