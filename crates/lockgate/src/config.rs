@@ -72,7 +72,7 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) issuers: Vec<Issuer>,
     /// The policy, a file; published at start and whenever it changes.
-    pub(crate) policy: Option<PathBuf>,
+    pub(crate) policy: Option<Spanned<PathBuf>>,
     /// Where the evidence goes.
     #[serde(default)]
     pub(crate) recording: Recording,
@@ -125,6 +125,16 @@ impl Config {
     /// The folder for all state.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.resolve(&self.file.data_dir)
+    }
+
+    /// The text of a file that this names, of at most `max` bytes.
+    pub(crate) fn text(&self, file: &Spanned<PathBuf>, max: u64) -> Result<String, ConfigError> {
+        self.at(file.referenced, read_text(&self.resolve(&file.value), max))
+    }
+
+    /// What became of a value, an error at its place.
+    pub(crate) fn at<T>(&self, place: Location, became: anyhow::Result<T>) -> Result<T, ConfigError> {
+        became.map_err(|error| self.error(format!("{error:#}")).at(place))
     }
 
     /// An error about the file as a whole.

@@ -85,7 +85,7 @@ fn endpoint(config: &Config) -> Result<(Endpoint, String)> {
     }
     let own = config.data_dir().join("control-tls/ca.pem");
     let ca = match &control.ca {
-        Some(file) => Some(read_text(&config.resolve(file), CA_MAX)?),
+        Some(file) => Some(config.text(file, CA_MAX)?),
         None if control.tls == Some(Tls::Generated) => Some(read_text(&own, CA_MAX)?),
         None => None,
     };

@@ -8,20 +8,21 @@ mod front;
 mod gateway;
 mod policy_file;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use lockgate_control::{
     client::ControlClient,
     transport::{self, Endpoint, Identity},
 };
 use lockgate_core::secret::Secret;
+use serde_saphyr::Spanned;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{control::ControlPlane, front::Front, gateway::Gateway};
-pub(crate) use self::{control::socket, policy_file::POLICY_MAX};
+pub(crate) use self::{control::socket, front::given, policy_file::POLICY_MAX};
 use crate::{
-    config::{Config, Proxy, read_text},
+    config::{Config, ConfigError, Proxy},
     folders,
 };
 
@@ -137,16 +138,20 @@ async fn insist(stop: impl Future<Output = ()>) {
     }
 }
 
-fn endpoint(config: &Config, proxy: &Proxy) -> Result<Endpoint> {
-    let read = |path: &std::path::Path| read_text(&config.resolve(path), PEM_MAX);
+fn endpoint(config: &Config, proxy: &Proxy) -> Result<Endpoint, ConfigError> {
     Ok(Endpoint::Tls {
         url: proxy.control.0.clone(),
-        ca: proxy.ca.as_deref().map(read).transpose().context("proxy.ca")?,
-        identity: Some(identity(config, &proxy.cert, &proxy.key).context("proxy")?),
+        ca: proxy.ca.as_ref().map(|file| config.text(file, PEM_MAX)).transpose()?,
+        identity: Some(identity(config, &proxy.cert, &proxy.key)?),
     })
 }
 
-fn identity(config: &Config, cert: &std::path::Path, key: &std::path::Path) -> Result<Identity> {
-    let read = |path| read_text(&config.resolve(path), PEM_MAX);
-    Ok(Identity { certificate: read(cert)?, key: Secret::new(read(key)?) })
+fn identity(
+    config: &Config,
+    cert: &Spanned<PathBuf>,
+    key: &Spanned<PathBuf>,
+) -> Result<Identity, ConfigError> {
+    // Here, where the error says which file it is.
+    given(config, cert, key)?;
+    Ok(Identity { certificate: config.text(cert, PEM_MAX)?, key: Secret::new(config.text(key, PEM_MAX)?) })
 }

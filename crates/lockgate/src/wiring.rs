@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use lockgate_core::{
     access::Schema,
     approval::Approvals,
-    authn::Authenticator,
+    authn::{Authenticator, AuthnConfigError},
     client::Client,
     exchange::{Closing, Evidence},
     index::Index,
@@ -31,6 +31,7 @@ use lockgate_git::Git;
 use lockgate_recording::{
     Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store, store_directory,
 };
+use serde_saphyr::Location;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -129,14 +130,30 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
 
 /// Verifies the tokens of the configured issuers.
 pub(crate) fn authenticator(config: &Config) -> Result<Authenticator> {
-    let issuers = config.file.issuers.iter().map(|issuer| issuer.resolve(&config.base));
-    Ok(Authenticator::new(issuers.collect::<Result<_>>()?)?)
+    let issuers = config.file.issuers.iter().map(|issuer| issuer.resolve(config));
+    let authenticator = Authenticator::new(issuers.collect::<Result<_, _>>()?);
+    authenticator.map_err(|error| match place(config, &error) {
+        Some(place) => config.error(format!("{:#}", anyhow::Error::from(error))).at(place).into(),
+        None => error.into(),
+    })
+}
+
+/// Where the issuer stands that can't be used.
+fn place(config: &Config, error: &AuthnConfigError) -> Option<Location> {
+    let name = match error {
+        AuthnConfigError::Issuer { issuer, .. }
+        | AuthnConfigError::Url { issuer, .. }
+        | AuthnConfigError::Keys { issuer, .. }
+        | AuthnConfigError::Tls { issuer, .. } => issuer,
+        AuthnConfigError::Http(_) => return None,
+    };
+    let issuer = config.file.issuers.iter().find(|issuer| issuer.name.value.0 == *name)?;
+    Some(issuer.place(error))
 }
 
 /// Where the recordings are.
 pub(crate) fn archive(config: &Config) -> Result<Archive> {
-    let recording = &config.file.recording;
-    let (store, prefix) = open_store(&recording.url(&config.data_dir())?, &recording.options(&config.base)?)?;
+    let (store, prefix) = config.file.recording.open(config, open_store)?;
     Ok(Archive::new(store, prefix))
 }
 
@@ -154,7 +171,7 @@ fn targets(config: &Config, protocols: Vec<Arc<dyn Protocol>>) -> Result<Vec<Arc
     }
     let mut targets = Vec::new();
     for entry in &config.file.upstreams {
-        let upstream = Arc::new(entry.resolve(&config.base)?);
+        let upstream = Arc::new(entry.resolve(config)?);
         let protocol = protocols.get(upstream.kind.as_str()).context("the kind was checked")?;
         if upstream.auth == Auth::Passthrough {
             tracing::warn!(
@@ -163,8 +180,9 @@ fn targets(config: &Config, protocols: Vec<Arc<dyn Protocol>>) -> Result<Vec<Arc
                  the upstream"
             );
         }
-        let client = Client::new(&upstream, config.file.limits.timeouts())
-            .with_context(|| format!("upstream {}", upstream.name))?;
+        let client = Client::new(&upstream, config.file.limits.timeouts()).map_err(anyhow::Error::from);
+        let place = entry.ca.as_ref().map_or(entry.name.referenced, |ca| ca.referenced);
+        let client = config.at(place, client)?;
         targets.push(Arc::new(Target { upstream, protocol: Arc::clone(protocol), client }));
     }
     Ok(targets)
@@ -173,7 +191,7 @@ fn targets(config: &Config, protocols: Vec<Arc<dyn Protocol>>) -> Result<Vec<Arc
 async fn recorder(config: &Config, name: &str) -> Result<(Recorder, Recovered)> {
     let recording = &config.file.recording;
     let url = recording.url(&config.data_dir())?;
-    let (store, prefix) = create_store(&url, &recording.options(&config.base)?)?;
+    let (store, prefix) = recording.open(config, create_store)?;
     let mut settings = RecorderConfig::new(spool(config), store, prefix, name);
     settings.store_dir = store_directory(&url);
     if let Some(size) = recording.bundle_size {

@@ -79,7 +79,7 @@ fn the_shipped_example_needs_no_advice() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let config = Config::load(&root.join("examples/lockgate.yaml"), &wiring::kinds())?;
     let policy = config.file.policy.as_ref().expect("the example names its policy");
-    let text = fs::read_to_string(config.resolve(policy))?;
+    let text = fs::read_to_string(config.resolve(&policy.value))?;
     let policy = Policy::load(&text, &wiring::schemas())?;
     assert_eq!(advice(&config, &policy), <[String; 0]>::default());
     // Who passes the issuer's requirements is an agent to the policy.

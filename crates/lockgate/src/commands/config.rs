@@ -1,17 +1,17 @@
 //! `lockgate config`.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use lockgate_core::policy::Policy;
 use lockgate_recording::open_store;
+use serde_saphyr::Spanned;
 
 use super::Exit;
 use crate::{
     advice::advice,
     cli::ConfigCommand,
-    config::{Config, Tls, read_text},
-    listen::server_config,
+    config::{Config, Tls},
     output::say,
-    serve::POLICY_MAX,
+    serve::{POLICY_MAX, given},
     wiring,
 };
 
@@ -20,20 +20,20 @@ pub(super) fn run(command: &ConfigCommand) -> Result<Exit> {
     let config = Config::load(file.as_ref().unwrap_or(&config.config), &wiring::kinds())?;
     // Whatever the configuration refers to is read as at a start, and nothing is written or connected to.
     for upstream in &config.file.upstreams {
-        upstream.resolve(&config.base)?;
+        upstream.resolve(&config)?;
     }
     wiring::authenticator(&config)?;
     if let Tls::Given(files) = &config.file.listen.tls {
-        server_config(&config.resolve(&files.cert), &config.resolve(&files.key)).context("listen.tls")?;
+        given(&config, &files.cert, &files.key)?;
     }
     let recording = &config.file.recording;
-    let options = recording.options(&config.base)?;
-    if let Some(store) = recording.store.as_ref().filter(|store| !store.starts_with("file://")) {
-        open_store(store, &options).context("recording.store")?;
+    let is_file = |store: &Spanned<String>| store.value.starts_with("file://");
+    if recording.store.as_ref().is_some_and(|store| !is_file(store)) {
+        recording.open(&config, open_store)?;
     }
     if let Some(path) = &config.file.policy {
-        let path = config.resolve(path);
-        let text = read_text(&path, POLICY_MAX).context("policy")?;
+        let text = config.text(path, POLICY_MAX)?;
+        let path = config.resolve(&path.value);
         match Policy::load(&text, &wiring::schemas()) {
             Ok(policy) => {
                 for advice in advice(&config, &policy) {

@@ -26,7 +26,7 @@ pub(crate) struct Control {
     /// told the command that approves.
     pub(crate) approvals_url: Option<HttpUrl>,
     /// The authority of its certificate, for people's commands; the system's.
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) ca: Option<Spanned<PathBuf>>,
     /// Where proxies reach it, for `lockgate control`.
     pub(crate) proxies: Option<Proxies>,
     /// What whoever can read the data folder may do.
@@ -42,11 +42,11 @@ pub(crate) struct Proxies {
     /// Address and port.
     pub(crate) listen: Address,
     /// The control plane's certificate and chain, in PEM.
-    pub(crate) cert: PathBuf,
+    pub(crate) cert: Spanned<PathBuf>,
     /// Its private key.
-    pub(crate) key: PathBuf,
+    pub(crate) key: Spanned<PathBuf>,
     /// The authority of the proxies' certificates.
-    pub(crate) ca: PathBuf,
+    pub(crate) ca: Spanned<PathBuf>,
 }
 
 /// `operator:`
@@ -72,11 +72,11 @@ pub(crate) struct Proxy {
     /// The control plane's URL for proxies: `https://host:port`.
     pub(crate) control: HttpUrl,
     /// Its certificate, signed by the control plane's `proxies.ca`.
-    pub(crate) cert: PathBuf,
+    pub(crate) cert: Spanned<PathBuf>,
     /// Its private key.
-    pub(crate) key: PathBuf,
+    pub(crate) key: Spanned<PathBuf>,
     /// The authority of the control plane's certificate; the system's.
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) ca: Option<Spanned<PathBuf>>,
 }
 
 impl Control {

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    ConfigError,
+    Config, ConfigError,
     scalar::{HttpUrl, Span},
     secret::{Source, read_text},
 };
@@ -132,8 +132,8 @@ enum Permission {
 
 /// The upstream that a credential is for, as far as it matters.
 pub(super) struct For<'a> {
-    /// What relative paths are relative to.
-    pub(super) base: &'a Path,
+    /// The configuration that it is in.
+    pub(super) config: &'a Config,
     /// The upstream's URL.
     pub(super) url: &'a http::Uri,
     /// Certificates that vouch for it.
@@ -184,12 +184,22 @@ pub(super) fn check(path: &Path, credential: &Spanned<Credential>) -> Result<(),
 }
 
 /// The credentials of an upstream with `credentials:`
-pub(super) fn resolve_choices(choices: &[Choice], of: &For<'_>) -> Result<CoreCredentials> {
-    let resolved = choices.iter().map(|choice| {
-        let globs = choice.repositories.as_ref().map(compiled).transpose()?;
-        Ok((globs, choice.credential.value.resolve(of)?))
+pub(super) fn resolve_choices(
+    choices: &Spanned<Vec<Choice>>,
+    of: &For<'_>,
+) -> Result<CoreCredentials, ConfigError> {
+    let resolved = choices.value.iter().map(|choice| {
+        let globs = choice.repositories.as_ref();
+        let globs = globs.map(|texts| of.config.at(texts.referenced, compiled(texts))).transpose()?;
+        Ok((globs, resolve(&choice.credential, of)?))
     });
-    Ok(CoreCredentials::new(resolved.collect::<Result<Vec<_>>>()?)?)
+    let credentials = CoreCredentials::new(resolved.collect::<Result<Vec<_>, ConfigError>>()?);
+    of.config.at(choices.referenced, credentials.map_err(anyhow::Error::from))
+}
+
+/// Reads what a credential refers to.
+pub(super) fn resolve(credential: &Spanned<Credential>, of: &For<'_>) -> Result<CoreSource, ConfigError> {
+    of.config.at(credential.referenced, credential.value.resolve(of))
 }
 
 impl Credential {
@@ -203,8 +213,7 @@ impl Credential {
         }
     }
 
-    /// Reads what it refers to.
-    pub(super) fn resolve(&self, of: &For<'_>) -> Result<CoreSource> {
+    fn resolve(&self, of: &For<'_>) -> Result<CoreSource> {
         Ok(match self {
             Self::None => CoreSource::Fixed(CoreCredential::None),
             Self::Basic(basic) => {
@@ -222,10 +231,10 @@ impl Credential {
 
 /// A secret of a file is read again when it changes; whether there is one is seen at once.
 fn secret(source: &Source, user: Option<&str>, of: &For<'_>) -> Result<CoreSource> {
-    let secret = source.read(of.base)?;
+    let secret = source.read(&of.config.base)?;
     let user = user.map(str::to_owned);
     Ok(match (source, user) {
-        (Source::File(path), user) => SecretFile::new(of.base.join(path), user).into(),
+        (Source::File(path), user) => SecretFile::new(of.config.resolve(path), user).into(),
         (Source::Env(_), Some(user)) => CoreSource::Fixed(CoreCredential::Basic { user, password: secret }),
         (Source::Env(_), None) => CoreSource::Fixed(CoreCredential::Bearer(secret)),
     })
@@ -279,7 +288,7 @@ impl Exec {
         let path = std::env::var_os("PATH").map(|path| Ok(("PATH".into(), path)));
         Ok(ExecConfig {
             // A name alone is looked for in `PATH`.
-            program: if program.contains('/') { of.base.join(program) } else { program.into() },
+            program: if program.contains('/') { &of.config.base.join(program) } else { program.into() },
             arguments: arguments.iter().map(OsString::from).collect(),
             environment: path.into_iter().chain(self.env.iter().map(variable)).collect::<Result<_>>()?,
             user: self.user.clone(),
@@ -304,7 +313,7 @@ impl GithubApp {
 
     fn resolve(&self, of: &For<'_>) -> Result<CoreSource> {
         let pem = match self.source().map_err(anyhow::Error::msg)? {
-            Source::File(path) => read_text(&of.base.join(path), KEY_MAX)?,
+            Source::File(path) => read_text(&of.config.resolve(path), KEY_MAX)?,
             Source::Env(name) => std::env::var(&name).with_context(|| format!("${name} is not set"))?,
         };
         let id = self.app_id.map(|id| id.to_string());

@@ -5,15 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
-use lockgate_core::authn::{Algorithm, IssuerConfig, KeySource, SessionFrom};
+use lockgate_core::authn::{Algorithm, AuthnConfigError, IssuerConfig, KeySource, SessionFrom};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use super::{
-    ConfigError,
+    Config, ConfigError,
     scalar::{HttpUrl, Name, Span},
-    secret::read_text,
 };
 
 /// Key sets and certificates are smaller than this.
@@ -28,13 +26,13 @@ pub(crate) struct Issuer {
     /// The exact `iss` of its tokens.
     pub(crate) issuer: Spanned<String>,
     /// Who we are: a token must be for one of these.
-    pub(crate) audiences: Vec<String>,
+    pub(crate) audiences: Spanned<Vec<String>>,
     /// Where its keys are named, unless that is below `issuer`.
-    pub(crate) discovery_url: Option<HttpUrl>,
+    pub(crate) discovery_url: Option<Spanned<HttpUrl>>,
     /// Where its keys are, for an issuer without discovery.
-    pub(crate) jwks_url: Option<HttpUrl>,
+    pub(crate) jwks_url: Option<Spanned<HttpUrl>>,
     /// A file with its keys (RFC 7517); nothing is fetched.
-    pub(crate) jwks_file: Option<PathBuf>,
+    pub(crate) jwks_file: Option<Spanned<PathBuf>>,
     /// The algorithms accepted of it; all asymmetric ones.
     pub(crate) algorithms: Option<Vec<Spanned<String>>>,
     /// The claim whose strings become groups; none.
@@ -53,7 +51,7 @@ pub(crate) struct Issuer {
     #[serde(default)]
     pub(crate) allow_http: bool,
     /// PEM certificates that vouch for it, besides the system's.
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) ca: Option<Spanned<PathBuf>>,
 }
 
 impl Issuer {
@@ -62,6 +60,10 @@ impl Issuer {
         if sources.into_iter().filter(|given| *given).count() > 1 {
             let message = "`discovery_url`, `jwks_url` and `jwks_file` exclude each other";
             return Err(ConfigError::new(path, message).at(self.name.referenced));
+        }
+        if self.audiences.value.is_empty() || self.audiences.value.iter().any(String::is_empty) {
+            let message = "a token is for somebody: `audiences` names us, in one way at least";
+            return Err(ConfigError::new(path, message).at(self.audiences.referenced));
         }
         for name in self.algorithms.iter().flatten() {
             if algorithm(&name.value).is_none() {
@@ -76,17 +78,13 @@ impl Issuer {
         Ok(())
     }
 
-    /// Reads what it refers to. Paths are relative to `base`.
-    pub(crate) fn resolve(&self, base: &Path) -> Result<IssuerConfig> {
-        let name = &self.name.value.0;
-        let read = |file: &PathBuf| {
-            let text = read_text(&base.join(file), FILE_MAX).with_context(|| format!("issuer {name}"));
-            text.map(String::into_bytes)
-        };
-        let mut config = IssuerConfig::new(name, &self.issuer.value, &self.audiences);
+    /// Reads what it refers to.
+    pub(crate) fn resolve(&self, file: &Config) -> Result<IssuerConfig, ConfigError> {
+        let read = |path: &Spanned<PathBuf>| file.text(path, FILE_MAX).map(String::into_bytes);
+        let mut config = IssuerConfig::new(&self.name.value.0, &self.issuer.value, &self.audiences.value);
         config.keys = match (&self.discovery_url, &self.jwks_url, &self.jwks_file) {
-            (Some(url), _, _) => KeySource::DiscoverAt(url.0.to_string()),
-            (_, Some(url), _) => KeySource::JwksAt(url.0.to_string()),
+            (Some(url), _, _) => KeySource::DiscoverAt(url.value.0.to_string()),
+            (_, Some(url), _) => KeySource::JwksAt(url.value.0.to_string()),
             (_, _, Some(file)) => KeySource::Fixed(read(file)?),
             (None, None, None) => KeySource::Discover,
         };
@@ -100,6 +98,20 @@ impl Issuer {
         (config.single_use, config.allow_http) = (self.single_use, self.allow_http);
         config.ca = self.ca.as_ref().map(read).transpose()?;
         Ok(config)
+    }
+
+    /// Where the value stands for which it can't be used.
+    pub(crate) fn place(&self, error: &AuthnConfigError) -> Location {
+        let place = match error {
+            AuthnConfigError::Url { .. } => {
+                let elsewhere = self.discovery_url.as_ref().or(self.jwks_url.as_ref());
+                Some(elsewhere.map_or(self.issuer.referenced, |url| url.referenced))
+            }
+            AuthnConfigError::Keys { .. } => self.jwks_file.as_ref().map(|file| file.referenced),
+            AuthnConfigError::Tls { .. } => self.ca.as_ref().map(|file| file.referenced),
+            AuthnConfigError::Issuer { .. } | AuthnConfigError::Http(_) => None,
+        };
+        place.unwrap_or(self.name.referenced)
     }
 }
 

@@ -53,9 +53,9 @@ pub(crate) enum Tls {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CertFiles {
     /// The certificate and the chain to its authority.
-    pub(crate) cert: PathBuf,
+    pub(crate) cert: Spanned<PathBuf>,
     /// Its private key.
-    pub(crate) key: PathBuf,
+    pub(crate) key: Spanned<PathBuf>,
 }
 
 impl Listen {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use lockgate_recording::StoreOptions;
+use lockgate_recording::{OpenStoreError, StoreOptions};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{
-    ConfigError,
+    Config, ConfigError,
     scalar::{Size, Span},
     secret::Source,
 };
@@ -18,7 +18,7 @@ use super::{
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Recording {
     /// `file:///directory` or `s3://bucket/prefix`; the folder `recordings` in the data folder.
-    pub(crate) store: Option<String>,
+    pub(crate) store: Option<Spanned<String>>,
     /// What an `s3://` URL does not say.
     pub(crate) s3: Option<Spanned<S3>>,
     /// A bundle is sealed and stored when it is this large; 8 MiB.
@@ -64,17 +64,31 @@ impl Recording {
     pub(crate) fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let Some(s3) = &self.s3 else { return Ok(()) };
         s3.value.secret().map_err(|message| ConfigError::new(path, message).at(s3.referenced))?;
-        if self.store.as_ref().is_none_or(|store| !store.starts_with("s3://")) {
+        if self.store.as_ref().is_none_or(|store| !store.value.starts_with("s3://")) {
             let message = "`s3` belongs to a store at `s3://bucket/prefix`";
             return Err(ConfigError::new(path, message).at(s3.referenced));
         }
         Ok(())
     }
 
+    /// Opens the store, for reading or for recording.
+    pub(crate) fn open<T>(
+        &self,
+        config: &Config,
+        open: impl FnOnce(&str, &StoreOptions) -> Result<T, OpenStoreError>,
+    ) -> Result<T> {
+        let options = self.options(config)?;
+        let opened = open(&self.url(&config.data_dir())?, &options).map_err(anyhow::Error::from);
+        match &self.store {
+            Some(store) => Ok(config.at(store.referenced, opened)?),
+            None => opened,
+        }
+    }
+
     /// The store's URL.
     pub(crate) fn url(&self, data_dir: &Path) -> Result<String> {
         if let Some(store) = &self.store {
-            return Ok(store.clone());
+            return Ok(store.value.clone());
         }
         let folder = std::path::absolute(data_dir.join("recordings"))?;
         let url = url::Url::from_directory_path(&folder).ok();
@@ -84,17 +98,20 @@ impl Recording {
     /// The folder that it is in, where it is on this machine.
     pub(crate) fn folder(&self, data_dir: &Path) -> Option<PathBuf> {
         match &self.store {
-            Some(url) => url::Url::parse(url).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok(),
+            Some(url) => {
+                url::Url::parse(&url.value).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
+            }
             None => Some(data_dir.join("recordings")),
         }
     }
 
-    /// What the URL does not say. Paths are relative to `base`.
-    pub(crate) fn options(&self, base: &Path) -> Result<StoreOptions> {
+    /// What the URL does not say.
+    pub(crate) fn options(&self, config: &Config) -> Result<StoreOptions, ConfigError> {
         let Some(s3) = &self.s3 else { return Ok(StoreOptions::default()) };
         let S3 { endpoint, region, access_key_id, allow_http, .. } = s3.value.clone();
-        let secret = s3.value.secret().map_err(anyhow::Error::msg)?;
-        let secret = secret.map(|source| source.read(base)).transpose().context("recording.s3")?;
+        let source = s3.value.secret().map_err(anyhow::Error::msg);
+        let secret = source.and_then(|source| source.map(|source| source.read(&config.base)).transpose());
+        let secret = config.at(s3.referenced, secret)?;
         let secret_access_key = secret.map(|secret| secret.expose().to_owned());
         Ok(StoreOptions { endpoint, region, access_key_id, secret_access_key, allow_http })
     }

@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result};
 use lockgate_core::upstream::{
     Auth as CoreAuth, Credentials, Redirects as CoreRedirects, Upstream as CoreUpstream,
 };
@@ -13,10 +12,9 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{
-    ConfigError,
+    Config, ConfigError,
     credential::{self, Choice, Credential, For},
     scalar::{Host, HttpUrl, Name},
-    secret::read_text,
 };
 
 /// Certificates of authorities are smaller than this.
@@ -42,7 +40,7 @@ pub(crate) struct Upstream {
     /// A hostname by which clients reach it, besides the path.
     pub(crate) host: Option<Spanned<Host>>,
     /// PEM certificates that vouch for it, besides the system's.
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) ca: Option<Spanned<PathBuf>>,
     /// The repositories that there are for clients, as globs; all.
     pub(crate) repositories: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether it takes names for the same that differ in case alone, as GitHub and GitLab do; `false`.
@@ -127,22 +125,22 @@ impl Upstream {
         }
     }
 
-    /// Reads what it refers to. Paths are relative to `base`.
-    pub(crate) fn resolve(&self, base: &Path) -> Result<CoreUpstream> {
+    /// Reads what it refers to.
+    pub(crate) fn resolve(&self, config: &Config) -> Result<CoreUpstream, ConfigError> {
         let name = &self.name.value.0;
-        let context = || format!("upstream {name}");
-        let ca = self.ca.as_ref().map(|file| read_text(&base.join(file), CA_MAX));
-        let ca = ca.transpose().with_context(context)?.map(String::into_bytes);
-        let credentials = self.credentials(&For { base, url: &self.url.0, ca: ca.as_deref() });
-        let listed = self.repositories.as_ref().map(credential::compiled);
+        let ca = self.ca.as_ref().map(|file| config.text(file, CA_MAX));
+        let ca = ca.transpose()?.map(String::into_bytes);
+        let credentials = self.credentials(&For { config, url: &self.url.0, ca: ca.as_deref() })?;
+        let listed = self.repositories.as_ref();
+        let listed = listed.map(|texts| config.at(texts.referenced, credential::compiled(texts)));
         Ok(CoreUpstream {
-            resources: listed.transpose().with_context(context)?.map(Arc::new),
+            resources: listed.transpose()?.map(Arc::new),
             ignore_case: self.ignore_case,
             redirects: match self.redirects {
                 Redirects::Refuse => CoreRedirects::Refuse,
                 Redirects::Follow => CoreRedirects::Follow,
             },
-            credentials: credentials.with_context(context)?,
+            credentials,
             auth: match self.auth {
                 Auth::Oidc => CoreAuth::Oidc,
                 Auth::Passthrough => CoreAuth::Passthrough,
@@ -154,10 +152,14 @@ impl Upstream {
         })
     }
 
-    fn credentials(&self, of: &For<'_>) -> Result<Credentials> {
+    fn credentials(&self, of: &For<'_>) -> Result<Credentials, ConfigError> {
         match (&self.credential, &self.credentials) {
-            (Some(credential), _) => Ok(Credentials::new([(None, credential.value.resolve(of)?)])?),
-            (None, Some(choices)) => credential::resolve_choices(&choices.value, of),
+            (Some(credential), _) => {
+                let source = credential::resolve(credential, of)?;
+                let credentials = Credentials::new([(None, source)]).map_err(anyhow::Error::from);
+                of.config.at(credential.referenced, credentials)
+            }
+            (None, Some(choices)) => credential::resolve_choices(choices, of),
             (None, None) => Ok(Credentials::none()),
         }
     }

@@ -106,7 +106,9 @@ async fn tls_with_a_generated_certificate() {
     let trusted = std::fs::read(&first.ca).unwrap();
     // The authority stays across starts, and goes on being trusted.
     let files = certs::generate(folder.path(), &names).unwrap();
-    let acceptor = TlsAcceptor::from(server_config(&files.cert, &files.key).unwrap());
+    let acceptor = TlsAcceptor::from(
+        server_config(certificates(&files.cert).unwrap(), private_key(&files.key).unwrap()).unwrap(),
+    );
     let running = Running::start(limits(), Some(acceptor)).await;
     for (offered, expected) in [(vec![b"h2".to_vec()], "h2"), (vec![b"http/1.1".to_vec()], "http/1.1")] {
         let mut roots = rustls::RootCertStore::empty();
@@ -179,7 +181,8 @@ async fn what_is_not_one_clear_request_is_refused() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
-    let mut running = Running::start(Limits { connections: 1, ..limits() }, None).await;
+    let mut running =
+        Running::start(Limits { connections: crate::config::scalar::Count(1), ..limits() }, None).await;
     running.release.send_replace(false);
     let mut first = running.connect().await;
     first.write_all(GET).await.unwrap();

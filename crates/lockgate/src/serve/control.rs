@@ -50,9 +50,9 @@ impl ControlPlane {
         let control = Control::open(store(&data).await?, settings(&config)?).await?;
         let reload = Reload::default();
         let mut tasks = JoinSet::new();
-        if let Some(path) = &config.file.policy {
-            let (path, operator) = (config.resolve(path), operator(&config)?);
-            let file = PolicyFile::publish(control.clone(), Arc::clone(&config), path, operator).await?;
+        if let Some(path) = config.file.policy.clone() {
+            let (config, operator) = (Arc::clone(&config), operator(&config)?);
+            let file = PolicyFile::publish(control.clone(), config, path, operator).await?;
             tasks.spawn(file.watch(Arc::clone(&reload)));
         }
         let socket = socket(&data);
@@ -141,8 +141,8 @@ async fn listeners(config: &Config, socket: &Path) -> Result<Vec<Listener>> {
     }
     if let Some(proxies) = &control.proxies {
         let listener = bind(proxies.listen.0).await?;
-        let identity = identity(config, &proxies.cert, &proxies.key).context("control.proxies")?;
-        let client_ca = read_text(&config.resolve(&proxies.ca), PEM_MAX).context("control.proxies.ca")?;
+        let identity = identity(config, &proxies.cert, &proxies.key)?;
+        let client_ca = config.text(&proxies.ca, PEM_MAX)?;
         tracing::info!(address = %proxies.listen.0, "proxies reach the control plane here");
         listeners.push(Listener::Proxies { listener, identity, client_ca });
     }
@@ -158,7 +158,7 @@ fn people_identity(config: &Config) -> Result<Option<Identity>> {
     let (Some(listen), Some(tls)) = (&control.listen, &control.tls) else { return Ok(None) };
     match tls {
         Tls::Off => Ok(None),
-        Tls::Given(files) => identity(config, &files.cert, &files.key).context("control.tls").map(Some),
+        Tls::Given(files) => Ok(Some(identity(config, &files.cert, &files.key)?)),
         Tls::Generated => {
             let names = certs::names(listen.value.0.ip(), []);
             let files = certs::generate(&config.data_dir().join("control-tls"), &names)?;

@@ -1,16 +1,18 @@
 //! The address at which clients reach the gateway, with the certificate it shows them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
+use rustls::ServerConfig;
+use serde_saphyr::Spanned;
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::Reload;
 use crate::{
     certs,
-    config::{Config, Tls},
-    listen::{Listener, server_config},
+    config::{Config, ConfigError, Tls},
+    listen::{Listener, certificates, private_key, server_config},
 };
 
 /// A bound address. Nobody is served yet.
@@ -51,18 +53,29 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
     let listen = &config.file.listen;
-    let (cert, key) = match &listen.tls {
+    let tls = match &listen.tls {
         Tls::Off => return Ok(None),
-        Tls::Given(files) => (config.resolve(&files.cert), config.resolve(&files.key)),
+        Tls::Given(files) => given(config, &files.cert, &files.key)?,
         Tls::Generated => {
             let more = listen.names.iter().map(|name| name.0.host().to_owned());
             let names = certs::names(listen.address.value.0.ip(), more);
             let files = certs::generate(&config.data_dir().join("tls"), &names)?;
             tracing::info!(ca = %files.ca.display(), "clients trust this gateway by its authority's certificate");
-            (files.cert, files.key)
+            server_config(certificates(&files.cert)?, private_key(&files.key)?)?
         }
     };
-    Ok(Some(server_config(&cert, &key)?.into()))
+    Ok(Some(tls.into()))
+}
+
+/// TLS with files that the configuration names. An error says which of them can't be used.
+pub(crate) fn given(
+    config: &Config,
+    cert: &Spanned<PathBuf>,
+    key: &Spanned<PathBuf>,
+) -> Result<Arc<ServerConfig>, ConfigError> {
+    let chain = config.at(cert.referenced, certificates(&config.resolve(&cert.value)))?;
+    let private = config.at(key.referenced, private_key(&config.resolve(&key.value)))?;
+    config.at(key.referenced, server_config(chain, private))
 }
 
 /// The certificate, and again whenever it is to be looked at. One that can't be used changes nothing.

@@ -9,6 +9,7 @@ use lockgate_control::{
     server::{Control, PublishError},
 };
 use lockgate_core::{policy::Policy, principal::Principal};
+use serde_saphyr::Spanned;
 
 use super::Reload;
 use crate::{
@@ -36,10 +37,11 @@ impl PolicyFile {
     pub(super) async fn publish(
         control: Control,
         config: Arc<Config>,
-        path: PathBuf,
+        path: Spanned<PathBuf>,
         operator: Operator,
     ) -> Result<Self> {
-        let text = read_text(&path, POLICY_MAX)?;
+        let text = config.text(&path, POLICY_MAX)?;
+        let path = config.resolve(&path.value);
         let file = Self { control, config, path, by: operator.principal(), text };
         match file.put(file.text.clone()).await {
             Ok(()) => Ok(file),

@@ -34,6 +34,64 @@ fn config_errors_name_line_and_column() -> Result<()> {
     Ok(())
 }
 
+/// A value that can't be used, behind a `^` where the error is to stand, and a part of what is said of it.
+fn refused_at(gate: &Lockgate, marked: &str, part: &str, command: &[&str]) -> Result<()> {
+    let (before, after) = marked.split_once('^').expect("a mark");
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1);
+    gate.configure(&format!("{before}{after}"))?;
+    let said = gate.run(&[command, &["lockgate.yaml"]].concat())?;
+    let place = format!("lockgate: lockgate.yaml:{line}:{column}: ");
+    assert_eq!(said.status.code(), Some(1), "{marked}: {}{}", said.stdout, said.stderr);
+    assert!(said.stderr.contains(&place) && said.stderr.contains(part), "{place}{part} in {}", said.stderr);
+    Ok(())
+}
+
+/// A gateway to somewhere.
+const SOMEWHERE: &str = "listen: { address: \"127.0.0.1:0\" }
+upstreams:
+- { name: a, kind: git, url: \"https://h.example/\" }
+";
+
+#[test]
+fn what_a_configuration_refers_to_is_missed_at_its_place() -> Result<()> {
+    let gate = gate()?;
+    let cases = [
+        ("issuers:\n- { name: i, issuer: \"https://i.example\", audiences: ^[] }\n", "`audiences`"),
+        ("issuers:\n- { name: i, issuer: ^\"http://i.example\", audiences: [a] }\n", "is not https"),
+        (
+            "issuers:\n- { name: i, issuer: \"https://i.example\", audiences: [a], jwks_file: ^keys.json }\n",
+            "cannot open keys.json: No such file",
+        ),
+        ("policy: ^nope.yaml\n", "cannot open nope.yaml: No such file"),
+        ("recording: { store: ^\"ftp://x\" }\n", "file:///directory or s3://bucket/prefix"),
+        (
+            "recording: { store: \"s3://b\", s3: ^{ access_key_id: k, secret_access_key_file: nowhere } }\n",
+            "nowhere",
+        ),
+    ];
+    let upstream = SOMEWHERE.strip_suffix(" }\n").expect("a list of one upstream");
+    let of_upstream = [
+        (", credential: ^{ bearer: { token_file: nowhere } } }\n", "cannot open nowhere"),
+        (", credential: ^{ gitlab: { token_env: LOCKGATE_NO_SUCH_VARIABLE } } }\n", "is not set"),
+        (
+            ", credentials: [ { credential: ^{ bearer: { token_file: nowhere } } } ] }\n",
+            "cannot open nowhere",
+        ),
+        (", ca: ^nowhere.pem }\n", "cannot open nowhere.pem"),
+    ];
+    let rest = &SOMEWHERE[SOMEWHERE.find('\n').expect("lines")..];
+    let tls = format!("listen: {{ address: \"127.0.0.1:0\", tls: {{ cert: ^a.pem, key: b.pem }} }}{rest}");
+    let cases = cases.into_iter().map(|(lines, part)| (format!("{SOMEWHERE}{lines}"), part));
+    let of_upstream = of_upstream.into_iter().map(|(lines, part)| (format!("{upstream}{lines}"), part));
+    for (marked, part) in cases.chain(of_upstream).chain([(tls, "cannot open a.pem: No such file")]) {
+        for command in [["config", "check"].as_slice(), &["up", "--config"]] {
+            refused_at(&gate, &marked, part, command)?;
+        }
+    }
+    Ok(())
+}
+
 /// Each carries its own tests, which run here against what git can really say.
 #[test]
 fn example_policies_are_good() -> Result<()> {
