@@ -26,6 +26,22 @@ pub(crate) fn advice(config: &Config, policy: &Policy) -> Vec<String> {
         advice.extend(nobody(config, policy, &approvers, &rule));
         advice.extend(unverified(config, &rule));
     }
+    advice.extend(strangers(config, policy));
+    advice
+}
+
+/// Groups with members of an issuer that there is not. Of a control plane's alone the proxies have the issuers.
+fn strangers(config: &Config, policy: &Policy) -> Vec<String> {
+    let own = [LOCAL_ISSUER, Principal::PASSTHROUGH];
+    let is_known = |name: &str| {
+        own.contains(&name) || config.file.issuers.iter().any(|issuer| issuer.name.value.0 == name)
+    };
+    let mut advice = Vec::new();
+    for (group, issuers) in policy.defined_groups().filter(|_| !config.file.upstreams.is_empty()) {
+        advice.extend(issuers.filter(|name| !is_known(name)).map(|name| {
+            format!("group {group}: nobody is in it by issuer `{name}`: no entry of `issuers` has this name")
+        }));
+    }
     advice
 }
 

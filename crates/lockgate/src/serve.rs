@@ -22,8 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{control::ControlPlane, front::Front, gateway::Gateway};
 pub(crate) use self::{control::socket, front::given, policy_file::POLICY_MAX};
 use crate::{
-    config::{Config, ConfigError, Proxy},
+    config::{Config, ConfigError, Proxy, Tls},
     folders,
+    listen::certificates,
 };
 
 /// Certificates and keys are smaller than this.
@@ -138,10 +139,26 @@ async fn insist(stop: impl Future<Output = ()>) {
     }
 }
 
+/// Reads, as at a start, the files by which the control plane, its proxies and people know each other.
+pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
+    let control = &config.file.control;
+    if let Some(proxy) = &config.file.proxy {
+        endpoint(config, proxy)?;
+    }
+    if let Some(proxies) = &control.proxies {
+        identity(config, &proxies.cert, &proxies.key)?;
+        authority(config, &proxies.ca)?;
+    }
+    if let Some(Tls::Given(files)) = &control.tls {
+        identity(config, &files.cert, &files.key)?;
+    }
+    control.ca.as_ref().map_or(Ok(()), |file| authority(config, file).map(drop))
+}
+
 fn endpoint(config: &Config, proxy: &Proxy) -> Result<Endpoint, ConfigError> {
     Ok(Endpoint::Tls {
         url: proxy.control.0.clone(),
-        ca: proxy.ca.as_ref().map(|file| config.text(file, PEM_MAX)).transpose()?,
+        ca: proxy.ca.as_ref().map(|file| authority(config, file)).transpose()?,
         identity: Some(identity(config, &proxy.cert, &proxy.key)?),
     })
 }
@@ -154,4 +171,10 @@ fn identity(
     // Here, where the error says which file it is.
     given(config, cert, key)?;
     Ok(Identity { certificate: config.text(cert, PEM_MAX)?, key: Secret::new(config.text(key, PEM_MAX)?) })
+}
+
+/// Certificates that vouch for others.
+fn authority(config: &Config, file: &Spanned<PathBuf>) -> Result<String, ConfigError> {
+    config.at(file.referenced, certificates(&config.resolve(&file.value)))?;
+    config.text(file, PEM_MAX)
 }

@@ -41,6 +41,11 @@ impl Policy {
         })
     }
 
+    /// The groups that the document defines, each with the issuers of its members.
+    pub fn defined_groups(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
+        self.groups.iter().map(|group| (&*group.name, group.members.iter().map(|members| &*members.issuer)))
+    }
+
     /// Whether any of these principals may be in a group, by their token or by the document.
     pub fn may_hold(&self, group: &str, kin: &Kin<'_>) -> bool {
         let defined = self.groups.iter().find(|defined| defined.name == group);

@@ -94,3 +94,17 @@ fn the_shipped_example_needs_no_advice() -> Result<()> {
     assert!(example.contains("/run/credentials/lockgate.service/forge-token"));
     Ok(())
 }
+
+#[test]
+fn a_group_of_an_issuer_that_there_is_not_is_named() -> Result<()> {
+    let gateway = "upstreams: [ { name: u, kind: git, url: \"https://h.example/\" } ]\n";
+    let issuer = |name: &str| {
+        format!("issuers: [ {{ name: {name}, issuer: \"https://i.example\", audiences: [a] }} ]\n")
+    };
+    let other = said(&format!("{gateway}{}", issuer("other")), PUSH)?;
+    assert!(other.contains("group ours: nobody is in it by issuer `corp`"), "{other}");
+    assert_eq!(said(&format!("{gateway}{}", issuer("corp")), PUSH)?, "");
+    // A control plane has no issuers of its own.
+    assert_eq!(said("", PUSH)?, "");
+    Ok(())
+}

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use lockgate_core::policy::Policy;
-use lockgate_recording::open_store;
-use serde_saphyr::Spanned;
+use lockgate_recording::{OpenStoreError, open_store};
 
 use super::Exit;
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     cli::ConfigCommand,
     config::{Config, Tls},
     output::say,
-    serve::{POLICY_MAX, given},
+    serve::{self, POLICY_MAX, given},
     wiring,
 };
 
@@ -27,9 +26,13 @@ pub(super) fn run(command: &ConfigCommand) -> Result<Exit> {
         given(&config, &files.cert, &files.key)?;
     }
     let recording = &config.file.recording;
-    let is_file = |store: &Spanned<String>| store.value.starts_with("file://");
-    if recording.store.as_ref().is_some_and(|store| !is_file(store)) {
-        recording.open(&config, open_store)?;
+    serve::check(&config)?;
+    if recording.store.is_some() {
+        recording.open(&config, |url, options| match open_store(url, options) {
+            // It is made at the first start.
+            Err(OpenStoreError::NoDirectory { .. }) => Ok(()),
+            opened => opened.map(drop),
+        })?;
     }
     if let Some(path) = &config.file.policy {
         let text = config.text(path, POLICY_MAX)?;

@@ -19,7 +19,7 @@ use lockgate_core::secret::Secret;
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::transport::Channel;
 
-use super::{PEM_MAX, Reload, identity, policy_file::PolicyFile};
+use super::{PEM_MAX, Reload, authority, identity, policy_file::PolicyFile};
 use crate::{
     certs,
     config::{Config, Control as Settled, Tls, read_text},
@@ -142,7 +142,7 @@ async fn listeners(config: &Config, socket: &Path) -> Result<Vec<Listener>> {
     if let Some(proxies) = &control.proxies {
         let listener = bind(proxies.listen.0).await?;
         let identity = identity(config, &proxies.cert, &proxies.key)?;
-        let client_ca = config.text(&proxies.ca, PEM_MAX)?;
+        let client_ca = authority(config, &proxies.ca)?;
         tracing::info!(address = %proxies.listen.0, "proxies reach the control plane here");
         listeners.push(Listener::Proxies { listener, identity, client_ca });
     }

@@ -92,6 +92,35 @@ fn what_a_configuration_refers_to_is_missed_at_its_place() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_only_a_start_would_miss_is_missed_by_the_check() -> Result<()> {
+    let gate = gate()?;
+    std::fs::write(gate.folder().join("empty.pem"), "nothing\n")?;
+    for (lines, part) in [
+        ("recording: { store: ^\"file://relative/x\" }\n", "file:///directory"),
+        (
+            "proxy: { control: \"https://h.example\", cert: ^nope.pem, key: k.pem }\n",
+            "cannot open nope.pem: No such file",
+        ),
+        (
+            "control: { proxies: { listen: \"127.0.0.1:1\", cert: ^empty.pem, key: k.pem, ca: ca.pem } }\n",
+            "empty.pem holds no certificate in PEM",
+        ),
+        (
+            "control: { listen: \"127.0.0.1:1\", tls: { cert: ^nope.pem, key: k.pem } }\n",
+            "cannot open nope.pem: No such file",
+        ),
+    ] {
+        refused_at(&gate, &format!("{SOMEWHERE}{lines}"), part, &["config", "check"])?;
+    }
+    // A store's folder is made at the first start.
+    let store = gate.folder().join("not/yet");
+    gate.configure(&format!("{SOMEWHERE}recording: {{ store: \"file://{}\" }}\n", store.display()))?;
+    let said = gate.run(&["config", "check", "lockgate.yaml"])?;
+    assert!(said.status.success() && !store.exists(), "{}{}", said.stdout, said.stderr);
+    Ok(())
+}
+
 /// Each carries its own tests, which run here against what git can really say.
 #[test]
 fn example_policies_are_good() -> Result<()> {
