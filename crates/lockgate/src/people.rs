@@ -18,6 +18,9 @@ const TOKEN_MAX: u64 = 64 << 10;
 /// The certificate of an authority is smaller than this.
 const CA_MAX: u64 = 1 << 20;
 
+/// Said where there are no recordings, because a proxy that runs apart keeps them.
+pub(crate) const ELSEWHERE: &str = "its recording is at the proxy: set `recording.store`";
+
 /// Who runs a command.
 pub(crate) struct Person {
     /// Their connection.
@@ -39,9 +42,19 @@ impl Person {
         Ok(Self { client: Client::connect(&endpoint, &token)?, config, place })
     }
 
-    /// The recordings.
-    pub(crate) fn archive(&self) -> Result<Archive> {
-        wiring::archive(&self.config)
+    /// The recordings; `None` where they are on another machine, as far as this configuration says.
+    pub(crate) fn archive(&self) -> Result<Option<Archive>> {
+        let recording = &self.config.file.recording;
+        let folder = recording.folder(&self.config.data_dir());
+        if recording.store.is_none() && folder.is_some_and(|folder| !folder.is_dir()) {
+            return Ok(None);
+        }
+        wiring::archive(&self.config).map(Some)
+    }
+
+    /// The recordings, or where they are.
+    pub(crate) fn archive_here(&self) -> Result<Archive> {
+        self.archive()?.context(ELSEWHERE)
     }
 
     /// A failed call, and what to do about it.

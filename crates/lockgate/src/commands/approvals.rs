@@ -90,7 +90,7 @@ async fn show(id: &str, reach: &Reach) -> Result<()> {
 
 /// What the request that waits holds, from its recording.
 async fn content(person: &Person, exchange: Uuid) -> Result<Option<(PushDescription, Option<String>)>> {
-    let archive = person.archive()?;
+    let archive = person.archive_here()?;
     let transcript = pushes::read(&archive, exchange, &[], |it| it.sent.whole).await?;
     match transcript {
         Some(mut transcript) if pushes::is_push(&transcript) => {

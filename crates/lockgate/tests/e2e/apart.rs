@@ -112,6 +112,26 @@ fn a_push_is_held_and_approved_across_processes_and_policy_outlives_the_control_
         found.contains(&tip).then_some(())
     })?;
 
+    // Where only the proxy has the recordings, the index is shown all the same.
+    let found =
+        apart.people(&["sessions", "search", "--ref", "refs/heads/main", "--action", "push", "--json"])?;
+    let found: serde_json::Value = serde_json::from_str(&found)?;
+    let exchange = found[0]["exchange"].as_str().unwrap_or_default();
+    let config = std::fs::read_to_string(apart.control.config())?;
+    let config: String = config
+        .lines()
+        .filter(|line| !line.starts_with("recording:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(apart.control.folder().join("default.yaml"), config)?;
+    let shown = apart.people(&["sessions", "show", exchange, "--config", "default.yaml"])?;
+    for part in ["idp:ada", "push team/app refs/heads/main", "hold, by production", id] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    assert!(shown.ends_with("its recording is at the proxy: set `recording.store`\n"), "{shown}");
+    let shown = apart.people(&["sessions", "show", exchange])?;
+    assert!(shown.contains("forwarded  after"), "{shown}");
+
     // A new policy reaches the proxy without a restart.
     let closed = POLICY.replace("repositories: [\"team/**\"]", "repositories: [\"elsewhere/**\"]");
     std::fs::write(apart.control.folder().join("closed.yaml"), closed)?;

@@ -27,7 +27,7 @@ struct Done {
 
 pub(super) async fn run(since: Option<&str>, reach: &Reach) -> Result<Exit> {
     let person = Person::connect(reach)?;
-    let archive = person.archive()?;
+    let archive = person.archive_here()?;
     let from = since.map(people::parse_time).transpose()?;
     let from = from.map(SystemTime::try_from).transpose()?;
     let found = archive.exchanges(TimeRange { from, to: None }).await?;

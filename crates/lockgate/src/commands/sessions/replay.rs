@@ -26,7 +26,7 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<Exit> {
     let entry = person.client.entry(&args.id).await.ok();
     let bundles = entry.iter().flat_map(|entry| &entry.bundles);
     let bundles: Vec<_> = bundles.filter_map(|id| Uuid::parse_str(id).ok()).collect();
-    let archive = person.archive()?;
+    let archive = person.archive_here()?;
     let ended = entry.is_some();
     let enough = |it: &Transcript| it.closed.is_some() || (!ended && it.sent.whole);
     let transcript = pushes::read(&archive, exchange, &bundles, enough).await?;

@@ -7,11 +7,11 @@ use lockgate_git::report::{PushDescription, PushResult};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{super::pushes, print_entries};
+use super::{super::pushes, print_entries, what};
 use crate::{
     cli::Reach,
     output::{self, plain, say},
-    people::{self, Person},
+    people::{self, ELSEWHERE, Person},
     recordings::Transcript,
 };
 
@@ -50,7 +50,8 @@ async fn show_exchange(person: &Person, exchange: Uuid, json: bool) -> Result<()
     let entry = person.client.entry(&exchange.to_string()).await;
     let entry = entry.map_err(|error| person.explain(error))?;
     let bundles: Vec<_> = entry.bundles.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
-    let transcript = pushes::read(&person.archive()?, exchange, &bundles, |it| it.closed.is_some()).await?;
+    let Some(archive) = person.archive()? else { return show_entry(&entry, json) };
+    let transcript = pushes::read(&archive, exchange, &bundles, |it| it.closed.is_some()).await?;
     let transcript = transcript.context("its recording is not in the store")?;
     let push = if pushes::is_push(&transcript) { Some(pushes::describe(&transcript).await?) } else { None };
     if json {
@@ -61,7 +62,7 @@ async fn show_exchange(person: &Person, exchange: Uuid, json: bool) -> Result<()
         }
         return output::json(&value);
     }
-    print(&entry, &transcript);
+    print(&entry, Some(&transcript));
     if let Some((push, result)) = &push {
         print_updates(push, result.as_ref(), &transcript.verdict);
         pushes::print_commits(push);
@@ -69,30 +70,53 @@ async fn show_exchange(person: &Person, exchange: Uuid, json: bool) -> Result<()
     Ok(())
 }
 
-fn print(entry: &Entry, transcript: &Transcript) {
+/// What the index knows of an exchange, where the recording is elsewhere.
+fn show_entry(entry: &Entry, json: bool) -> Result<()> {
+    if json {
+        return output::json(&json!({ "entry": entry }));
+    }
+    print(entry, None);
+    say!("{ELSEWHERE}");
+    Ok(())
+}
+
+/// The index says what was asked for, unless the recording says it exactly.
+fn print(entry: &Entry, transcript: Option<&Transcript>) {
     let seconds = entry.ended.saturating_sub(entry.started) as f64 / 1e6;
     say!("exchange   {}", entry.exchange);
     say!("session    {}", entry.session);
     say!("who        {}:{}", entry.issuer, entry.subject);
-    say!("from       {}", transcript.opened.peer);
+    if let Some(transcript) = transcript {
+        say!("from       {}", transcript.opened.peer);
+    }
     say!("upstream   {} ({})", entry.upstream, entry.protocol);
-    if let Some(head) = &transcript.request {
-        say!("request    {} {}", head.method, plain(&head.target));
+    match transcript {
+        Some(transcript) => {
+            if let Some(head) = &transcript.request {
+                say!("request    {} {}", head.method, plain(&head.target));
+            }
+        }
+        None => say!("what       {}", plain(&what(entry))),
     }
     say!("began      {}, took {seconds:.3} s", people::micros(entry.started));
     let rules = if entry.rules.is_empty() { "the default".to_owned() } else { entry.rules.join(", ") };
     say!("verdict    {}, by {rules}", entry.verdict);
-    for approval in &transcript.approvals {
+    if let (None, Some(approval)) = (transcript, &entry.approval) {
+        say!("approval   {approval}");
+    }
+    for approval in transcript.iter().flat_map(|transcript| &transcript.approvals) {
         let text = |name: &str| approval[name].as_str().unwrap_or_default().to_owned();
         let by: Vec<_> = approval["by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let by = if by.is_empty() { String::new() } else { format!(", by {}", by.join(", ")) };
         say!("approval   {} {}{by}", text("id"), text("state"));
     }
-    let forwarded = match transcript.forwarded {
-        Some(at) => format!("after {:.3} s", at.as_secs_f64()),
-        None => "no: the upstream never saw it".into(),
-    };
-    say!("forwarded  {forwarded}");
+    if let Some(transcript) = transcript {
+        let forwarded = match transcript.forwarded {
+            Some(at) => format!("after {:.3} s", at.as_secs_f64()),
+            None => "no: the upstream never saw it".into(),
+        };
+        say!("forwarded  {forwarded}");
+    }
     say!("outcome    {}, status {}", entry.outcome, entry.status);
     say!("bytes      {} from the client, {} to it", entry.bytes_in, entry.bytes_out);
     say!("recorded   in {}", entry.bundles.join(", "));
