@@ -70,7 +70,7 @@ pub(crate) struct ExplainArgs {
     /// The action and what it acts on, as in the tests of a document: `action=push ref=refs/heads/main`
     #[arg(value_name = "NAME=VALUE", required = true)]
     pub(crate) access: Vec<String>,
-    /// The group that the caller is in; may be repeated
+    /// The group that the caller is in: one of the document, or `group:NAME` for one of their token; may be repeated
     #[arg(long, value_name = "GROUP")]
     pub(crate) who: Vec<String>,
     /// The caller's issuer

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use lockgate_control::{
     CallError,
     model::{PageRequest, PublishedPolicy},
@@ -118,7 +118,8 @@ fn explain(args: &ExplainArgs) -> Result<Exit> {
         claims.insert(name.to_owned(), Value::String(value.to_owned()));
     }
     let (issuer, subject) = (args.issuer.clone(), args.subject.clone());
-    let principal = Principal { issuer, subject, groups: args.who.clone(), claims };
+    let groups = args.who.iter().map(|who| group(&policy, who)).collect::<Result<_>>()?;
+    let principal = Principal { issuer, subject, groups, claims };
     let explanation = policy.explain(&principal, &args.upstream, &access);
     if args.json {
         output::json(&explanation)?;
@@ -126,6 +127,19 @@ fn explain(args: &ExplainArgs) -> Result<Exit> {
         say!("{explanation}");
     }
     Ok(if explanation.ground.effect == Effect::Deny { Exit::Problem } else { Exit::Ok })
+}
+
+/// A group as the rules of a document name it.
+fn group(policy: &Policy, who: &str) -> Result<String> {
+    if let Some(of_token) = who.strip_prefix("group:") {
+        return Ok(of_token.to_owned());
+    }
+    let known: Vec<_> = policy.defined_groups().map(|(name, _)| name).collect();
+    if known.contains(&who) {
+        return Ok(who.to_owned());
+    }
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    bail!("no group `{who}` in `groups` (known: {known}); one that comes from tokens is written group:{who}")
 }
 
 fn published(policy: &PublishedPolicy, json: bool) -> Result<()> {

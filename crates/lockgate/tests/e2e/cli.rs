@@ -163,6 +163,14 @@ fn policies_are_checked_and_explained() -> Result<()> {
         explained.stdout.contains("require_approval") && explained.stdout.contains("production"),
         "{explained:?}"
     );
+    let explain = |who: &str| {
+        let what = ["git", "action=push", "repository=team/app", "ref=refs/heads/x", "kind=branch"];
+        gate.run(&[&["policy", "explain", "policy.yaml", "--who", who], &what[..]].concat())
+    };
+    let nobody = explain("zz")?;
+    assert_eq!(nobody.status.code(), Some(1), "{}", nobody.stdout);
+    assert!(nobody.stderr.contains("no group `zz` in `groups` (known: agents)"), "{}", nobody.stderr);
+    assert!(explain("group:agents")?.status.success(), "a token may put anybody into it");
     for (wrong, part) in [
         ("version: 1\nrules:\n- { id: a, match: { git: { acton: push } }, decide: allow }\n", ":3:"),
         ("version: 1\nrules:\n- { id: a, match: { git: { action: psh } }, decide: allow }\n", "push"),
