@@ -13,13 +13,16 @@ use uuid::Uuid;
 
 use crate::recordings::Transcript;
 
+/// How an exchange ended whose recording has no end.
+pub(crate) const CUT_OFF: &str = "cut off";
+
 /// The entry of an exchange, from its recording. `None` where its beginning is not there.
 pub(crate) async fn read(archive: &Archive, exchange: Uuid, bundles: &[Uuid]) -> Result<Option<Entry>> {
     let Some(transcript) = Transcript::read(archive, exchange, bundles).await? else { return Ok(None) };
     let started = u64::try_from(transcript.opened.started_micros).unwrap_or_default();
     let (ended, outcome) = match &transcript.closed {
         Some((at, closed)) => (started.saturating_add(micros(*at)), closed.outcome.to_string()),
-        None => (now(), "cut off".to_owned()),
+        None => (now(), CUT_OFF.to_owned()),
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let verdict = &transcript.verdict;

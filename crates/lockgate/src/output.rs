@@ -69,6 +69,9 @@ pub(crate) fn plain(text: &str) -> String {
     shown
 }
 
+/// A cell of a table is cut after so many characters: others choose names of thousands. `--json` has them whole.
+const CELL: usize = 80;
+
 /// Rows under headings, in columns as wide as needed.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -84,7 +87,7 @@ impl Table {
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let one_line = |cell: String| plain(&cell).replace(['\n', '\t'], " ");
-        self.rows.push(cells.into_iter().map(one_line).collect());
+        self.rows.push(cells.into_iter().map(one_line).map(cut).collect());
     }
 
     /// Prints the rows, or `nothing` where there are none.
@@ -94,6 +97,15 @@ impl Table {
         }
         text(format_args!("{self}"));
     }
+}
+
+fn cut(mut cell: String) -> String {
+    if let Some((end, _)) = cell.char_indices().nth(CELL) {
+        let last = cell[..end].char_indices().next_back().map_or(0, |(last, _)| last);
+        cell.truncate(last);
+        cell.push('…');
+    }
+    cell
 }
 
 impl fmt::Display for Table {
@@ -126,6 +138,17 @@ mod tests {
         1                    pending
         long <U+001B>[31mid  x y
         ");
+    }
+
+    #[test]
+    fn long_cells_are_cut() {
+        let check = |cell: String, expected: String| assert_eq!(cut(cell), expected);
+        check("ä".repeat(80), "ä".repeat(80));
+        check("ä".repeat(81), "ä".repeat(79) + "…");
+        check("x".repeat(9000), "x".repeat(79) + "…");
+        let mut table = Table::new(&["what"]);
+        table.row(["\u{202e}".repeat(9000)]);
+        assert!(table.to_string().lines().all(|line| line.chars().count() <= CELL));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct EntryFilter {
     pub attributes: Vec<(String, String)>,
     /// One of these; empty: any.
     pub verdicts: Vec<Verdict>,
-    /// How it ended.
+    /// How it ended; what the entry adds to the word, behind a colon or a comma, is not compared.
     pub outcome: Option<String>,
     /// Began then or later.
     pub since: Option<Timestamp>,

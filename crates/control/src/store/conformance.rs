@@ -34,6 +34,7 @@ macro_rules! conformance {
             a_later_entry_replaces_the_earlier,
             what_is_restored_replaces_nothing,
             each_filter_finds_what_it_names,
+            an_outcome_is_found_by_its_word,
             conditions_on_accesses_meet_in_one,
             text_finds_the_beginnings_of_words,
             values_are_never_a_language,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Reach;
+use crate::entries::CUT_OFF;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsCommand {
@@ -80,9 +81,9 @@ pub(crate) struct Filter {
     /// What the policy said: `permit`, `hold`, `deny`, `none`; may be repeated
     #[arg(long)]
     pub(crate) verdict: Vec<VerdictWord>,
-    /// How it ended: `complete`, `refused`, `client gone`, `upstream failed`
+    /// How it ended
     #[arg(long)]
-    pub(crate) outcome: Option<String>,
+    pub(crate) outcome: Option<OutcomeWord>,
     /// Not before
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
@@ -105,6 +106,43 @@ pub(crate) enum VerdictWord {
     Deny,
     /// It did not come to a verdict.
     None,
+}
+
+/// How an exchange ended, in the words of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutcomeWord {
+    /// The response reached the client whole.
+    Complete,
+    /// It was refused; the upstream did not see it.
+    Refused,
+    /// The client went away first.
+    #[value(name = "client gone", alias = "client-gone")]
+    ClientGone,
+    /// The upstream could not be reached, or broke off.
+    #[value(name = "upstream failed", alias = "upstream-failed")]
+    UpstreamFailed,
+    /// The gateway failed.
+    Failed,
+    /// It ended without saying how.
+    Abandoned,
+    /// The gateway ended in the midst of it.
+    #[value(name = "cut off", alias = "cut-off")]
+    CutOff,
+}
+
+impl OutcomeWord {
+    /// The word in the index.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Refused => "refused",
+            Self::ClientGone => "client gone",
+            Self::UpstreamFailed => "upstream failed",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+            Self::CutOff => CUT_OFF,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

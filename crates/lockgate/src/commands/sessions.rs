@@ -63,7 +63,7 @@ fn wanted(filter: &Filter) -> Result<EntryFilter> {
         resource: filter.repository.clone(),
         attributes: reference.collect(),
         verdicts: filter.verdict.iter().map(verdict).collect(),
-        outcome: filter.outcome.clone(),
+        outcome: filter.outcome.map(|outcome| outcome.word().to_owned()),
         since: time(&filter.since)?,
         until: time(&filter.until)?,
         text: (!filter.words.is_empty()).then(|| filter.words.join(" ")),

@@ -230,6 +230,15 @@ fn exchanges_are_found_by_who_what_and_when() -> Result<()> {
         .exchanges(&["--action", "push", "--upstream", "forge", "--verdict", "permit", "--since", "1h"], 2)?;
     world.exchanges(&["--action", "push", "--until", "2020-01-01T00:00:00Z"], 0)?;
     world.exchanges(&["--action", "push", "--upstream", "elsewhere"], 0)?;
+    let bogus = world.run(&["sessions", "search", "--outcome", "bogus"])?;
+    assert_eq!(bogus.status.code(), Some(2), "{}", bogus.stdout);
+    for known in ["complete", "client gone", "failed", "cut off"] {
+        assert!(bogus.stderr.contains(known), "{known} in {}", bogus.stderr);
+    }
+    let session = ada["session"].as_str().unwrap_or_default();
+    let replayed = world.run(&["sessions", "replay", session])?;
+    assert_eq!(replayed.status.code(), Some(1), "{}", replayed.stdout);
+    assert!(replayed.stderr.contains(&format!("lockgate sessions show {session}")), "{}", replayed.stderr);
     let sessions = world.json(&["sessions", "list"])?;
     assert!(sessions.as_array().is_some_and(|list| list.len() >= 2), "{sessions}");
     let exchange = ada["exchange"].as_str().unwrap_or_default();

@@ -125,6 +125,19 @@ pub(crate) async fn each_filter_finds_what_it_names(store: Arc<dyn Store>) {
     }
 }
 
+pub(crate) async fn an_outcome_is_found_by_its_word(store: Arc<dyn Store>) {
+    let outcomes = ["failed", "failed: the disk is full", "failed, not recorded whole", "upstream failed"];
+    for (at, outcome) in outcomes.into_iter().enumerate() {
+        let mut entry = entry("team/app", "refs/heads/main", i64::try_from(at).unwrap());
+        entry.outcome = outcome.into();
+        put(&*store, &[entry]).await;
+    }
+    let search = async |outcome: &str| found(&*store, filter(|it| it.outcome = some(outcome))).await;
+    assert_eq!(search("failed").await.len(), 3);
+    assert_eq!(search("upstream failed").await.len(), 1);
+    assert_eq!(search("fail").await, []);
+}
+
 pub(crate) async fn conditions_on_accesses_meet_in_one(store: Arc<dyn Store>) {
     let mut both = entry("team/app", "refs/heads/main", 0);
     both.accesses.push(access("delete", "team/app", "refs/heads/dev"));

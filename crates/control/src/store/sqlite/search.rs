@@ -65,11 +65,18 @@ fn matching(query: &mut QueryBuilder<Sqlite>, filter: &EntryFilter) {
         like(query, "issuer || ':' || subject", who);
         query.push(")");
     }
-    let exact = [("session", &filter.session), ("protocol", &filter.protocol), ("outcome", &filter.outcome)];
+    let exact = [("session", &filter.session), ("protocol", &filter.protocol)];
     for (column, value) in exact {
         if let Some(value) = value {
             query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
         }
+    }
+    if let Some(outcome) = &filter.outcome {
+        query.push(" AND (outcome = ").push_bind(outcome.clone());
+        for more in [": ", ", "] {
+            query.push(" OR instr(outcome, ").push_bind(format!("{outcome}{more}")).push(") = 1");
+        }
+        query.push(")");
     }
     if let Some(upstream) = &filter.upstream {
         query.push(" AND ");

@@ -2,8 +2,9 @@
 
 use std::{io::Read as _, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use lockgate_control::model::{EntryFilter, PageRequest};
 use lockgate_recording::{Event, Field, FieldValue, Recorded, What};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,7 +22,7 @@ const TEXT_MAX: u64 = 16 << 10;
 
 pub(super) async fn run(args: &ReplayArgs) -> Result<Exit> {
     let person = Person::connect(&args.reach)?;
-    let exchange = Uuid::parse_str(&args.id).with_context(|| format!("`{}` is no exchange's id", args.id))?;
+    let exchange = exchange(&person, &args.id).await?;
     // The index knows where it lies; what it does not know yet is looked for.
     let entry = person.client.entry(&args.id).await.ok();
     let bundles = entry.iter().flat_map(|entry| &entry.bundles);
@@ -51,6 +52,21 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<Exit> {
         say!("            (the recording has no end: the exchange is under way, or was cut off)");
     }
     Ok(Exit::Problem)
+}
+
+/// The exchange, or what the id is of instead.
+async fn exchange(person: &Person, id: &str) -> Result<Uuid> {
+    match Uuid::parse_str(id) {
+        // A session's id is the same digits without the dashes.
+        Ok(exchange) if id.contains('-') => return Ok(exchange),
+        Ok(_) | Err(_) => {}
+    }
+    let filter = EntryFilter { session: Some(id.to_owned()), ..EntryFilter::default() };
+    let page = person.client.entries(&filter, &PageRequest::first(1)).await;
+    if page.map_err(|error| person.explain(error))?.items.is_empty() {
+        bail!("`{id}` is no exchange's id");
+    }
+    bail!("`{id}` is a session: `lockgate sessions show {id}` lists its exchanges, which can be replayed")
 }
 
 fn raw(transcript: &Transcript, side: RawSide) -> Result<Exit> {
