@@ -1,63 +1,113 @@
-//! Megabytes of pack per CPU second: what an inspection costs, by what is wanted, beside `git index-pack` in
-//! the same run. `cargo bench -p lockgate-git --bench inspect`, with a repository to take another history
-//! than that of the sources which Cargo keeps on this machine.
+//! Megabytes of pack per CPU second, and memory: what an inspection costs, by what is wanted, beside
+//! `git index-pack` in the same run.
+//!
+//! `cargo bench -p lockgate-git --bench inspect -- 50000 path/to/repository`: a number stands for a generated
+//! history of so many objects; with nothing, a history is made of the sources that Cargo keeps on this machine.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use lockgate_core::spool::{Spool, Spools};
 use lockgate_git::{
     InspectConfig,
     facts::{Facts, Wanted},
     measure_pack,
     oid::Oid,
 };
+use lockgate_testkit::generate;
 
 /// Bytes of sources of which the history is made.
 const SOURCES: u64 = 200 << 20;
 
 fn main() {
-    let given = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let folder = tempfile::tempdir().expect("a folder for temporary files");
-    let repository = given.map_or_else(|| history(folder.path()), PathBuf::from);
-    let tip = git(&repository, &["rev-parse", "HEAD"], b"");
-    let tip = Oid::from_hex(tip.trim_ascii()).expect("git names a commit");
-    let pack =
-        git(&repository, &["pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset"], b"HEAD\n");
-    let objects = pack[8..12].iter().fold(0, |count, byte| count << 8 | u32::from(*byte));
+    let mut given: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if given.is_empty() {
+        given.push(String::new());
+    }
     // Once per process: not what a push costs.
     InspectConfig::default().rules.prepare();
-    println!("{:.0} MB, {objects} objects", pack.len() as f64 / 1e6);
+    for what in given {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let repository = match (what.parse(), &*what) {
+            (Ok(objects), _) => generated(folder.path(), objects),
+            (Err(_), "") => history(folder.path()),
+            (Err(_), path) => PathBuf::from(path),
+        };
+        measure(&repository, folder.path());
+    }
+}
+
+fn measure(repository: &Path, folder: &Path) {
+    let tip = git(repository, &["rev-parse", "HEAD"], Stdio::null());
+    let tip = Oid::from_hex(tip.trim_ascii()).expect("git names a commit");
+    let (pack, tips) = (folder.join("pack"), folder.join("tips"));
+    fs::write(&tips, "HEAD\n").expect("a file");
+    let arguments = ["pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset"];
+    let mut command = Command::new("git");
+    command.current_dir(repository).args(arguments).stdin(open(&tips));
+    let status = command.stdout(File::create(&pack).expect("a file")).status().expect("git is there");
+    assert!(status.success(), "git {arguments:?}");
+    let mut head = [0; 12];
+    open(&pack).read_exact(&mut head).expect("a pack");
+    let objects = head[8..].iter().fold(0, |count, byte| count << 8 | u32::from(*byte));
+    let size = pack.metadata().expect("a file").len() as f64 / 1e6;
+    let spool = spool(&pack, folder);
+
+    println!("\n{size:.0} MB, {objects} objects");
     println!("{:<24} {:>10} {:>12}", "", "MB/CPU-s", "resident MB");
-    let index = folder.path().join("index.pack");
-    row("git index-pack", &pack, || {
-        let index = index.to_str().expect("a path of plain text");
-        git(&repository, &["index-pack", "--stdin", "--threads=1", index], &pack);
-    });
+    let before = cpu();
+    let index = folder.join("index.pack");
+    let index = index.to_str().expect("a path of plain text");
+    git(repository, &["index-pack", "--stdin", "--threads=1", index], open(&pack).into());
+    println!("{:<24} {:>10.1}", "git index-pack", size / (cpu() - before));
     let history = Wanted { history: true, ..Wanted::default() };
     let paths = Wanted { paths: true, ..history };
     let content = Wanted { content: true, ..paths };
     for (name, wanted) in [("names and history", history), ("+ paths", paths), ("+ content", content)] {
-        let mut facts = Facts::default();
-        row(name, &pack, || {
-            let config =
-                InspectConfig { wanted, findings: 1_000_000, paths: 10_000_000, ..InspectConfig::default() };
-            facts = measure_pack(&pack, tip, config).expect("a pack of git");
-        });
+        let (before, start) = (cpu(), reset());
+        let config =
+            InspectConfig { wanted, paths: 10_000_000, facts: usize::MAX, ..InspectConfig::default() };
+        let facts = measure_pack(spool.clone(), tip, config).expect("a pack of git");
+        println!("{name:<24} {:>10.1} {:>12}", size / (cpu() - before), resident());
         let Facts { commits, paths, findings, .. } = &facts;
-        println!("{:24} {commits} commits, {} paths, {} findings", "", paths.len(), findings.len());
+        let found = (paths.len(), findings.len());
+        println!("{:24} {commits} commits, {} paths, {} findings; {start} MB before", "", found.0, found.1);
     }
 }
 
-fn row(name: &str, pack: &[u8], mut work: impl FnMut()) {
-    let before = cpu();
-    work();
-    let rate = pack.len() as f64 / 1e6 / (cpu() - before);
-    println!("{name:<24} {rate:>10.1} {:>12}", resident());
+/// A file as the proxy keeps what was pushed.
+fn spool(file: &Path, dir: &Path) -> Spool {
+    let spools = Spools { dir: dir.to_owned(), memory: 64 * 1024, max: u64::MAX };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut writer, mut reader, mut buffer) = (spools.create(), open(file), vec![0; 128 * 1024]);
+        loop {
+            match reader.read(&mut buffer).expect("a file that can be read") {
+                0 => return writer.finish().await.expect("a spool"),
+                read => writer.write(&buffer[..read].to_vec().into()).await.expect("a spool"),
+            }
+        }
+    })
+}
+
+fn generated(folder: &Path, objects: u32) -> PathBuf {
+    let repository = folder.join("generated");
+    fs::create_dir(&repository).expect("a folder");
+    git(&repository, &["init", "-q", "--bare", "-b", "main"], Stdio::null());
+    generate::history(&repository, objects).expect("git takes it");
+    git(&repository, &["repack", "-a", "-d", "-q"], Stdio::null());
+    repository
+}
+
+fn open(path: &Path) -> File {
+    File::open(path).expect("a file that can be read")
 }
 
 /// A repository in which each crate was committed version by version.
@@ -73,15 +123,15 @@ fn history(folder: &Path) -> PathBuf {
     crates.sort();
     let repository = folder.join("history");
     fs::create_dir(&repository).expect("a folder");
-    git(&repository, &["init", "-q"], b"");
+    git(&repository, &["init", "-q"], Stdio::null());
     let mut left = SOURCES;
     for source in crates {
         let name = source.file_name().and_then(|name| name.to_str()).expect("a crate has a name");
         let crate_name = name.rsplit_once('-').map_or(name, |(name, _)| name);
         left = left.saturating_sub(copy(&source, &repository.join(crate_name), left));
-        git(&repository, &["add", "-A"], b"");
+        git(&repository, &["add", "-A"], Stdio::null());
         let who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"];
-        git(&repository, &[&who[..], &["commit", "-q", "--allow-empty", "-m", name]].concat(), b"");
+        git(&repository, &[&who[..], &["commit", "-q", "--allow-empty", "-m", name]].concat(), Stdio::null());
         if left == 0 {
             break;
         }
@@ -106,18 +156,9 @@ fn copy(from: &Path, to: &Path, max: u64) -> u64 {
     copied
 }
 
-fn git(repository: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+fn git(repository: &Path, arguments: &[&str], input: Stdio) -> Vec<u8> {
     let mut command = Command::new("git");
-    command.current_dir(repository).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("git is there");
-    let mut stdin = child.stdin.take().expect("it was asked for");
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // One that does not read all of it fails by its status.
-            let _ = std::io::Write::write_all(&mut stdin, input);
-        });
-        child.wait_with_output().expect("git ends")
-    });
+    let output = command.current_dir(repository).args(arguments).stdin(input).output().expect("git is there");
     assert!(output.status.success(), "git {arguments:?}");
     output.stdout
 }
@@ -130,7 +171,14 @@ fn cpu() -> f64 {
     ticks / 100.0
 }
 
-/// The most that was resident so far, in megabytes.
+/// Forgets the most that was resident; says what is resident now, in megabytes.
+fn reset() -> u64 {
+    // To be found in proc(5); where it can't be written, the figures are of all work so far.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+    resident()
+}
+
+/// The most that was resident, in megabytes.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

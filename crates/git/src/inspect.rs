@@ -10,6 +10,7 @@ mod arrival;
 mod content;
 mod diff;
 mod error;
+mod fuzz;
 mod history;
 mod paths;
 mod render;
@@ -27,9 +28,11 @@ use std::{
 use lockgate_core::protocol::Context;
 
 #[doc(hidden)]
-pub use alone::{fuzz_pack, measure_pack};
+pub use alone::measure_pack;
 pub(crate) use arrival::{Arrival, Arrived};
 pub(crate) use error::InspectError;
+#[doc(hidden)]
+pub use fuzz::{fuzz_objects, fuzz_pack};
 
 use crate::{
     ancestry::{Pushed, Spooled},

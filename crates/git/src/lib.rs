@@ -56,12 +56,18 @@ mod work;
 pub use classify::SCHEMA;
 pub use config::{Config, InspectConfig, LfsConfig};
 #[doc(hidden)]
-pub use inspect::{fuzz_pack, measure_pack};
+pub use inspect::{fuzz_objects, fuzz_pack, measure_pack};
 #[doc(hidden)]
 pub use lfs::parse::fuzz_lfs;
 pub use pack::{Commit, PackError, Person};
 #[doc(hidden)]
 pub use parse::fetch::fuzz_fetch;
 #[doc(hidden)]
+pub use parse::fuzz_push;
+#[doc(hidden)]
+pub use pkt::fuzz_pkt;
+#[doc(hidden)]
 pub use refs::fuzz_refs;
+#[doc(hidden)]
+pub use report::fuzz_report;
 pub use service::Git;

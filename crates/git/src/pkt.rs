@@ -190,6 +190,34 @@ pub fn write_band(out: &mut impl BufMut, band: Band, data: &[u8]) {
     }
 }
 
+/// Reads anything as frames, whole and in pieces, which must come to the same; what was read survives being
+/// written and read again. The last byte says how long the pieces are. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_pkt(data: &[u8]) {
+    let (size, wire) = data.split_last().map_or((1, data), |(size, wire)| (usize::from(*size).max(1), wire));
+    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut packets, mut written) = (Packets::default(), Vec::new());
+        for mut piece in pieces {
+            loop {
+                match packets.next(&mut piece) {
+                    Ok(Some(Packet::Flush)) => written.extend_from_slice(FLUSH),
+                    Ok(Some(Packet::Delimiter)) => written.extend_from_slice(DELIMITER),
+                    Ok(Some(Packet::ResponseEnd)) => written.extend_from_slice(b"0002"),
+                    Ok(Some(Packet::Data(data))) => write(&mut written, data),
+                    Ok(None) => break,
+                    Err(error) => return (written, Err(error)),
+                }
+            }
+        }
+        let pending = packets.pending().to_vec();
+        (written, Ok(pending))
+    };
+    let whole = read(&mut std::iter::once(wire));
+    assert_eq!(read(&mut wire.chunks(size)), whole, "a split changed the meaning");
+    let (written, _) = whole;
+    assert_eq!(read(&mut std::iter::once(&*written)), (written, Ok(Vec::new())));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -227,6 +255,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn reads_anything(noise in "[0-9a-f]{0,6}[ -~]{0,20}[0-9a-f]{0,6}", more in any::<Vec<u8>>()) {
+            fuzz_pkt(noise.as_bytes());
+            fuzz_pkt(&more);
+        }
+
         #[test]
         fn joins_frames_under_every_split(
             lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),

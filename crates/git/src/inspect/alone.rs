@@ -1,11 +1,8 @@
-//! A pack in memory through all that reads packs, with no upstream to ask: for fuzzing and measuring.
+//! A pack through all that reads packs, with no upstream to ask: for fuzzing and measuring.
 
-use std::{
-    collections::HashSet,
-    ops::ControlFlow,
-    sync::{Arc, atomic::AtomicU64},
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Instant};
+
+use lockgate_core::spool::Spool;
 
 use super::{
     InspectError,
@@ -13,53 +10,24 @@ use super::{
     update::{Allowance, Inquiry, Outcome, Update},
 };
 use crate::{
+    ancestry::Spooled,
     config::InspectConfig,
-    facts::{Facts, Wanted},
+    facts::Facts,
     oid::{ObjectFormat, Oid},
-    pack::{self, Budget, Commit, Event, Limits, Objects, Origin, Pass},
+    pack::{self, Budget, Limits, Objects, Origin, Pass, Source},
 };
-
-/// Reads anything as a pack: its commits alone; then, with a checksum that is right, all of it, and what each
-/// of its objects would bring as the new tip of a ref. For fuzzing: whether it is a pack does not matter,
-/// only that it ends, and without panic.
-#[doc(hidden)]
-pub fn fuzz_pack(bytes: &[u8]) {
-    let budget = Budget {
-        inflate: Arc::new(AtomicU64::new(16 << 20)),
-        ..Budget::new(1000, Instant::now() + Duration::from_secs(1))
-    };
-    let wanted = Wanted { history: true, paths: true, content: true };
-    let limits = InspectConfig {
-        objects: 1000,
-        object: 1 << 20,
-        held: 1 << 20,
-        paths: 100,
-        ..InspectConfig::default()
-    };
-    let config = Arc::new(InspectConfig { wanted, path: 100, findings: 10, ..limits });
-    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
-        let _ = pack::scan(&bytes, format, &budget, |event| {
-            if let Event::Commit(name, content) = event {
-                Commit::parse(*name, content);
-            }
-            ControlFlow::Continue(())
-        });
-        if let Ok(checksum) = pack::checksum(format, bytes) {
-            let _ = through(&[bytes, checksum.as_bytes()].concat(), format, &config, &budget, None);
-        }
-    }
-}
 
 /// What a pack brings that is the first push of all. For measuring; `None` where it can't be said.
 #[doc(hidden)]
-pub fn measure_pack(pack: &[u8], new: Oid, config: InspectConfig) -> Option<Facts> {
+pub fn measure_pack(pack: Spool, new: Oid, config: InspectConfig) -> Option<Facts> {
     let budget = Budget::new(config.commits, Instant::now() + config.time);
+    let pack = Spooled { spool: pack, start: 0 };
     through(pack, new.format(), &Arc::new(config), &budget, Some(new)).ok().flatten()
 }
 
 /// The facts about one tip; without one, those about some objects are found and forgotten.
-fn through(
-    pack: &[u8],
+pub(super) fn through(
+    pack: impl Source,
     format: ObjectFormat,
     config: &Arc<InspectConfig>,
     budget: &Budget,
@@ -67,11 +35,8 @@ fn through(
 ) -> Result<Option<Facts>, InspectError> {
     let InspectConfig { objects, object, held, wanted, .. } = **config;
     let look = Look::new(config, format, wanted.content, true);
-    let mut pass = Pass::new(format, Limits { objects, object, held }, budget, look);
-    for piece in pack.chunks(128 * 1024) {
-        pass.feed(piece, budget)?;
-    }
-    let (index, mut look) = pass.finish()?;
+    let pass = Pass::new(format, Limits { objects, object, held }, budget, look);
+    let (index, mut look) = pack::pass(&pack, pass, budget)?;
     let mut objects = Objects::new(format, held);
     objects.add(pack, index, Origin::Pushed);
     pack::resolve(&mut objects, 0, budget, &mut look)?;
