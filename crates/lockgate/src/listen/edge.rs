@@ -25,7 +25,7 @@ pub(super) fn health<B>(request: &Request<B>, ready: &Ready) -> Option<Response<
 /// Refuses what is not one clear request.
 pub(super) fn check<B>(request: &Request<B>, ambiguous: &Ambiguous) -> Result<(), &'static str> {
     if ambiguous.is_set() {
-        return Err("a request has Content-Length or Transfer-Encoding, not both");
+        return Err("a request has one Content-Length, or one Transfer-Encoding: chunked, and not both");
     }
     let fields = request.headers();
     let count = |name| fields.get_all(name).iter().count();

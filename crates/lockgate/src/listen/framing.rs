@@ -1,8 +1,8 @@
-//! Finds HTTP/1.1 requests whose length can be read in two ways: with both `Content-Length` and
-//! `Transfer-Encoding` (RFC 9112, section 6.3).
+//! Finds HTTP/1.1 requests whose length can be read in two ways (RFC 9112, section 6.3): with both
+//! `Content-Length` and `Transfer-Encoding`, or with another `Transfer-Encoding` than `chunked`, once.
 //!
-//! hyper takes the second and hides the first, which is right for a server and too kind for a gateway: what
-//! stands in front may have read the first. So the bytes are followed here on their way to hyper, which stays
+//! hyper takes the second and hides the first, and looks at no coding but the last, which is right for a server
+//! and too kind for a gateway: what stands in front may have read it otherwise. So the bytes are followed here on their way to hyper, which stays
 //! the one that parses: this only raises a flag, by which [`super::edge`] refuses the request.
 
 use std::sync::{
@@ -103,7 +103,9 @@ impl Framing {
         };
         match (&*values(&CONTENT_LENGTH), &*values(&TRANSFER_ENCODING)) {
             ([], []) => State::Head(Vec::new()),
-            ([], _) => State::ChunkSize(Vec::new()),
+            ([], [coding]) if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => {
+                State::ChunkSize(Vec::new())
+            }
             ([length, ..], []) => match std::str::from_utf8(length).ok().and_then(|it| it.parse().ok()) {
                 Some(0) => State::Head(Vec::new()),
                 Some(length) => State::Data(length, Box::new(State::Head(Vec::new()))),
@@ -184,6 +186,19 @@ mod tests {
         check(BOTH, true);
         check("POST / HTTP/1.1\r\ntransfer-ENCODING: x\r\ncontent-LENGTH: 4\r\n\r\n", true);
         check("POST / HTTP/1.1\nTransfer-Encoding: chunked\nContent-Length: 4\n\n", true);
+    }
+
+    #[test]
+    fn finds_codings_that_not_everybody_undoes() {
+        let with = |fields: &str| format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n");
+        for fields in [
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        ] {
+            check(&with(fields), true);
+        }
+        check(&with("Transfer-Encoding: Chunked "), false);
     }
 
     #[test]
