@@ -123,6 +123,8 @@ pub struct Attribute {
 pub enum Matcher {
     /// By globs in which `*` stops at a slash and `**` does not.
     Glob,
+    /// As [`Matcher::Glob`], over names that all begin so: what can't begin so would never match.
+    Under(&'static str),
     /// As [`Matcher::Glob`], over names in which upper and lower case are the same to some servers: so they are
     /// to a rule where that allows less, and differ where it would allow more.
     Name,

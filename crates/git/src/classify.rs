@@ -41,7 +41,7 @@ pub static SCHEMA: Schema = Schema {
         Attribute {
             name: "ref",
             plural: "refs",
-            matcher: Matcher::Glob,
+            matcher: Matcher::Under("refs/"),
             doc: "the full name of a ref, e.g. refs/heads/main: one that a push updates; beside `action: fetch`, one that is read",
         },
         Attribute {

@@ -248,6 +248,20 @@ impl<'a> Compiler<'a> {
         self.compile_globs(&texts)
     }
 
+    /// Reads globs on names that all begin with `prefix`.
+    pub(super) fn globs_under(&mut self, node: &Node, what: &str, prefix: &str) -> Option<Globs> {
+        let texts = read::texts(node, what, &mut self.errors)?;
+        for (at, text) in &texts {
+            let literal = &text[..text.find(['*', '?', '\\']).unwrap_or(text.len())];
+            let open = literal.len() < text.len() && prefix.starts_with(literal);
+            if !open && !literal.starts_with(prefix) {
+                let message = format!("{} never matches: every one begins with {prefix}", quoted(text));
+                self.errors.push(*at, message);
+            }
+        }
+        self.compile_globs(&texts)
+    }
+
     pub(super) fn compile_globs(&mut self, texts: &[(At, &str)]) -> Option<Globs> {
         self.patterns += texts.iter().filter(|(_, text)| text.contains(['*', '?'])).count();
         if self.patterns > MAX_PATTERNS {

@@ -60,7 +60,7 @@ fn value(attribute: &Attribute, texts: &[&str]) -> Result<Value, AccessError> {
         AccessError::Value(format!("{} cannot be {}{hint}", attribute.name, quoted(text)))
     };
     match attribute.matcher {
-        Matcher::Glob | Matcher::Name | Matcher::Regex => Ok(text_or_list(texts)),
+        Matcher::Glob | Matcher::Under(_) | Matcher::Name | Matcher::Regex => Ok(text_or_list(texts)),
         Matcher::Choice(words) => match texts.iter().find(|text| !words.contains(text)) {
             Some(text) => Err(wrong(text, &suggestion(text, words.iter().copied()))),
             None => Ok(text_or_list(texts)),
@@ -118,7 +118,10 @@ pub(super) fn fault(schemas: &[&'static Schema], access: &Access) -> Option<Stri
 
 fn fits(matcher: Matcher, value: &Value) -> bool {
     match (matcher, value) {
-        (Matcher::Glob | Matcher::Name | Matcher::Regex, Value::Text(_) | Value::List(_))
+        (
+            Matcher::Glob | Matcher::Under(_) | Matcher::Name | Matcher::Regex,
+            Value::Text(_) | Value::List(_),
+        )
         | (Matcher::Flag, Value::Flag(_))
         | (Matcher::Number | Matcher::Size, Value::Number(_))
         | (Matcher::Finding, Value::Findings { .. }) => true,
@@ -126,6 +129,7 @@ fn fits(matcher: Matcher, value: &Value) -> bool {
         (Matcher::Choice(words), Value::List(texts)) => texts.iter().all(|text| words.contains(&&**text)),
         (
             Matcher::Glob
+            | Matcher::Under(_)
             | Matcher::Name
             | Matcher::Regex
             | Matcher::Choice(_)

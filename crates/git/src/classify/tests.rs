@@ -1,5 +1,7 @@
 //! What is said of an update.
 
+use lockgate_core::policy::Policy;
+
 use super::*;
 use crate::{
     facts::{Found, TagKind},
@@ -201,4 +203,21 @@ fn reads_files_of_what_may_be_fetched() {
     };
     check("a/b", "/HEAD", &["fetch a/b", "read-file a/b"]);
     check("a/b/c", "", &["fetch a/b/c", "read-file a/b/c", "fetch a", "fetch a/b"]);
+}
+
+#[test]
+fn refs_that_are_none_are_no_matchers() {
+    let check = |refs: &str| {
+        let text = format!(
+            "version: 1\nrules:\n  - {{ id: r, match: {{ git: {{ refs: ['{refs}'] }} }}, decide: deny }}\n"
+        );
+        Policy::load(&text, &[&SCHEMA]).map(drop).map_err(|errors| errors.to_string())
+    };
+    for good in ["refs/heads/main", "refs/**", "**", "*/heads/x", "re?s/heads/x"] {
+        assert_eq!(check(good), Ok(()), "{good}");
+    }
+    for bad in ["main", "heads/*", "ref", "origin/**"] {
+        let expected = format!("3:37: \"{bad}\" never matches: every one begins with refs/");
+        assert_eq!(check(bad).unwrap_err().trim(), expected);
+    }
 }
