@@ -93,6 +93,13 @@ pub trait Probe: Send + Sync {
 pub enum Classified {
     /// Answered here, without the upstream and so without a verdict: it asks for nothing.
     Answer(Response<Body>),
+    /// Refused, in the dialect of what was understood of it.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// How the client is told.
+        dialect: Arc<dyn Dialect>,
+    },
     /// To be decided.
     Asks {
         /// Everything that is asked for; never empty.

@@ -9,6 +9,7 @@
 mod certificate;
 mod command;
 pub mod fetch;
+pub(crate) mod framing;
 
 use std::collections::HashSet;
 

@@ -34,8 +34,11 @@ const TOKEN_HELP: &str = "\
 ";
 
 /// The answers to a list of refs.
+#[derive(Clone, Copy)]
 pub(crate) struct AdvertisementDialect {
     pub(crate) service: Service,
+    /// Whether only git's own media types are answers: plain web servers serve repositories, too.
+    pub(crate) strict: bool,
     pub(crate) wait: Duration,
     pub(crate) limits: NarrowConfig,
 }
@@ -57,6 +60,15 @@ impl Dialect for AdvertisementDialect {
         Box::pin(async move { Ok(narrow::advertisement(self, narrow, request)) })
     }
 
+    fn answer<'a>(&'a self, response: Response<Body>) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
+        Box::pin(async move {
+            if self.strict {
+                check_type(&response, &self.service.media_type("advertisement"))?;
+            }
+            Ok(self.respond(response))
+        })
+    }
+
     /// Asks pushing clients for whole packs: a thin one has deltas against objects that it lacks.
     fn respond(&self, response: Response<Body>) -> Response<Body> {
         let advertised = has_type(response.headers(), &self.service.media_type("advertisement"));
@@ -75,7 +87,10 @@ impl Dialect for AdvertisementDialect {
 }
 
 /// The answers to a clone or fetch.
+#[derive(Clone, Copy)]
 pub(crate) struct FetchDialect {
+    /// See [`AdvertisementDialect`].
+    pub(crate) strict: bool,
     pub(crate) wait: Duration,
     pub(crate) limits: NarrowConfig,
 }
@@ -95,6 +110,15 @@ impl Dialect for FetchDialect {
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Narrowed, Refusal>> {
         Box::pin(narrow::fetch(self, narrow, request))
+    }
+
+    fn answer<'a>(&'a self, response: Response<Body>) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
+        Box::pin(async move {
+            if self.strict {
+                check_type(&response, &Service::UploadPack.media_type("result"))?;
+            }
+            Ok(response)
+        })
     }
 
     fn content(&self, head: &response::Parts) -> Content {
@@ -180,6 +204,15 @@ fn with_type(media_type: &str, bytes: Bytes) -> Response<Body> {
 
 fn has_type(headers: &http::HeaderMap, expected: &str) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value == expected)
+}
+
+/// A web page that a server shows instead would be an empty repository to git.
+fn check_type(response: &Response<Body>, expected: &str) -> Result<(), Refusal> {
+    if response.status() != StatusCode::OK || has_type(response.headers(), expected) {
+        return Ok(());
+    }
+    let reason = "the upstream answered with something else than git's protocol: a web page, perhaps";
+    Err(Refusal::new(RefusalKind::UpstreamInvalid, reason))
 }
 
 /// Git's own media types are verified by hash or framed; the rest is somebody's message.

@@ -15,7 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use lockgate_core::{
     access::Schema,
-    body::{self, Body},
+    body::{self, Body, BodyError},
     protocol::{Classified, Context, Protocol},
     refusal::{Refusal, RefusalKind},
     upstream::Auth,
@@ -27,6 +27,7 @@ use crate::{
     classify, gzip,
     inspect::Inspector,
     lfs::{self, Lfs},
+    parse::{fetch::FetchError, framing::FetchFraming},
     pkt,
     respond::{self, AdvertisementDialect, FetchDialect, FileDialect},
     route::{Endpoint, Route, Service, unknown},
@@ -44,6 +45,9 @@ static HEADERS: [HeaderName; 9] = [
     header::USER_AGENT,
     HeaderName::from_static("git-protocol"),
 ];
+
+/// Bytes of a fetch that are read before any of it goes on: git asks in one piece below its `http.postBuffer`.
+const FRONT: usize = 1 << 20;
 
 /// Git over smart HTTP.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl Git {
         let uri = route.uri();
         head.uri = uri.ok_or_else(|| Refusal::new(RefusalKind::Invalid, "the path is too long"))?;
         match route.endpoint {
-            Endpoint::Advertisement(service) => Ok(self.advertisement(&route, service, head)),
+            Endpoint::Advertisement(service) => Ok(self.advertisement(context, &route, service, head)),
             Endpoint::File => self.file(context, &route, head),
             Endpoint::Rpc(service) => {
                 check_type(&head.headers, service)?;
@@ -83,10 +87,11 @@ impl Git {
                     head.headers.remove(name);
                 }
                 match service {
-                    Service::UploadPack if gzipped => {
-                        Ok(self.fetch(&route, head, gzip::decode(body, self.config.inflated)))
+                    Service::UploadPack => {
+                        let decoded = if gzipped { gzip::decode(body, self.config.inflated) } else { body };
+                        let body = self.framed(decoded).await?;
+                        Ok(self.fetch(context, &route, head, body))
                     }
-                    Service::UploadPack => Ok(self.fetch(&route, head, body)),
                     // The spool has its own limit.
                     Service::ReceivePack if gzipped => {
                         self.push(context, &route, head, gzip::decode(body, u64::MAX)).await
@@ -97,7 +102,13 @@ impl Git {
         }
     }
 
-    fn advertisement(&self, route: &Route, service: Service, mut head: request::Parts) -> Classified {
+    fn advertisement(
+        &self,
+        context: Context<'_>,
+        route: &Route,
+        service: Service,
+        mut head: request::Parts,
+    ) -> Classified {
         for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
             head.headers.remove(name);
         }
@@ -110,6 +121,7 @@ impl Git {
             request: Request::from_parts(head, body::empty()),
             dialect: Arc::new(AdvertisementDialect {
                 service,
+                strict: context.upstream.auth == Auth::Oidc,
                 wait: self.config.wait,
                 limits: self.config.narrow,
             }),
@@ -138,12 +150,53 @@ impl Git {
         })
     }
 
-    fn fetch(&self, route: &Route, head: request::Parts, body: Body) -> Classified {
+    fn fetch(&self, context: Context<'_>, route: &Route, head: request::Parts, body: Body) -> Classified {
         Classified::Asks {
             accesses: vec![classify::fetch(&route.repository)],
             request: Request::from_parts(head, body),
-            dialect: Arc::new(FetchDialect { wait: self.config.wait, limits: self.config.narrow }),
+            dialect: Arc::new(FetchDialect {
+                strict: context.upstream.auth == Auth::Oidc,
+                wait: self.config.wait,
+                limits: self.config.narrow,
+            }),
         }
+    }
+
+    /// A request to `git-upload-pack`, which goes nowhere unless it is one: looked at whole before, where it is not
+    /// larger than almost all are, else as it goes.
+    async fn framed(&self, mut body: Body) -> Result<Body, Refusal> {
+        let (mut framing, mut front) = (FetchFraming::default(), BytesMut::new());
+        while front.len() < FRONT {
+            let read = match body.frame().await {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Err(push::broken(error)),
+                None => {
+                    framing.finish().map_err(unframed)?;
+                    return Ok(body::full(front));
+                }
+            };
+            if let Err(error) = framing.feed(&read) {
+                self.config.drain.drain(&mut body).await;
+                return Err(unframed(error));
+            }
+            front.extend_from_slice(&read);
+        }
+        let rest = stream::try_unfold(Some((body, framing)), async |rest| {
+            let Some((mut body, mut framing)) = rest else { return Ok(None) };
+            match body.frame().await.transpose()? {
+                Some(frame) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    framing.feed(&data).map_err(|error| BodyError::Client(error.into()))?;
+                    Ok(Some((Frame::data(data), Some((body, framing)))))
+                }
+                None => {
+                    framing.finish().map_err(|error| BodyError::Client(error.into()))?;
+                    Ok(None)
+                }
+            }
+        });
+        let front = stream::iter([Ok(Frame::data(front.freeze()))]);
+        Ok(StreamBody::new(futures::StreamExt::chain(front, rest)).boxed_unsync())
     }
 }
 
@@ -193,6 +246,10 @@ impl Protocol for Git {
         let route = Route::parse(&head.method, &head.uri).ok();
         respond::refuse(route.map(|route| route.endpoint), refusal)
     }
+}
+
+fn unframed(error: FetchError) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, error.to_string()).because(&error)
 }
 
 /// Answers the probe; gives everything else back.

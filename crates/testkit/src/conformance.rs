@@ -233,7 +233,7 @@ async fn refused(suite: &Suite, sample: &Sample) {
         Ok(Classified::Answer(response)) => {
             assert!(!response.status().is_server_error(), "{name}: {}", response.status());
         }
-        Err(refusal) => {
+        Err(refusal) | Ok(Classified::Refused { refusal, .. }) => {
             let status = refusal.kind.status();
             assert!(status.is_client_error(), "{name}: {status} {refusal:?}");
         }
@@ -253,7 +253,9 @@ async fn asks(
             (accesses, request, dialect)
         }
         Ok(Classified::Answer(answer)) => panic!("{}: answered by itself: {answer:?}", sample.name),
-        Err(refusal) => panic!("{}: refused: {refusal:?}", sample.name),
+        Err(refusal) | Ok(Classified::Refused { refusal, .. }) => {
+            panic!("{}: refused: {refusal:?}", sample.name)
+        }
     }
 }
 

@@ -53,11 +53,16 @@ impl Step<Recorded> for Classify {
         let (accesses, request, dialect) = match target.protocol.classify(context, request).await {
             Ok(Classified::Asks { accesses, request, dialect }) => (accesses, request, dialect),
             Ok(Classified::Answer(response)) => return Ok(response),
+            Ok(Classified::Refused { refusal, dialect }) => {
+                exchange.refused(&refusal);
+                return Ok(dialect.refuse(&refusal));
+            }
             Err(refusal) => {
                 exchange.refused(&refusal);
                 return Ok(target.protocol.refuse(&head, &refusal));
             }
         };
+        let protocol = Arc::clone(&target.protocol);
         let answer = async {
             if accesses.is_empty() {
                 return Err(Refusal::new(RefusalKind::Internal, "the request was not understood"));
@@ -70,7 +75,10 @@ impl Step<Recorded> for Classify {
         };
         Ok(answer.await.unwrap_or_else(|refusal| {
             exchange.refused(&refusal);
-            dialect.refuse(&refusal)
+            match refusal.kind {
+                RefusalKind::Unauthenticated => protocol.refuse(&head, &refusal),
+                _ => dialect.refuse(&refusal),
+            }
         }))
     }
 }

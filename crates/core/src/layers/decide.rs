@@ -11,6 +11,7 @@ use crate::{
     protocol::{Narrow, Narrowed, Permits},
     refusal::{AccessRefusal, Refusal, RefusalKind},
     step::{Next, Step},
+    upstream::Auth,
     verdict::{Effect, Grounds, Verdict},
 };
 use http::Response;
@@ -35,10 +36,18 @@ impl Step<Understood> for Decide {
         let verdict = judge(&policy, &asked)?;
         asked.exchange.verdict(&verdict).await?;
         if let Verdict::Denial(denial) = &verdict {
-            return Err(refuse(RefusalKind::Denied, denial.grounds()));
+            return Err(refuse(kind_of_denial(&asked), denial.grounds()));
         }
         let asked = narrow(&policy, asked).await?;
         next.run(Decided { verdict, asked }).await
+    }
+}
+
+/// Who came without the credential of their own that the upstream takes may be asked for it.
+fn kind_of_denial(asked: &Understood) -> RefusalKind {
+    match (asked.target.upstream.auth, &asked.passthrough) {
+        (Auth::Passthrough, None) => RefusalKind::Unauthenticated,
+        (Auth::Oidc, _) | (Auth::Passthrough, Some(_)) => RefusalKind::Denied,
     }
 }
 

@@ -43,7 +43,7 @@ impl Caller {
         let context = Context { principal: &self.principal, ..self.rig.context(&Unreachable) };
         match self.git.classify(context, request).await? {
             Classified::Asks { accesses, request, dialect } => Ok(Asked { accesses, request, dialect }),
-            Classified::Answer(_) => panic!("answered by itself"),
+            Classified::Answer(_) | Classified::Refused { .. } => panic!("answered by itself"),
         }
     }
 

@@ -52,7 +52,7 @@ pub enum FetchError {
         max: usize,
     },
     /// A line that does not belong there, or is not known here.
-    #[error("line {line} of the request is not understood, or not served where refs are hidden")]
+    #[error("line {line} of the request is not understood, or not served here")]
     Line {
         /// Counted from one.
         line: usize,

@@ -39,9 +39,7 @@ pub(super) fn advertisement(
     mut request: Request<Body>,
 ) -> Narrowed {
     request.headers_mut().remove(header::ACCEPT_ENCODING);
-    let AdvertisementDialect { service, wait, limits } = *dialect;
-    let dialect = AdvertisementDialect { service, wait, limits };
-    let permits = Arc::clone(narrow.permits);
+    let (dialect, permits) = (*dialect, Arc::clone(narrow.permits));
     Narrowed { request, dialect: Arc::new(VisibleAdvertisement { dialect, permits }) }
 }
 
@@ -53,7 +51,7 @@ pub(super) async fn fetch(
 ) -> Result<Narrowed, Refusal> {
     let (mut head, body) = request.into_parts();
     let mut asked = read(body, dialect.limits.request).await?;
-    let dialect = FetchDialect { wait: dialect.wait, limits: dialect.limits };
+    let dialect = *dialect;
     let dialect: Arc<dyn Dialect> = match asked.form {
         Form::List => {
             let (symrefs, permits) = (has_symrefs(&mut asked), Arc::clone(narrow.permits));

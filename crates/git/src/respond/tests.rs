@@ -235,7 +235,8 @@ fn advertises_to_pushing_clients_only() {
     let check = |service: Service, media_type: &str| {
         let body = b"0008abc\0";
         let response = with_type(media_type, Bytes::from_static(body));
-        let dialect = AdvertisementDialect { service, wait: Duration::ZERO, limits: Default::default() };
+        let dialect =
+            AdvertisementDialect { service, strict: true, wait: Duration::ZERO, limits: Default::default() };
         crate::testing::block_on(read(dialect.respond(response).into_body())) != body[..]
     };
     let (push, fetch) = (Service::ReceivePack, Service::UploadPack);

@@ -46,11 +46,14 @@ impl Git {
         mut body: Body,
     ) -> Result<Classified, Refusal> {
         let wanted = classify::wanted(context.needs).or(self.config.inspect.wanted);
-        let mut push = match self.read_push(&mut body, context.spools, wanted).await {
+        let mut request = None;
+        let mut push = match self.read_push(&mut body, context.spools, wanted, &mut request).await {
             Ok(push) => push,
             Err(refusal) => {
                 self.config.drain.drain(&mut body).await;
-                return Err(refusal);
+                let Some(request) = request else { return Err(refusal) };
+                let dialect = Arc::new(PushDialect::new(&request, self.config.wait));
+                return Ok(Classified::Refused { refusal, dialect });
             }
         };
         if push.request.commands.is_empty() {
@@ -81,15 +84,22 @@ impl Git {
     fn nothing(&self, context: Context<'_>, route: &Route, head: request::Parts, push: &Push) -> Classified {
         match context.upstream.auth {
             Auth::Oidc => Classified::Answer(respond::nothing(Service::ReceivePack)),
-            Auth::Passthrough => self.fetch(route, head, push.spool.body_after(Bytes::new())),
+            Auth::Passthrough => self.fetch(context, route, head, push.spool.body_after(Bytes::new())),
         }
     }
 }
 
 impl Git {
-    async fn read_push(&self, body: &mut Body, spools: &Spools, wanted: Wanted) -> Result<Push, Refusal> {
+    /// Reads it to its end. `request` says what was understood of it also where that fails.
+    async fn read_push(
+        &self,
+        body: &mut Body,
+        spools: &Spools,
+        wanted: Wanted,
+        request: &mut Option<PushRequest>,
+    ) -> Result<Push, Refusal> {
         let mut parser = Some(PushParser::new(self.config.commands, self.config.section));
-        let (mut spool, mut request, mut arrival, mut pack) = (spools.create(), None, None, None);
+        let (mut spool, mut arrival, mut pack) = (spools.create(), None, None);
         while let Some(frame) = body.frame().await {
             let data = frame.map_err(broken)?.into_data().unwrap_or_default();
             let mut of_pack = data.clone();
@@ -99,7 +109,7 @@ impl Git {
                     Progress::Complete { consumed } => {
                         pack = Some(spool.len() + consumed as u64);
                         of_pack.advance(consumed);
-                        request = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
+                        *request = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
                         arrival = request.as_ref().and_then(|request| self.arrival(request, wanted));
                     }
                 }
@@ -110,7 +120,7 @@ impl Git {
                 None => None,
             };
         }
-        let request = request.ok_or_else(|| malformed(ParseError::Truncated))?;
+        let request = request.clone().ok_or_else(|| malformed(ParseError::Truncated))?;
         let spool = spool.finish().await.map_err(unspooled)?;
         let mut push = Push { request, pack: pack.unwrap_or(spool.len()), spool, arrived: None };
         push.check_pack().await?;
@@ -176,10 +186,10 @@ fn malformed(error: ParseError) -> Refusal {
     Refusal::new(kind, error.to_string()).because(&error)
 }
 
-fn broken(error: BodyError) -> Refusal {
+pub(super) fn broken(error: BodyError) -> Refusal {
     let refusal = match &error {
         BodyError::Client(_) => {
-            Refusal::new(RefusalKind::Invalid, "the push broke off or is not what it is encoded as")
+            Refusal::new(RefusalKind::Invalid, "the request broke off or is not what it is encoded as")
         }
         BodyError::Upstream(_) => Refusal::new(RefusalKind::UpstreamUnavailable, "the upstream broke off"),
         BodyError::Ours(_) => Refusal::new(RefusalKind::RecordingUnavailable, "the push can't be recorded"),

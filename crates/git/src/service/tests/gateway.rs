@@ -160,6 +160,7 @@ impl State {
         let (accesses, request, dialect) = match classified {
             Ok(Classified::Asks { accesses, request, dialect }) => (accesses, request, dialect),
             Ok(Classified::Answer(response)) => return response,
+            Ok(Classified::Refused { refusal, dialect }) => return dialect.refuse(&refusal),
             Err(refusal) => return self.git.refuse(&head, &refusal),
         };
         self.asked.lock().unwrap().extend(accesses.iter().map(line));

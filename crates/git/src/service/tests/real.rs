@@ -89,9 +89,8 @@ async fn an_inspected_push_that_is_refused_says_why() {
     insta::assert_snapshot!(gateway.git(&["push", "-q", "{url}", "main"]).await, @"
     remote: lockgate: invalid: the blob dfa2c36f607212fda41444937a7f184c7831f15e is too large to be looked
     remote:   through for secrets
-    error: remote unpack failed: the blob dfa2c36f607212fda41444937a7f184c7831f15e is too large to be looked through for secrets
     To http://gate/app.git
-     ! [remote failure]  main -> main (remote failed to report status)
+     ! [remote rejected] main -> main (the blob dfa2c36f607212fda41444937a7f184c7831f15e is too large to be looked through for secrets)
     error: failed to push some refs to 'http://gate/app.git'
     exit 1
     ");
@@ -204,9 +203,8 @@ async fn shows_why_a_push_that_was_not_read_is_refused() {
     gateway.repo.commit("one");
     insta::assert_snapshot!(gateway.git(&["-c", "core.compression=0", "push", "{url}", "main"]).await, @r#"
     remote: lockgate: too_large: the push is larger than 1000 bytes
-    error: remote unpack failed: the push is larger than 1000 bytes
     To http://gate/app.git
-     ! [remote failure]  main -> main (remote failed to report status)
+     ! [remote rejected] main -> main (the push is larger than 1000 bytes)
     error: failed to push some refs to 'http://gate/app.git'
     exit 1
     "#);

@@ -53,8 +53,8 @@ async fn classify(git: &Git, request: Request<Body>) -> Result<Classified, Refus
 
 async fn refused(request: Request<Body>) -> (RefusalKind, String) {
     match classify(&Git::default(), request).await {
-        Err(refusal) => (refusal.kind, refusal.reason),
-        Ok(_) => panic!("should have been refused"),
+        Err(refusal) | Ok(Classified::Refused { refusal, .. }) => (refusal.kind, refusal.reason),
+        Ok(Classified::Answer(_) | Classified::Asks { .. }) => panic!("should have been refused"),
     }
 }
 
@@ -62,7 +62,7 @@ async fn asked(request: Request<Body>) -> (Vec<Access>, Request<Body>) {
     match classify(&Git::default(), request).await {
         Ok(Classified::Asks { accesses, request, .. }) => (accesses, request),
         Ok(Classified::Answer(_)) => panic!("was answered"),
-        Err(refusal) => panic!("{refusal}"),
+        Ok(Classified::Refused { refusal, .. }) | Err(refusal) => panic!("{refusal}"),
     }
 }
 
@@ -107,9 +107,37 @@ async fn streams_fetches_decoded() {
     }
     let config = Config { inflated: body.len() as u64 - 1, ..Config::default() };
     let sent = request(FETCH, &[("content-encoding", "gzip")], pieces(&sent, &[]));
-    let Ok(Classified::Asks { request, .. }) = classify(&Git::new(config), sent).await else { panic!() };
-    let error = request.into_body().frame().await.unwrap().unwrap_err();
-    assert!(matches!(error, BodyError::Client(_)));
+    let refusal = classify(&Git::new(config), sent).await.err().unwrap();
+    assert_eq!(refusal.kind, RefusalKind::Invalid);
+}
+
+#[tokio::test]
+async fn what_is_no_fetch_goes_nowhere() {
+    for body in ["", "zzzz", "0032want qqqq", "0014command=evil-xx\n0000"] {
+        let (kind, _) = refused(request(FETCH, &[], body::full(body))).await;
+        assert_eq!(kind, RefusalKind::Invalid, "{body}");
+    }
+    // Larger than what is read before: it goes on, and breaks off where it is none any more.
+    let haves = format!("0032have {}\n", "b".repeat(40)).repeat(30_000);
+    let want = format!("0032want {}\n0000", "a".repeat(40));
+    for (end, whole) in [("0009done\n", true), ("zzzz", false), ("", false)] {
+        let sent = format!("{want}{haves}{end}");
+        let (_, forwarded) = asked(request(FETCH, &[], pieces(sent.as_bytes(), &[9999]))).await;
+        let mut read = (Vec::new(), true);
+        let mut body = forwarded.into_body();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => read.0.extend_from_slice(&frame.into_data().unwrap()),
+                Err(error) => {
+                    assert!(matches!(error, BodyError::Client(_)), "{error}");
+                    read.1 = false;
+                    break;
+                }
+            }
+        }
+        assert_eq!(read.1, whole, "{end}");
+        assert!(sent.as_bytes().starts_with(&read.0) && (!whole || read.0.len() == sent.len()));
+    }
 }
 
 #[tokio::test]
@@ -177,8 +205,8 @@ async fn refuses_bad_pushes() {
     insta::assert_snapshot!(check(&create[..pack], &[]).await, @"invalid: the push has no pack");
     insta::assert_snapshot!(check(&[&create[..pack], b"JUNK"].concat(), &[]).await, @"invalid: the push has no pack");
     insta::assert_snapshot!(check(&[&delete[..], b"PACK"].concat(), &[]).await, @"invalid: the push holds something behind its ref updates that is not a pack of them");
-    insta::assert_snapshot!(check(&create, &encoded).await, @"invalid: the push broke off or is not what it is encoded as");
-    insta::assert_snapshot!(check(&gzip(&create)[..100], &encoded).await, @"invalid: the push broke off or is not what it is encoded as");
+    insta::assert_snapshot!(check(&create, &encoded).await, @"invalid: the request broke off or is not what it is encoded as");
+    insta::assert_snapshot!(check(&gzip(&create)[..100], &encoded).await, @"invalid: the request broke off or is not what it is encoded as");
 }
 
 #[tokio::test]
@@ -194,7 +222,11 @@ async fn says_whose_fault_a_broken_body_is() {
     rig.spools.memory = 1;
     rig.spools.dir = "/nonexistent".into();
     let sent = request(PUSH, &[], body::full(transcript("create.request")));
-    let refusal = Git::default().classify(rig.context(&Unreachable), sent).await.err().unwrap();
+    let Ok(Classified::Refused { refusal, .. }) =
+        Git::default().classify(rig.context(&Unreachable), sent).await
+    else {
+        panic!("its refs are known")
+    };
     assert_eq!(refusal.kind, RefusalKind::Internal);
     assert!(refusal.detail.unwrap().contains("No such file"));
 }
@@ -227,7 +259,7 @@ async fn a_push_of_nothing_is_answered_here() {
     for body in ["0000", &shallow] {
         match classify(&Git::default(), request(PUSH, &[], body::full(body.to_owned()))).await {
             Ok(Classified::Answer(response)) => assert_eq!(response.status(), StatusCode::OK),
-            Ok(Classified::Asks { .. }) | Err(_) => panic!("{body}"),
+            Ok(Classified::Asks { .. } | Classified::Refused { .. }) | Err(_) => panic!("{body}"),
         }
         // Whether they may push is the upstream's to say to callers that it knows.
         let sent = request(PUSH, &[], body::full(body.to_owned()));
