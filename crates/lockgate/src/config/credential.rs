@@ -288,7 +288,7 @@ impl Exec {
         let path = std::env::var_os("PATH").map(|path| Ok(("PATH".into(), path)));
         Ok(ExecConfig {
             // A name alone is looked for in `PATH`.
-            program: if program.contains('/') { &of.config.base.join(program) } else { program.into() },
+            program: if program.contains('/') { of.config.base.join(program) } else { program.into() },
             arguments: arguments.iter().map(OsString::from).collect(),
             environment: path.into_iter().chain(self.env.iter().map(variable)).collect::<Result<_>>()?,
             user: self.user.clone(),
@@ -313,7 +313,7 @@ impl GithubApp {
 
     fn resolve(&self, of: &For<'_>) -> Result<CoreSource> {
         let pem = match self.source().map_err(anyhow::Error::msg)? {
-            Source::File(path) => read_text(&of.config.resolve(path), KEY_MAX)?,
+            Source::File(path) => read_text(&of.config.resolve(&path), KEY_MAX)?,
             Source::Env(name) => std::env::var(&name).with_context(|| format!("${name} is not set"))?,
         };
         let id = self.app_id.map(|id| id.to_string());
