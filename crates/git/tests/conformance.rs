@@ -9,7 +9,7 @@ use lockgate_git::Git;
 use lockgate_testkit::conformance::{NoProbe, Sample, Suite, check};
 
 const FETCH: &[u8] =
-    b"0014command=fetch\n00010032want 0123456789012345678901234567890123456789\n0009done\n0000";
+    b"0012command=fetch\n00010032want 0123456789012345678901234567890123456789\n0009done\n0000";
 
 fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
     fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
