@@ -34,6 +34,30 @@ pub(super) struct Candidate {
     pub swallowed: Option<Box<Swallowed>>,
 }
 
+/// All that a candidate is while it rests: its lead has not matched yet, and no byte of a word (`is_of_word`)
+/// changes its state.
+#[derive(Clone, Copy)]
+pub(super) struct Resting {
+    pub target: Target,
+    pub start: u64,
+    state: StateID,
+}
+
+impl Resting {
+    pub(super) fn wake(self) -> Candidate {
+        let Self { target, start, state } = self;
+        Candidate {
+            target,
+            phase: Phase::Lead(state),
+            start,
+            secret: NONE,
+            end: NONE,
+            needle: None,
+            swallowed: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Before the secret.
@@ -57,6 +81,8 @@ pub(super) struct Swallowed {
 pub(super) enum Step {
     /// It needs more bytes.
     On,
+    /// It has taken all bytes, and more of the same word will not change it.
+    Rest,
     /// It has come to its end: a secret if it has matched.
     Over,
     /// It has reached the limit of what is kept.
@@ -64,15 +90,21 @@ pub(super) enum Step {
 }
 
 impl Candidate {
-    /// A candidate of a rule whose match would begin at `start`; none if what stands before forbids it.
-    pub(super) fn of_rule(rule: &Rule, target: Target, start: u64, view: &View<'_>) -> Option<Self> {
+    /// A candidate of a rule whose match would begin at `start`, with `behind` before it (`look_behind`); none if
+    /// what stands before forbids it.
+    pub(super) fn of_rule(
+        rule: &Rule,
+        target: Target,
+        start: u64,
+        behind: Option<u8>,
+        view: &View<'_>,
+    ) -> Option<Self> {
         let program = rule.program();
         if program.before.as_ref().is_some_and(|before| !stands_before(before, view, start)) {
             return None;
         }
-        let behind = look_behind(view, start);
         let (phase, secret) = match &program.lead {
-            Some(lead) => (Phase::Lead(begin(lead, behind)?), NONE),
+            Some(lead) => (Phase::Lead(begin(&lead.dfa, behind)?), NONE),
             None => (Phase::Body(begin(&program.body, behind)?), start),
         };
         Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None })
@@ -88,6 +120,14 @@ impl Candidate {
             end: NONE,
             needle: None,
             swallowed: None,
+        }
+    }
+
+    /// What is left of it while it rests.
+    pub(super) fn resting(&self) -> Option<Resting> {
+        match self.phase {
+            Phase::Lead(state) => Some(Resting { target: self.target, start: self.start, state }),
+            Phase::Body(_) | Phase::Known(_) => None,
         }
     }
 
@@ -153,11 +193,11 @@ impl Candidate {
     ) -> (usize, Step) {
         let Some(lead) = &context.rules.rule(self.target).program().lead else { return (0, Step::Over) };
         for (index, &byte) in bytes.iter().enumerate() {
-            state = lead.next_state(state, byte);
+            state = lead.dfa.next_state(state, byte);
             let position = at + index as u64;
             let mut over = self.secret != NONE && position + 1 - self.secret >= MAX_HOLD as u64;
-            if lead.is_special_state(state) {
-                if lead.is_match_state(state) {
+            if lead.dfa.is_special_state(state) {
+                if lead.dfa.is_match_state(state) {
                     self.secret = position;
                 } else {
                     over = true;
@@ -171,7 +211,8 @@ impl Candidate {
             }
         }
         self.phase = Phase::Lead(state);
-        (bytes.len(), Step::On)
+        let rests = self.secret == NONE && lead.rest == Some(state);
+        (bytes.len(), if rests { Step::Rest } else { Step::On })
     }
 
     /// The lead is at its longest: the secret begins where it ended, some bytes ago.
@@ -280,7 +321,7 @@ fn stands_before(before: &Dfa, view: &View<'_>, at: u64) -> bool {
 
 /// The byte before `at` as `\b` should see it: where an escape sequence ends there (`\n`, `%3D`, `\u003d`,
 /// a terminal's colour), its last letter is no letter of the text.
-fn look_behind(view: &View<'_>, at: u64) -> Option<u8> {
+pub(super) fn look_behind(view: &View<'_>, at: u64) -> Option<u8> {
     let last = view.byte(at.checked_sub(1)?)?;
     if !last.is_ascii_alphanumeric() {
         return Some(last);

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Step, Swallowed};
+use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Resting, Step, Swallowed};
 use super::settle::{Escape, Found, Region};
 use super::view::{Kept, View};
 use super::{MaskOptions, Replacement};
@@ -31,6 +31,8 @@ pub(super) struct Context<'a> {
 #[derive(Default)]
 pub(super) struct Engine {
     pub(super) live: Vec<Candidate>,
+    /// Those that stay as they are until a word ends; none of them holds anything back.
+    pub(super) resting: Vec<Resting>,
     pub(super) pending: Vec<Found>,
     pub(super) region: Option<Region>,
     pub(super) kept: Kept,
@@ -135,6 +137,7 @@ impl Engine {
     pub(super) fn memory(&self) -> usize {
         self.kept.capacity()
             + self.live.capacity() * size_of::<Candidate>()
+            + self.resting.capacity() * size_of::<Resting>()
             + self.live.iter().filter(|candidate| candidate.swallowed.is_some()).count()
                 * size_of::<Swallowed>()
             + self.pending.capacity() * size_of::<Found>()

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
-use super::candidate::{Candidate, NONE, Step};
+use super::candidate::{Candidate, NONE, Resting, Step, look_behind};
 use super::engine::{Context, Engine};
 use super::view::View;
 use crate::filter::{KNOWN, OPENING};
 use crate::known::Snapshot;
+use crate::rules::is_of_word;
 
 /// More candidates than this at once come from input made to be slow; the oldest is then masked as far as
 /// it has come.
@@ -76,12 +77,27 @@ impl Engine {
         mut at: usize,
         stop: usize,
     ) {
-        while at < stop && !live.is_empty() {
+        // Where the word that `at` stands in ends; looked for only while somebody rests.
+        let mut word_end = at;
+        while at < stop && !(live.is_empty() && self.resting.is_empty()) {
             let position = view.seam() + at as u64;
             let room = PRUNE_EVERY - position % PRUNE_EVERY;
-            let upto = stop.min(at.saturating_add(room as usize));
+            let mut upto = stop.min(at.saturating_add(room as usize));
+            if !self.resting.is_empty() {
+                if word_end <= at {
+                    word_end = at + length_of_word(&view.input[at..stop]);
+                }
+                if word_end == at {
+                    live.extend(self.resting.drain(..).map(Resting::wake));
+                } else if live.is_empty() && self.resting.len() <= MAX_LIVE {
+                    at = word_end;
+                    continue;
+                } else {
+                    upto = upto.min(word_end);
+                }
+            }
             self.advance_all(context, view, live, position, &view.input[at..upto]);
-            if upto - at == room as usize && live.len() > 1 {
+            if upto - at == room as usize && live.len() + self.resting.len() > 1 {
                 self.prune(context, view, live, position + room);
             }
             at = upto;
@@ -102,6 +118,10 @@ impl Engine {
             taken += count;
             match step {
                 Step::On => index += 1,
+                Step::Rest => {
+                    let candidate = live.swap_remove(index);
+                    self.lay_down(&candidate);
+                }
                 Step::Full if self.swallow(context, view, candidate) => continue,
                 Step::Over | Step::Full => {
                     let candidate = live.swap_remove(index);
@@ -109,6 +129,15 @@ impl Engine {
                 }
             }
             taken = 0;
+        }
+    }
+
+    /// Of two that rest for one rule, the earlier covers the later.
+    fn lay_down(&mut self, candidate: &Candidate) {
+        let Some(new) = candidate.resting() else { return };
+        match self.resting.iter_mut().find(|old| old.target == new.target) {
+            Some(old) => old.start = old.start.min(new.start),
+            None => self.resting.push(new),
         }
     }
 
@@ -123,6 +152,7 @@ impl Engine {
         quad: u32,
     ) {
         let after = &view.input[(start + 4 - view.seam()) as usize..];
+        let mut behind = None;
         for opening in context.filter.starts(quad) {
             if !opening.follow.allows(after) {
                 continue;
@@ -131,12 +161,16 @@ impl Engine {
             let candidate = if target == KNOWN {
                 context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
             } else {
-                Candidate::of_rule(context.rules.rule(target), target, start, view)
+                let behind = *behind.get_or_insert_with(|| look_behind(view, start));
+                Candidate::of_rule(context.rules.rule(target), target, start, behind, view)
             };
             let Some(mut candidate) = candidate else { continue };
             let (_, step) = candidate.advance(context, view, start, &quad.to_le_bytes());
-            if step == Step::On && !live.iter_mut().any(|other| other.absorbs(&candidate)) {
-                live.push(candidate);
+            match step {
+                Step::On if live.iter_mut().any(|other| other.absorbs(&candidate)) => {}
+                Step::On => live.push(candidate),
+                Step::Rest => self.lay_down(&candidate),
+                Step::Over | Step::Full => {}
             }
         }
     }
@@ -145,17 +179,37 @@ impl Engine {
     fn prune(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
         merge(live);
         // A younger one may be here only because the input ended before its opening could be seen whole.
-        let is_settled = |candidate: &Candidate| candidate.start + OPENING as u64 <= now;
-        while live.iter().filter(|candidate| is_settled(candidate)).count() > MAX_LIVE {
-            let oldest =
-                (0..live.len()).min_by_key(|&index| (live[index].start, live[index].target)).unwrap_or(0);
-            let mut candidate = live.swap_remove(oldest);
-            if candidate.secret != NONE {
-                candidate.end = now;
-                self.record(context, view, candidate);
-            }
+        let is_settled = |start: u64| start + OPENING as u64 <= now;
+        let starts = live.iter().map(|candidate| candidate.start);
+        let settled =
+            starts.chain(self.resting.iter().map(|resting| resting.start)).filter(|&start| is_settled(start));
+        for _ in MAX_LIVE..settled.count() {
+            self.take_oldest(context, view, live, now);
         }
     }
+
+    fn take_oldest(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
+        let awake = live.iter().enumerate().map(|(index, one)| (one.start, one.target, index)).min();
+        let resting =
+            self.resting.iter().enumerate().map(|(index, one)| (one.start, one.target, index)).min();
+        match (awake, resting) {
+            (Some(oldest), resting) if resting.is_none_or(|other| oldest < other) => {
+                let mut candidate = live.swap_remove(oldest.2);
+                if candidate.secret != NONE {
+                    candidate.end = now;
+                    self.record(context, view, candidate);
+                }
+            }
+            (_, Some((.., index))) => {
+                self.resting.swap_remove(index);
+            }
+            (_, None) => {}
+        }
+    }
+}
+
+fn length_of_word(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !is_of_word(byte)).unwrap_or(bytes.len())
 }
 
 fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
@@ -164,10 +218,17 @@ fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
 }
 
 fn merge(live: &mut Vec<Candidate>) {
-    let mut index = 0;
+    // The rules of those before `index`, by the last bits of their numbers: most rules occur once.
+    let (mut index, mut seen) = (0, 0u128);
     while index < live.len() {
         let (before, rest) = live.split_at_mut(index);
         let this = &mut rest[0];
+        let rule = 1 << (this.target % 128);
+        if seen & rule == 0 {
+            seen |= rule;
+            index += 1;
+            continue;
+        }
         let absorbed = before.iter_mut().any(|other| {
             if this.absorbs(other) {
                 std::mem::swap(this, other);

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Deserialize;
 
 pub use self::check::entropy;
-pub(crate) use self::compile::{Dfa, MAX_HOLD, Rule};
+pub(crate) use self::compile::{Dfa, MAX_HOLD, Rule, is_of_word};
 pub use self::load::RuleError;
 pub use self::sample::expand as expand_sample;
 use crate::filter::{Filter, Start, Target};
