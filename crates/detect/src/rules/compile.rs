@@ -11,12 +11,13 @@ use std::sync::{Arc, OnceLock};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::primitives::StateID;
-use regex_automata::util::{start, syntax};
+use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind, meta};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Capture, Hir, HirKind};
 
 use super::Class;
+use super::allow::Allow;
 use super::check::Check;
 use super::opening::openings;
 use crate::filter::{Follow, Quad};
@@ -30,7 +31,7 @@ pub(crate) const MAX_HOLD: usize = 8 * 1024;
 
 /// Limits for one automaton: its tables, and the work of building it.
 const DFA_BYTES: usize = 1 << 20;
-const BUILD_BYTES: usize = 4 << 20;
+pub(super) const BUILD_BYTES: usize = 4 << 20;
 
 /// What the TOML file says of a rule, in plain types.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +81,7 @@ pub(crate) struct Program {
     /// Matches, backwards, what must stand before the match.
     pub before: Option<Dfa>,
     /// Secrets that are none.
-    pub allow: Option<meta::Regex>,
+    pub allow: Option<Allow>,
 }
 
 /// The automaton of a lead.
@@ -180,7 +181,8 @@ impl Rule {
                 .map(|pattern| parse(pattern).and_then(|hir| build(&hir, true)))
                 .transpose()
                 .map_err(|reason| Fault { field: Field::Before, reason })?,
-            allow: search_any(&self.allow)?,
+            allow: Allow::new(&self.allow)
+                .map_err(|(index, reason)| Fault { field: Field::Allow(index), reason })?,
         })
     }
 }
@@ -320,25 +322,10 @@ pub(super) fn nfa(hir: &Hir, reverse: bool) -> Result<NFA, String> {
         .map_err(|error| format!("the pattern is too large: {error}"))
 }
 
-fn search_config() -> meta::Config {
+pub(super) fn search_config() -> meta::Config {
     meta::Config::new().utf8_empty(false).nfa_size_limit(Some(BUILD_BYTES)).hybrid_cache_capacity(1 << 18)
 }
 
 fn search_hir(hir: &Hir) -> Result<meta::Regex, String> {
     meta::Builder::new().configure(search_config()).build_from_hir(hir).map_err(|error| error.to_string())
-}
-
-fn search_any(patterns: &[String]) -> Result<Option<meta::Regex>, Fault> {
-    for (index, pattern) in patterns.iter().enumerate() {
-        parse(pattern).map_err(|reason| Fault { field: Field::Allow(index), reason })?;
-    }
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    meta::Builder::new()
-        .configure(search_config())
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .build_many(patterns)
-        .map(Some)
-        .map_err(|error| Fault { field: Field::Allow(0), reason: error.to_string() })
 }

@@ -3,6 +3,7 @@
 //!
 //! A loaded set is immutable and cheap to clone; nothing in it is ever half-applied.
 
+mod allow;
 mod check;
 mod compile;
 mod load;
