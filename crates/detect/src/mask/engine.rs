@@ -227,15 +227,19 @@ impl Engine {
             (None, None) => {
                 let rule = context.rules.rule(candidate.target);
                 let secret = view.slice(start, end);
-                let tag = (rule.class != Class::Personal).then(|| context.key.tag(&rule.id, &secret));
-                Found {
+                let mut found = Found {
                     start,
                     end,
                     rank: rank(rule.class),
-                    tag,
-                    entropy: entropy(&secret),
+                    tag: None,
+                    entropy: 0.0,
                     rule: Arc::clone(&rule.id),
+                };
+                if !self.is_outranked(&found) {
+                    found.tag = (rule.class != Class::Personal).then(|| context.key.tag(&rule.id, &secret));
+                    found.entropy = entropy(&secret);
                 }
+                found
             }
         };
         self.add(found);

@@ -65,6 +65,20 @@ impl Engine {
         }
     }
 
+    /// Whether another finding will name the place of `found`, so that nobody will see its tag. Tells it of
+    /// what was found last only, since input made to be slow has one finding overlap the next.
+    pub(super) fn is_outranked(&self, found: &Found) -> bool {
+        let start = found.start.max(self.cursor);
+        let precedence = (found.rank, start, Reverse(found.end), &*found.rule);
+        let region = self.region.as_ref().filter(|region| start < region.end);
+        let last = self.pending.iter().rev().take(4);
+        region
+            .and_then(|region| region.best.as_ref())
+            .into_iter()
+            .chain(last.filter(|other| other.start <= start && start < other.end))
+            .any(|other| other.precedence() < precedence)
+    }
+
     /// Opens a region for a secret whose end is not known yet.
     pub(super) fn open(&mut self, start: u64, end: u64) {
         let unnamed = Found { start, end, rank: u8::MAX, rule: Arc::from(""), tag: None, entropy: 0.0 };
