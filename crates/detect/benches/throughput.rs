@@ -87,13 +87,14 @@ fn hostile() -> Vec<(String, Bytes)> {
             near
         })
         .collect();
-    let patterns: [&[u8]; 20] = [
+    let patterns: [&[u8]; 21] = [
         b"AKIA",
         b"eyJ",
         b"eyJa.",
         b"ghp_",
         b"sk-",
         b"sk-a",
+        b"xai-",
         b"xoxb-1",
         b"glpat-",
         b"password=",
@@ -136,5 +137,10 @@ fn hostile() -> Vec<(String, Bytes)> {
         "hostile: names, then a word".into(),
         inputs::fill(&[&openings[..400], &[b'a'; 4000]].concat()),
     ));
+    // One value over and over would not show what looks each up in something that it fills.
+    let values: String = (0..20_000)
+        .map(|seed| expand_sample("--token=<A-Za-z0-9*14>4 ", seed).expect("a constant template"))
+        .collect();
+    inputs.push(("hostile: values of no end".into(), inputs::fill(values.as_bytes())));
     inputs
 }
