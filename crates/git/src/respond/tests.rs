@@ -110,7 +110,20 @@ fn says_where_to_approve() {
 fn says_by_which_command_to_approve() {
     let refusal = Refusal { kind: RefusalKind::ApprovalNeeded, ..denied() };
     let refusal = refusal.with_command("lockgate approvals approve a1");
-    insta::assert_snapshot!(pushed("report-status side-band-64k", &refusal), @r#""#);
+    insta::assert_snapshot!(pushed("report-status side-band-64k", &refusal), @r#"
+    200
+    content-type: application/x-git-receive-pack-result
+    cache-control: no-cache
+
+    0033\x02lockgate: approval_needed: main is for people\n
+    0037\x02  refs/heads/main: main is for people (rule prod)\n
+    0036\x02  refs/heads/x: refused together with the others\n
+    002e\x02  approve: lockgate approvals approve a1\n
+    00a4\x01000eunpack ok\n
+    0048ng refs/heads/main approval required: lockgate approvals approve a1\n
+    0045ng refs/heads/x approval required: lockgate approvals approve a1\n
+    00000000
+    "#);
     let lines = crate::respond::text::lines(&refusal.with_url("https://gate/a1"), &[]);
     let places = &lines[lines.len() - 2..];
     assert_eq!(places, ["  approve: https://gate/a1", "  or run: lockgate approvals approve a1"]);

@@ -105,6 +105,6 @@ fn a_group_of_an_issuer_that_there_is_not_is_named() -> Result<()> {
     assert!(other.contains("group ours: nobody is in it by issuer `corp`"), "{other}");
     assert_eq!(said(&format!("{gateway}{}", issuer("corp")), PUSH)?, "");
     // A control plane has no issuers of its own.
-    assert_eq!(said("", PUSH)?, "");
+    assert_eq!(said("data_dir: data\n", PUSH)?, "");
     Ok(())
 }

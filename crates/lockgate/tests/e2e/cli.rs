@@ -72,11 +72,11 @@ fn what_a_configuration_refers_to_is_missed_at_its_place() -> Result<()> {
     ];
     let upstream = SOMEWHERE.strip_suffix(" }\n").expect("a list of one upstream");
     let of_upstream = [
-        (", credential: ^{ bearer: { token_file: nowhere } } }\n", "cannot open nowhere"),
+        (", credential: ^{ bearer: { token_file: nowhere } } }\n", "nowhere can't be read"),
         (", credential: ^{ gitlab: { token_env: LOCKGATE_NO_SUCH_VARIABLE } } }\n", "is not set"),
         (
             ", credentials: [ { credential: ^{ bearer: { token_file: nowhere } } } ] }\n",
-            "cannot open nowhere",
+            "nowhere can't be read",
         ),
         (", ca: ^nowhere.pem }\n", "cannot open nowhere.pem"),
     ];
