@@ -20,7 +20,7 @@ pub struct Refusal {
     /// The page where a human can approve, for [`RefusalKind::ApprovalNeeded`], if there is one.
     pub url: Option<String>,
     /// The command by which a human can approve, for [`RefusalKind::ApprovalNeeded`].
-    pub command: Option<String>,
+    pub command: Option<Box<str>>,
     /// For the log only.
     pub detail: Option<String>,
 }
@@ -141,7 +141,7 @@ impl Refusal {
 
     /// Adds the command by which a human can approve.
     #[must_use]
-    pub fn with_command(mut self, command: impl Into<String>) -> Self {
+    pub fn with_command(mut self, command: impl Into<Box<str>>) -> Self {
         self.command = Some(command.into());
         self
     }

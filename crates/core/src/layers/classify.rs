@@ -75,10 +75,11 @@ impl Step<Recorded> for Classify {
         };
         Ok(answer.await.unwrap_or_else(|refusal| {
             exchange.refused(&refusal);
-            match refusal.kind {
-                RefusalKind::Unauthenticated => protocol.refuse(&head, &refusal),
-                _ => dialect.refuse(&refusal),
+            // Only the protocol itself asks for a credential.
+            if refusal.kind == RefusalKind::Unauthenticated {
+                return protocol.refuse(&head, &refusal);
             }
+            dialect.refuse(&refusal)
         }))
     }
 }

@@ -195,7 +195,8 @@ impl Waiting {
 
     fn approval_needed(&self) -> Refusal {
         let Ticket { url, command, .. } = &self.ticket;
-        let refusal = decide::refuse(RefusalKind::ApprovalNeeded, self.held.grounds()).with_command(command);
+        let refusal =
+            decide::refuse(RefusalKind::ApprovalNeeded, self.held.grounds()).with_command(command.as_str());
         match url {
             Some(url) => refusal.with_url(url),
             None => refusal,

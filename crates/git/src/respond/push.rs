@@ -149,7 +149,7 @@ fn remote(out: &mut BytesMut, lines: &[String]) {
 
 /// What git prints behind the ref, in brackets.
 fn reason(refusal: &Refusal, place: usize) -> String {
-    let approve = refusal.url.as_ref().or(refusal.command.as_ref());
+    let approve = refusal.url.as_deref().or(refusal.command.as_deref());
     let text = match (refusal.kind, approve, refusal.accesses.get(place)) {
         (RefusalKind::ApprovalNeeded, Some(place), _) => &format!("approval required: {place}"),
         (_, _, Some(access)) => text::reason(access),
