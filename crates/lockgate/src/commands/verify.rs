@@ -1,7 +1,11 @@
 //! `lockgate verify`: needs nothing but the recordings. Where a chain ends only its recorder knows: with the
 //! configuration of that, its spool is asked.
 
-use std::{fs::File, io, io::BufReader, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use lockgate_recording::{
