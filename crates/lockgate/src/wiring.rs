@@ -28,9 +28,7 @@ use lockgate_core::{
 };
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
-use lockgate_recording::{
-    Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store, store_directory,
-};
+use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
 use serde_saphyr::Location;
 use tokio_util::sync::CancellationToken;
 
@@ -190,10 +188,9 @@ fn targets(config: &Config, protocols: Vec<Arc<dyn Protocol>>) -> Result<Vec<Arc
 
 async fn recorder(config: &Config, name: &str) -> Result<(Recorder, Recovered)> {
     let recording = &config.file.recording;
-    let url = recording.url(&config.data_dir())?;
     let (store, prefix) = recording.open(config, create_store)?;
     let mut settings = RecorderConfig::new(spool(config), store, prefix, name);
-    settings.store_dir = store_directory(&url);
+    settings.store_dir = recording.folder(&config.data_dir());
     if let Some(size) = recording.bundle_size {
         settings.bundle_max_bytes = size.0;
     }

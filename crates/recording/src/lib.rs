@@ -103,7 +103,7 @@ pub use self::{
         ExchangeRecorder, Head, Location, Recorder, RecorderConfig, Recovered, RecoveredBundle,
         RecoveredExchange, Status,
     },
-    store::{OpenStoreError, StoreOptions, bundle_path, create_store, open_store, store_directory},
+    store::{OpenStoreError, StoreOptions, bundle_path, create_store, open_store},
     verify::{
         ChainPart, Incomplete, Problem, ProblemKind, RecoveredSeal, Report, Scope, fuzz_bundle, verify_bundle,
     },

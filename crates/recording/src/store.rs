@@ -113,12 +113,6 @@ pub fn create_store(
     store_at(url, options, Directory::Made)
 }
 
-/// The directory that the store at this URL is, if it is `file:///directory`.
-pub fn store_directory(url: &str) -> Option<PathBuf> {
-    let url = Url::parse(url).ok().filter(|url| url.scheme() == "file")?;
-    url.to_file_path().ok()
-}
-
 /// What is expected of the directory of a `file://` store.
 #[derive(Clone, Copy)]
 enum Directory {

@@ -55,8 +55,8 @@ pub struct RecorderConfig {
     pub store: Arc<dyn ObjectStore>,
     /// The place in the store.
     pub prefix: Path,
-    /// The directory that `store` is, if it is one of this machine ([`store_directory`](crate::store_directory)):
-    /// a bundle on the same file system is linked there and not copied. None.
+    /// The directory that `store` is, if it is one of this machine: a bundle on the same file system is linked
+    /// there and not copied. None.
     pub store_dir: Option<PathBuf>,
     /// The name of this proxy, for people.
     pub proxy: String,
