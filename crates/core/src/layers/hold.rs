@@ -159,10 +159,9 @@ impl Waiting {
                 let verdict = decide::judge(&policy, &self.asked)?;
                 if verdict.grounds().policy != self.held.grounds().policy {
                     exchange.verdict(&verdict).await?;
-                    if let Verdict::Denial(denial) = &verdict {
-                        return Err(decide::refuse(RefusalKind::Denied, denial.grounds()));
+                    if !matches!(verdict, Verdict::Denial(_)) {
+                        self.asked = decide::narrow(&policy, self.asked).await?;
                     }
-                    self.asked = decide::narrow(&policy, self.asked).await?;
                 }
                 let held = match verdict {
                     Verdict::Permit(permit) => return Ok(Permitted { permit, asked: self.asked }),

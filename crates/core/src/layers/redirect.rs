@@ -7,9 +7,10 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
-use super::{Target, forward};
+use super::{Target, classify::Prober};
 use crate::{
     body::{self, Body},
+    protocol::Probe as _,
     refusal::{Refusal, RefusalKind},
     upstream::{Redirects, Upstream},
 };
@@ -46,6 +47,7 @@ impl Sent {
         response: Response<Body>,
     ) -> Result<Response<Body>, Refusal> {
         let (upstream, safe) = (&target.upstream, is_safe(&self.method));
+        let prober = Prober { target, passthrough: passthrough.cloned() };
         let (mut at, mut response) = (self.path.clone(), response);
         for hop in 0..HOPS {
             let status = response.status();
@@ -74,8 +76,7 @@ impl Sent {
             let mut request = Request::new(body::empty());
             (*request.method_mut(), *request.uri_mut()) = (self.method.clone(), to.clone());
             *request.headers_mut() = self.headers.clone();
-            let request = forward::prepare(target, passthrough, request).await?;
-            (response, at) = (target.client.send(request).await?, to);
+            (response, at) = (prober.send(request).await?, to);
         }
         Err(refused("the upstream redirects without end"))
     }
