@@ -181,19 +181,14 @@ impl Git {
             }
             front.extend_from_slice(&read);
         }
-        let rest = stream::try_unfold(Some((body, framing)), async |rest| {
-            let Some((mut body, mut framing)) = rest else { return Ok(None) };
-            match body.frame().await.transpose()? {
-                Some(frame) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    framing.feed(&data).map_err(|error| BodyError::Client(error.into()))?;
-                    Ok(Some((Frame::data(data), Some((body, framing)))))
-                }
-                None => {
-                    framing.finish().map_err(|error| BodyError::Client(error.into()))?;
-                    Ok(None)
-                }
-            }
+        let rest = stream::try_unfold((body, framing), async |(mut body, mut framing)| {
+            let data = body.frame().await.transpose()?.map(|frame| frame.into_data().unwrap_or_default());
+            let read = match &data {
+                Some(data) => framing.feed(data),
+                None => framing.finish(),
+            };
+            read.map_err(|error| BodyError::Client(error.into()))?;
+            Ok(data.map(|data| (Frame::data(data), (body, framing))))
         });
         let front = stream::iter([Ok(Frame::data(front.freeze()))]);
         Ok(StreamBody::new(futures::StreamExt::chain(front, rest)).boxed_unsync())

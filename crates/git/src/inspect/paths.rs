@@ -181,8 +181,7 @@ impl<S: Source> Inquiry<'_, S> {
     fn tree(&mut self, oid: Oid, needs: &mut Needs) -> Result<Option<Oid>, InspectError> {
         match self.objects.find(&oid) {
             Some((at, Kind::Commit)) => {
-                let commits = self.objects.index(at.pack).commits();
-                let tree = commits.find(&oid).and_then(|place| commits.tree(place));
+                let tree = self.objects.index(at.pack).commits().tree(&oid);
                 tree.map(Some).ok_or(InspectError::malformed("commit", oid, "has no tree"))
             }
             Some((_, Kind::Tree | Kind::Blob | Kind::Tag)) => {

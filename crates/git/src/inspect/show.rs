@@ -174,8 +174,7 @@ impl<S: Source> Viewer<'_, S> {
         match history::peel(self.objects, oid, self.budget)?.1 {
             Tip::Commit(commit) => {
                 let Some((at, Kind::Commit)) = self.objects.find(&commit) else { return Ok(None) };
-                let commits = self.objects.index(at.pack).commits();
-                let tree = commits.find(&commit).and_then(|place| commits.tree(place));
+                let tree = self.objects.index(at.pack).commits().tree(&commit);
                 tree.map(Some).ok_or(InspectError::malformed("commit", commit, "has no tree"))
             }
             Tip::Tree(tree) => Ok(Some(tree)),

@@ -58,9 +58,9 @@ impl Commits {
         parents.chunks_exact(self.format.width()).filter_map(Oid::from_bytes)
     }
 
-    /// The tree of the commit at a place; `None` where it names none.
-    pub(crate) fn tree(&self, place: usize) -> Option<Oid> {
-        let width = self.format.width();
+    /// The tree of a commit; `None` where it names none, or is not among them.
+    pub(crate) fn tree(&self, name: &Oid) -> Option<Oid> {
+        let (place, width) = (self.find(name)?, self.format.width());
         Oid::from_bytes(&self.trees[place * width..][..width]).filter(|tree| !tree.is_null())
     }
 
@@ -158,7 +158,7 @@ mod tests {
         for n in 1..=300 {
             let place = commits.find(&name(n)).unwrap();
             assert_eq!(commits.parents(place).collect::<Vec<_>>(), [name(n - 1)]);
-            assert_eq!(commits.tree(place), None, "a name of zeros is none");
+            assert_eq!(commits.tree(&name(n)), None, "a name of zeros is none");
             assert_eq!(commits.offset(&name(n)), Some(u64::from(n) * 7));
             assert!(commits.is_at(u64::from(n) * 7) && !commits.is_at(u64::from(n) * 7 + 1));
         }

@@ -11,7 +11,6 @@ const COMMANDS: [&[u8]; 4] = [b"ls-refs", b"fetch", b"object-info", b"bundle-uri
 pub(crate) struct FetchFraming {
     packets: Packets,
     lines: usize,
-    unfinished: bool,
     ended: bool,
 }
 
@@ -22,11 +21,7 @@ impl FetchFraming {
     /// [`FetchError`], the client's fault.
     pub(crate) fn feed(&mut self, mut piece: &[u8]) -> Result<(), FetchError> {
         while !piece.is_empty() {
-            let Some(packet) = self.packets.next(&mut piece)? else {
-                self.unfinished = true;
-                break;
-            };
-            self.unfinished = false;
+            let Some(packet) = self.packets.next(&mut piece)? else { break };
             self.lines += 1;
             let line = packet.line();
             if self.lines == 1 && line.is_some_and(|line| !begins(line)) {
@@ -42,7 +37,7 @@ impl FetchFraming {
     /// # Errors
     /// [`FetchError::Truncated`].
     pub(crate) fn finish(&self) -> Result<(), FetchError> {
-        if self.unfinished || !self.ended { Err(FetchError::Truncated) } else { Ok(()) }
+        if !self.packets.pending().is_empty() || !self.ended { Err(FetchError::Truncated) } else { Ok(()) }
     }
 }
 

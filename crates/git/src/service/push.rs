@@ -28,7 +28,7 @@ use crate::{
 
 /// A push that was read to its end.
 pub(super) struct Push {
-    pub(super) request: PushRequest,
+    pub(super) request: Arc<PushRequest>,
     /// The whole decoded body.
     pub(super) spool: Spool,
     /// Where in it the pack begins.
@@ -96,7 +96,7 @@ impl Git {
         body: &mut Body,
         spools: &Spools,
         wanted: Wanted,
-        request: &mut Option<PushRequest>,
+        request: &mut Option<Arc<PushRequest>>,
     ) -> Result<Push, Refusal> {
         let mut parser = Some(PushParser::new(self.config.commands, self.config.section));
         let (mut spool, mut arrival, mut pack) = (spools.create(), None, None);
@@ -109,7 +109,8 @@ impl Git {
                     Progress::Complete { consumed } => {
                         pack = Some(spool.len() + consumed as u64);
                         of_pack.advance(consumed);
-                        *request = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
+                        let read = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
+                        *request = read.map(Arc::new);
                         arrival = request.as_ref().and_then(|request| self.arrival(request, wanted));
                     }
                 }
@@ -192,7 +193,9 @@ pub(super) fn broken(error: BodyError) -> Refusal {
             Refusal::new(RefusalKind::Invalid, "the request broke off or is not what it is encoded as")
         }
         BodyError::Upstream(_) => Refusal::new(RefusalKind::UpstreamUnavailable, "the upstream broke off"),
-        BodyError::Ours(_) => Refusal::new(RefusalKind::RecordingUnavailable, "the push can't be recorded"),
+        BodyError::Ours(_) => {
+            Refusal::new(RefusalKind::RecordingUnavailable, "the request can't be recorded")
+        }
     };
     refusal.because(&error)
 }
