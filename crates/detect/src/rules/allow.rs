@@ -2,15 +2,41 @@
 //! nothing but matches, each another one, so the automata are built whole: one built as it goes would build
 //! states all day.
 
+use std::sync::{Arc, OnceLock};
+
 use regex_automata::dfa::{Automaton, StartKind, dense};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::{Hir, Look};
 
-use super::compile::{BUILD_BYTES, Dfa, parse, search_config};
+use super::compile::{BUILD_BYTES, Dfa, nfa, parse, search_config};
 
 /// The size of one automaton's tables.
 const DFA_BYTES: usize = 2 << 20;
+
+/// The allow patterns of a rule, or of several that have the same; built when first asked for.
+pub(crate) struct Patterns {
+    texts: Vec<String>,
+    built: OnceLock<Option<Arc<Allow>>>,
+}
+
+impl Patterns {
+    pub(super) fn new(texts: Vec<String>) -> Self {
+        Self { texts, built: OnceLock::new() }
+    }
+
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// None for no patterns; else the index of a pattern that is wrong, and why.
+    pub(super) fn build(&self) -> Result<Option<Arc<Allow>>, (usize, String)> {
+        if let Some(built) = self.built.get() {
+            return Ok(built.clone());
+        }
+        let allow = Allow::new(&self.texts)?.map(Arc::new);
+        Ok(self.built.get_or_init(|| allow).clone())
+    }
+}
 
 pub(crate) struct Allow(Vec<Searcher>);
 
@@ -21,8 +47,7 @@ enum Searcher {
 }
 
 impl Allow {
-    /// None for no patterns; else the index of a pattern that is wrong, and why.
-    pub(super) fn new(patterns: &[String]) -> Result<Option<Self>, (usize, String)> {
+    fn new(patterns: &[String]) -> Result<Option<Self>, (usize, String)> {
         let parsed = patterns
             .iter()
             .enumerate()
@@ -68,15 +93,7 @@ fn is_match(dfa: &Dfa, anchored: Anchored, secret: &[u8]) -> bool {
 }
 
 fn whole(patterns: &[Hir], kind: StartKind) -> Option<Dfa> {
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .which_captures(WhichCaptures::None)
-                .nfa_size_limit(Some(BUILD_BYTES)),
-        )
-        .build_many_from_hir(patterns)
-        .ok()?;
+    let nfa = nfa(patterns, false).ok()?;
     let config = dense::Config::new()
         .start_kind(kind)
         .accelerate(false)

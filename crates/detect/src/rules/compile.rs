@@ -5,7 +5,8 @@
 //! it (the lead) is matched to its longest end, then the secret (the body) from there, also to its longest
 //! end. Because the secret's beginning is known before any of it is seen, nothing before it is held back.
 
-use std::collections::BTreeSet;
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use regex_automata::dfa::{Automaton, StartKind, dense};
@@ -17,7 +18,7 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Capture, Hir, HirKind};
 
 use super::Class;
-use super::allow::Allow;
+use super::allow::{Allow, Patterns};
 use super::check::Check;
 use super::opening::openings;
 use crate::filter::{Follow, Quad};
@@ -65,7 +66,7 @@ pub(crate) struct Rule {
     /// The least length of a secret.
     pub min_len: usize,
     before: Option<String>,
-    allow: Vec<String>,
+    allow: Arc<Patterns>,
     cut: Cut,
     program: OnceLock<Program>,
 }
@@ -81,7 +82,7 @@ pub(crate) struct Program {
     /// Matches, backwards, what must stand before the match.
     pub before: Option<Dfa>,
     /// Secrets that are none.
-    pub allow: Option<Allow>,
+    pub allow: Option<Arc<Allow>>,
 }
 
 /// The automaton of a lead.
@@ -110,7 +111,7 @@ impl Rule {
     pub(crate) fn new(spec: Spec) -> Result<Self, Fault> {
         let in_pattern = |reason| Fault { field: Field::Pattern, reason };
         let hir = parse(&spec.pattern).map_err(in_pattern)?;
-        let openings = nfa(&hir, false).and_then(|nfa| openings(&hir, &nfa)).map_err(in_pattern)?;
+        let openings = nfa(&[&hir], false).and_then(|nfa| openings(&hir, &nfa)).map_err(in_pattern)?;
         let cut = Cut::new(&hir).map_err(in_pattern)?;
         let min_len = cut.secret.properties().minimum_len().unwrap_or(0);
         if min_len == 0 {
@@ -135,10 +136,16 @@ impl Rule {
             openings,
             min_len,
             before: spec.before,
-            allow: spec.allow,
+            allow: Arc::new(Patterns::new(spec.allow)),
             cut,
             program: OnceLock::new(),
         })
+    }
+
+    /// Shares its allow patterns with rules before it that have the same: their automata are the largest.
+    pub(super) fn share_allow(&mut self, known: &mut HashMap<Vec<String>, Arc<Patterns>>) {
+        let texts = self.allow.texts().to_vec();
+        self.allow = Arc::clone(known.entry(texts).or_insert_with(|| Arc::clone(&self.allow)));
     }
 
     /// The automata, built when first asked for.
@@ -181,7 +188,9 @@ impl Rule {
                 .map(|pattern| parse(pattern).and_then(|hir| build(&hir, true)))
                 .transpose()
                 .map_err(|reason| Fault { field: Field::Before, reason })?,
-            allow: Allow::new(&self.allow)
+            allow: self
+                .allow
+                .build()
                 .map_err(|(index, reason)| Fault { field: Field::Allow(index), reason })?,
         })
     }
@@ -296,7 +305,7 @@ fn automaton(hir: &Hir) -> Result<Dfa, String> {
 }
 
 fn build(hir: &Hir, reverse: bool) -> Result<Dfa, String> {
-    let nfa = nfa(hir, reverse)?;
+    let nfa = nfa(&[hir], reverse)?;
     let config = dense::Config::new()
         .start_kind(StartKind::Anchored)
         .match_kind(MatchKind::All)
@@ -309,7 +318,8 @@ fn build(hir: &Hir, reverse: bool) -> Result<Dfa, String> {
         .map_err(|_| format!("the pattern needs an automaton of more than {} KiB", DFA_BYTES >> 10))
 }
 
-pub(super) fn nfa(hir: &Hir, reverse: bool) -> Result<NFA, String> {
+/// An automaton of all of them.
+pub(super) fn nfa<H: Borrow<Hir>>(hirs: &[H], reverse: bool) -> Result<NFA, String> {
     thompson::Compiler::new()
         .configure(
             thompson::Config::new()
@@ -318,7 +328,7 @@ pub(super) fn nfa(hir: &Hir, reverse: bool) -> Result<NFA, String> {
                 .which_captures(WhichCaptures::None)
                 .nfa_size_limit(Some(BUILD_BYTES)),
         )
-        .build_from_hir(hir)
+        .build_many_from_hir(hirs)
         .map_err(|error| format!("the pattern is too large: {error}"))
 }
 

@@ -1,6 +1,6 @@
 //! The rules file: TOML in, rules out; what is wrong is told with its line and column.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,7 +59,13 @@ struct Entry {
 /// Rules without building or trying them.
 pub(super) fn parse(text: &str) -> Result<Vec<Arc<Rule>>, RuleError> {
     let document = read(text)?;
-    document.rules.iter().map(|entry| entry.rule(text).map(Arc::new)).collect()
+    let mut allowed = HashMap::new();
+    let rules = document.rules.iter().map(|entry| {
+        let mut rule = entry.rule(text)?;
+        rule.share_allow(&mut allowed);
+        Ok(Arc::new(rule))
+    });
+    rules.collect()
 }
 
 /// Everything that keeps rules of `text` from being parsed.

@@ -125,7 +125,7 @@ mod tests {
     fn check(pattern: &str, expected: &[&str], possible: &[&str], impossible: &[&str]) {
         let hir = parse(pattern).expect("the pattern parses");
         let openings =
-            openings(&hir, &nfa(&hir, false).expect("the pattern is small")).expect("it has quads");
+            openings(&hir, &nfa(&[&hir], false).expect("the pattern is small")).expect("it has quads");
         let quads: Vec<_> = openings.iter().map(|(quad, _)| format!("{quad:?}")).collect();
         assert_eq!(quads, expected, "{pattern}");
         let allows = |text: &str| openings.iter().any(|(_, follow)| follow.allows(text.as_bytes()));
