@@ -41,7 +41,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-pub(crate) use self::tls::{certificates, private_key, server_config};
+pub(crate) use self::tls::{PEM_MAX, certificates, private_key, server_config};
 use self::{
     activity::{Activity, Counted},
     framing::{Ambiguous, Framing},

@@ -24,11 +24,8 @@ pub(crate) use self::{control::socket, front::given, policy_file::POLICY_MAX};
 use crate::{
     config::{Config, ConfigError, Proxy, Tls},
     folders,
-    listen::certificates,
+    listen::{PEM_MAX, certificates},
 };
-
-/// Certificates and keys are smaller than this.
-const PEM_MAX: u64 = 1 << 20;
 
 /// A gateway and its control plane, running.
 pub(crate) struct Up {

@@ -2,8 +2,9 @@
 //! `Content-Length` and `Transfer-Encoding`, or with another `Transfer-Encoding` than `chunked`, once.
 //!
 //! hyper takes the second and hides the first, and looks at no coding but the last, which is right for a server
-//! and too kind for a gateway: what stands in front may have read it otherwise. So the bytes are followed here on their way to hyper, which stays
-//! the one that parses: this only raises a flag, by which [`super::edge`] refuses the request.
+//! and too kind for a gateway: what stands in front may have read it otherwise. So the bytes are followed here on
+//! their way to hyper, which stays the one that parses: this only raises a flag, by which [`super::edge`] refuses
+//! the request.
 
 use std::sync::{
     Arc,

@@ -14,7 +14,7 @@ use crate::config::read_text;
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Certificates and keys are smaller than this.
-const PEM_MAX: u64 = 1 << 20;
+pub(crate) const PEM_MAX: u64 = 1 << 20;
 
 /// The certificate in a PEM file, and its chain.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -19,10 +19,11 @@ use lockgate_core::secret::Secret;
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::transport::Channel;
 
-use super::{PEM_MAX, Reload, authority, identity, policy_file::PolicyFile};
+use super::{Reload, authority, identity, policy_file::PolicyFile};
 use crate::{
     certs,
     config::{Config, Control as Settled, Tls, read_text},
+    listen::PEM_MAX,
     wiring,
 };
 

@@ -34,13 +34,13 @@ impl Subjects {
         let server = GitServer::start()?;
         let nginx = Nginx::start("", &NGINX.replace("{upstream}", &server.url()), None)?;
         let idp = Idp::start()?;
-        let start = |policy| {
+        let start = |policy: &str| {
             let mut lockgate = Lockgate::prepare(program.canonicalize()?)?;
             configure(&lockgate, &server, &idp, policy)?;
             lockgate.start()?;
             anyhow::Ok(lockgate)
         };
-        let (lockgate, inspecting) = (start(POLICY)?, start(INSPECTING_POLICY)?);
+        let (lockgate, inspecting) = (start(POLICY)?, start(&[POLICY, NO_SECRETS].concat())?);
         Ok(Self { server, nginx, lockgate, inspecting, idp })
     }
 
@@ -123,13 +123,8 @@ rules:
     decide: allow
 ";
 
-const INSPECTING_POLICY: &str = "
-version: 1
-rules:
-  - id: everything
-    match: { git: { action: [fetch, push] } }
-    decide: allow
-  - id: no-secrets
+/// A rule more.
+const NO_SECRETS: &str = "  - id: no-secrets
     match: { git: { action: push, findings: any } }
     decide: deny
 ";
