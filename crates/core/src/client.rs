@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
@@ -25,7 +25,9 @@ use tokio::sync::oneshot;
 use crate::{
     body::{self, Body, BodyError},
     origin::Origin,
+    protocol::{LongRunning, Upgrade},
     refusal::{Refusal, RefusalKind},
+    upgrade,
     upstream::Upstream,
 };
 
@@ -188,6 +190,7 @@ impl Client {
     /// [`ClientError`]. A request that may have reached the upstream is never sent twice.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ClientError> {
         let pool = self.pool(request.uri())?;
+        let long_running = request.extensions().get::<LongRunning>().is_some();
         loop {
             let mut lease = self.lease(pool).await?;
             pool.connector().address(&mut request, lease.is_h2());
@@ -197,6 +200,9 @@ impl Client {
                     return Ok(response.map(|body| {
                         let body = body.map_err(|error| BodyError::Upstream(error.into()));
                         let body = lease.hold_until_end(body.boxed_unsync());
+                        if long_running {
+                            return body;
+                        }
                         body::within(self.timeouts.silence, body, BodyError::Upstream)
                     }));
                 }
@@ -210,6 +216,41 @@ impl Client {
                 Err(limit) => return Err(ClientError::Timeout { what: "answer", limit }),
             }
         }
+    }
+
+    /// Asks the upstream to make a connection of its own a stream of bytes. Where it does, what the request's body
+    /// yields goes there, and the response's body is what comes from there; else the body goes nowhere.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn upgrade(
+        &self,
+        request: Request<Body>,
+        protocol: &Upgrade,
+    ) -> Result<Response<Body>, ClientError> {
+        let pool = self.pool(request.uri())?;
+        let limit = self.timeouts.connect;
+        let opened = tokio::time::timeout(limit, pool.connector().connect_alone()).await;
+        let late = |_| ClientError::Timeout { what: "accept a connection", limit };
+        let mut sender = opened.map_err(late)?.map_err(ClientError::Connect)?;
+        let (head, body) = request.into_parts();
+        let mut request = Request::from_parts(head, body::empty());
+        pool.connector().address(&mut request, false);
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.headers_mut().insert(header::UPGRADE, protocol.0.clone());
+        let limit = self.timeouts.response;
+        let answered = tokio::time::timeout(limit, sender.send_request(request)).await;
+        let late = |_| ClientError::Timeout { what: "answer", limit };
+        let mut response = answered.map_err(late)?.map_err(ClientError::Exchange)?;
+        let silence = self.timeouts.silence;
+        if !upgrade::is_stream(&response) {
+            return Ok(response.map(|body| {
+                let body = body.map_err(|error| BodyError::Upstream(error.into())).boxed_unsync();
+                body::within(silence, body, BodyError::Upstream)
+            }));
+        }
+        let upgraded = hyper::upgrade::on(&mut response).await.map_err(ClientError::Exchange)?;
+        Ok(response.map(|_| upgrade::upstream_end(upgraded, body, silence)))
     }
 
     /// The limit runs from when the request's body was sent: an upload may take as long as it takes.

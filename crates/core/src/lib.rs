@@ -25,6 +25,7 @@ pub mod refusal;
 pub mod secret;
 pub mod spool;
 pub mod step;
+pub mod upgrade;
 pub mod upstream;
 pub mod verdict;
 

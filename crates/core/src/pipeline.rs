@@ -88,7 +88,6 @@ pub fn build(gateway: Gateway) -> Pipeline {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
-    use lockgate_detect::{RuleSet, TagKey};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -97,11 +96,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::{
-        client::{Client, Timeouts},
-        testing::{self, People, Rig, Toy},
-        upstream::Auth,
-    };
+    use crate::testing::{self, Rig};
 
     /// A secret, the second part of which is sent once the test says so.
     async fn upstream(listener: TcpListener, go_on: oneshot::Receiver<()>) {
@@ -116,27 +111,6 @@ mod tests {
         stream.write_all(b"17\r\nQ3XBVN5TWMPK2R and more\r\n0\r\n\r\n").await.unwrap();
     }
 
-    fn gateway(rig: &Rig, url: &str) -> Gateway {
-        let mut upstream = testing::upstream(Auth::Passthrough);
-        upstream.url = url.parse().unwrap();
-        let client = Client::new(&upstream, Timeouts::default()).unwrap();
-        let (upstream, protocol) = (Arc::new(upstream), Arc::new(Toy::default()));
-        let targets = vec![Arc::new(Target { upstream, protocol, client })];
-        Gateway {
-            mask: Mask::new(RuleSet::builtin(), TagKey::new(b"test")).unwrap(),
-            public: Default::default(),
-            targets,
-            authenticator: Authenticator::new(Vec::new()).unwrap(),
-            policy: testing::policy(),
-            approvals: Arc::new(People::default()),
-            evidence: rig.evidence.clone(),
-            spools: testing::spools(),
-            client_idle: Duration::from_secs(60),
-            orphan: Duration::from_secs(60),
-            ending: CancellationToken::new(),
-        }
-    }
-
     #[tokio::test]
     async fn a_secret_split_over_two_frames_is_masked_for_the_client_and_in_the_recording() {
         let rig = Rig::new().await;
@@ -145,7 +119,7 @@ mod tests {
         let (go_on, wait) = oneshot::channel();
         let upstream = tokio::spawn(upstream(listener, wait));
         let request = testing::get("/toy/box/masked");
-        let mut body = build(gateway(&rig, &url)).oneshot(request).await.unwrap().into_body();
+        let mut body = build(testing::gateway(&rig, &url)).oneshot(request).await.unwrap().into_body();
 
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "id = ", "what is certain does not wait for the rest");

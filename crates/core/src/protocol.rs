@@ -14,14 +14,16 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, request};
+use uuid::Uuid;
 
 use crate::{
     access::{Access, Needs, Schema},
     approval::Ticket,
     body::Body,
+    layers::mask::{self, Secrets},
     origin::Origin,
-    principal::Principal,
+    principal::{Principal, SessionId},
     refusal::{Refusal, RefusalKind},
     spool::Spools,
     upstream::Upstream,
@@ -62,8 +64,14 @@ pub trait Protocol: Send + Sync + 'static {
         None
     }
 
+    /// Whether a request asks for its connection to become a stream of bytes, as this protocol knows them: then its
+    /// body is what the client sends after a `101`. No other `Upgrade` is heeded.
+    fn upgrades(&self, _: &request::Parts) -> bool {
+        false
+    }
+
     /// Renders a refusal of a request that could not be classified. `head` is the request's.
-    fn refuse(&self, head: &http::request::Parts, refusal: &Refusal) -> Response<Body>;
+    fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body>;
 }
 
 /// What a protocol may use while it classifies.
@@ -73,6 +81,10 @@ pub struct Context<'a> {
     pub upstream: &'a Arc<Upstream>,
     /// Who calls.
     pub principal: &'a Arc<Principal>,
+    /// In which run.
+    pub session: &'a SessionId,
+    /// The exchange's id, by which its recording is found.
+    pub exchange: Uuid,
     /// Where bodies that must be seen whole are kept: bounded memory, then disk.
     pub spools: &'a Spools,
     /// Asks the upstream what classifying needs to know (is the new tip a descendant of the old?).
@@ -137,6 +149,20 @@ impl std::fmt::Debug for Direct {
     }
 }
 
+/// The protocol that the connection to the upstream is to become a stream of, as `Upgrade` names it: a protocol puts
+/// it into the extensions of the request that it makes, once it has understood what [`Protocol::upgrades`] saw.
+#[derive(Debug, Clone)]
+pub struct Upgrade(pub HeaderValue);
+
+/// In the extensions of a request that a protocol makes: its answer may be silent for as long as it likes.
+#[derive(Debug, Clone, Copy)]
+pub struct LongRunning;
+
+/// Headers that the protocol itself sets on a request, whatever the client's were; it puts them into the extensions of
+/// the request that it makes. For who the caller is, where the upstream trusts this gateway to say so.
+#[derive(Debug, Clone, Default)]
+pub struct Sets(pub HeaderMap);
+
 /// How the client of one request is answered.
 pub trait Dialect: Send + Sync {
     /// Renders a refusal so that the unmodified client shows its reason.
@@ -173,6 +199,28 @@ pub trait Dialect: Send + Sync {
 
     /// Whether the response is text in which secrets are looked for, or content that must not change.
     fn content(&self, head: &http::response::Parts) -> Content;
+
+    /// Asks the upstream for an answer that can be masked: for one that is not compressed, by default.
+    fn to_be_masked(&self, request: &mut HeaderMap, _: &Secrets) {
+        request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+
+    /// Replaces the secrets in an answer. As [`Dialect::content`] says, by default; overridden where the form of an
+    /// answer says more of where secrets are.
+    ///
+    /// # Errors
+    /// A refusal of what can't be masked as the policy demands.
+    fn mask<'a>(
+        &'a self,
+        response: Response<Body>,
+        secrets: &'a Secrets,
+    ) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
+        Box::pin(async move {
+            let (head, body) = response.into_parts();
+            let content = self.content(&head);
+            mask::by_content(content, Response::from_parts(head, body), secrets)
+        })
+    }
 }
 
 /// What a dialect may use to narrow a request.

@@ -10,22 +10,26 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
+use lockgate_detect::{RuleSet, TagKey};
 use lockgate_recording::{Archive, Event, Recorded as RecordedEvent, Recorder, RecorderConfig, What};
 use object_store::{memory::InMemory, path::Path};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower_test::mock;
 
 use crate::{
     access::{Access, Action, Attribute, Attributes, Matcher, Schema},
     approval::{ApprovalError, Approvals, Ask, Granted, Ticket, TicketState},
+    authn::Authenticator,
     body::{self, Body},
     client::{Client, Timeouts},
     exchange::{Closing, Evidence, Exchange},
     index::{Entry, Index},
-    layers::{Target, Understood},
+    layers::{Target, Understood, mask::Mask},
+    pipeline::Gateway,
     policy::{Policy, PolicyHandle},
     principal::{Caller, Principal, SessionId},
-    protocol::{Classified, Content, Context, Dialect, HeldStream, HoldStyle, Protocol},
+    protocol::{Classified, Content, Context, Dialect, HeldStream, HoldStyle, Protocol, Upgrade},
     refusal::Refusal,
     spool::Spools,
     upstream::{Auth, Credential, Credentials, Upstream},
@@ -90,8 +94,11 @@ impl Protocol for Toy {
     fn classify<'a>(
         &'a self,
         _: Context<'a>,
-        request: Request<Body>,
+        mut request: Request<Body>,
     ) -> BoxFuture<'a, Result<Classified, Refusal>> {
+        if let Some(token) = request.headers().get(header::UPGRADE).cloned() {
+            request.extensions_mut().insert(Upgrade(token));
+        }
         let dialect = Arc::new(ToyDialect { hold: self.hold });
         Box::pin(async move {
             match request.uri().path() {
@@ -100,6 +107,10 @@ impl Protocol for Toy {
                 _ => Ok(Classified::Asks { accesses: vec![access(&request)], request, dialect }),
             }
         })
+    }
+
+    fn upgrades(&self, head: &Parts) -> bool {
+        head.headers.get(header::UPGRADE).is_some_and(|token| token == "toy")
     }
 
     fn resource(&self, _: &http::Method, uri: &http::Uri) -> Option<String> {
@@ -242,6 +253,28 @@ pub(crate) struct Entries(pub(crate) Mutex<Vec<Entry>>);
 impl Index for Entries {
     fn put(&self, entry: Entry) {
         self.0.lock().unwrap().push(entry);
+    }
+}
+
+/// A gateway before the upstream at that URL.
+pub(crate) fn gateway(rig: &Rig, url: &str) -> Gateway {
+    let mut upstream = self::upstream(Auth::Passthrough);
+    upstream.url = url.parse().unwrap();
+    let client = Client::new(&upstream, Timeouts::default()).unwrap();
+    let (upstream, protocol) = (Arc::new(upstream), Arc::new(Toy::default()));
+    let targets = vec![Arc::new(Target { upstream, protocol, client })];
+    Gateway {
+        mask: Mask::new(RuleSet::builtin(), TagKey::new(b"test")).unwrap(),
+        public: Default::default(),
+        targets,
+        authenticator: Authenticator::new(Vec::new()).unwrap(),
+        policy: policy(),
+        approvals: Arc::new(People::default()),
+        evidence: rig.evidence.clone(),
+        spools: spools(),
+        client_idle: Duration::from_secs(60),
+        orphan: Duration::from_secs(60),
+        ending: CancellationToken::new(),
     }
 }
 

@@ -29,11 +29,26 @@ pub struct Upstream {
     /// Whether it takes names for the same that differ in the case of ASCII letters alone. They are then
     /// judged in small letters.
     pub ignore_case: bool,
+    /// As whom callers are known to it.
+    pub identity: Identity,
     /// What becomes of its redirects.
     pub redirects: Redirects,
     /// URLs of the other origins where it keeps content, e.g. its object storage. Requests go to its own
     /// origin and to these, wherever else it may point; never with its credential to these.
     pub storage: Vec<Uri>,
+}
+
+/// As whom callers are known to an upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// As this gateway, by its credential.
+    #[default]
+    Own,
+    /// As themselves: the upstream lets this gateway speak for others, where its protocol can.
+    Caller {
+        /// What their names and those of their groups begin with there.
+        prefix: String,
+    },
 }
 
 /// What becomes of an upstream's redirects.
@@ -69,6 +84,7 @@ impl Upstream {
             ca: None,
             resources: None,
             ignore_case: false,
+            identity: Identity::default(),
             redirects: Redirects::default(),
             storage: Vec::new(),
         }

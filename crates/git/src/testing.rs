@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::{
     access::Needs,
     body::{self, Body},
-    principal::Principal,
+    principal::{Principal, SessionId},
     protocol::{Context, Probe},
     refusal::Refusal,
     spool::Spools,
@@ -205,6 +205,7 @@ impl Probe for Unreachable {
 pub(crate) struct Rig {
     upstream: Arc<Upstream>,
     principal: Arc<Principal>,
+    session: SessionId,
     pub(crate) spools: Spools,
     pub(crate) needs: Needs,
 }
@@ -219,7 +220,8 @@ impl Rig {
             Upstream { auth, ..Upstream::new("box", "git", "http://upstream.example/".parse().unwrap()) };
         let spools = Spools { dir: std::env::temp_dir(), memory: 64 * 1024, max: 64 << 20 };
         let principal = Arc::new(Principal::passthrough(Some("ada")));
-        Self { upstream: Arc::new(upstream), principal, spools, needs: Needs::default() }
+        let session = SessionId::derive(&principal, &[]);
+        Self { upstream: Arc::new(upstream), principal, session, spools, needs: Needs::default() }
     }
 
     /// Takes names for the same that differ in case.
@@ -229,8 +231,15 @@ impl Rig {
     }
 
     pub(crate) fn context<'a>(&'a self, probe: &'a dyn Probe) -> Context<'a> {
-        let (upstream, principal) = (&self.upstream, &self.principal);
-        Context { upstream, principal, spools: &self.spools, probe, needs: &self.needs }
+        Context {
+            upstream: &self.upstream,
+            principal: &self.principal,
+            session: &self.session,
+            exchange: Default::default(),
+            spools: &self.spools,
+            probe,
+            needs: &self.needs,
+        }
     }
 }
 

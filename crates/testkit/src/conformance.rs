@@ -15,7 +15,7 @@ use lockgate_core::{
     access::{Access, Needs, Schema},
     approval::{Ticket, TicketState},
     body::{Body, BodyError},
-    principal::Principal,
+    principal::{Principal, SessionId},
     protocol::{Classified, Content, Context, Dialect, HoldStyle, Probe, Protocol},
     refusal::{AccessRefusal, Refusal, RefusalKind},
     secret::Secret,
@@ -270,6 +270,8 @@ async fn classify(suite: &Suite, sample: &Sample, body: Body) -> Result<Classifi
     let context = Context {
         upstream: &upstream,
         principal: &principal,
+        session: &SessionId::derive(&principal, &[]),
+        exchange: Default::default(),
         spools: &spools,
         probe: &*suite.probe,
         needs: &needs,

@@ -4,6 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use http::{
@@ -23,6 +24,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use crate::{body::Body, origin::Origin, upstream::Upstream};
+
+/// How a connection to an upstream that has vanished is noticed.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The upstream's URL or certificates can't be used: an error of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +55,17 @@ pub(super) struct Connector {
     authority: Authority,
     host: HeaderValue,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
     /// Of storage: the upstream, on whose machine or link alone a near address is meant.
     upstream: Option<Box<Connector>>,
+}
+
+struct Tls {
+    name: ServerName<'static>,
+    /// Whichever version the upstream prefers.
+    any: TlsConnector,
+    /// For what only HTTP/1.1 can do.
+    http1: TlsConnector,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -74,7 +86,11 @@ impl Connector {
             "https" => {
                 let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(host).map_err(|_| url())?;
-                (Some((TlsConnector::from(Arc::new(tls_config(upstream.ca.as_deref())?)), name)), 443)
+                let any = tls_config(upstream.ca.as_deref())?;
+                let mut http1 = any.clone();
+                http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+                let [any, http1] = [any, http1].map(|config| TlsConnector::from(Arc::new(config)));
+                (Some(Tls { name, any, http1 }), 443)
             }
             _ => return Err(url()),
         };
@@ -118,6 +134,28 @@ impl Connector {
     }
 
     pub(super) async fn connect(&self) -> Result<Sender, BoxError> {
+        let tcp = self.tcp().await?;
+        let Some(tls) = &self.tls else {
+            return Ok(Sender::H1(h1(tcp).await?));
+        };
+        let stream = tls.any.connect(tls.name.clone(), tcp).await?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            h2(stream).await
+        } else {
+            Ok(Sender::H1(h1(stream).await?))
+        }
+    }
+
+    /// A connection of HTTP/1.1 alone, which may become something else.
+    pub(super) async fn connect_alone(&self) -> Result<http1::SendRequest<Body>, BoxError> {
+        let tcp = self.tcp().await?;
+        match &self.tls {
+            Some(tls) => h1(tls.http1.connect(tls.name.clone(), tcp).await?).await,
+            None => h1(tcp).await,
+        }
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, BoxError> {
         let addresses = self.resolve().await?;
         if let Some(upstream) = &self.upstream
             && addresses.iter().any(is_near)
@@ -127,11 +165,11 @@ impl Connector {
         }
         let tcp = TcpStream::connect(&*addresses).await?;
         tcp.set_nodelay(true)?;
-        let Some((connector, name)) = &self.tls else {
-            return h1(tcp).await;
-        };
-        let tls = connector.connect(name.clone(), tcp).await?;
-        if tls.get_ref().1.alpn_protocol() == Some(b"h2") { h2(tls).await } else { h1(tls).await }
+        // How a long-running answer notices that its upstream has vanished.
+        let keepalive = socket2::TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE);
+        // A socket that can't be tuned still works.
+        let _ = socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
+        Ok(tcp)
     }
 }
 
@@ -143,10 +181,12 @@ fn is_near(address: &SocketAddr) -> bool {
     }
 }
 
-async fn h1(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, BoxError> {
+async fn h1(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<http1::SendRequest<Body>, BoxError> {
     let (sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     tokio::spawn(connection.with_upgrades());
-    Ok(Sender::H1(sender))
+    Ok(sender)
 }
 
 async fn h2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, BoxError> {

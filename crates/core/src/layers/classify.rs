@@ -46,6 +46,8 @@ impl Step<Recorded> for Classify {
         let context = Context {
             upstream: &target.upstream,
             principal: &caller.principal,
+            session: &caller.session,
+            exchange: exchange.id(),
             spools: &self.spools,
             probe: &probe,
             needs: &needs,

@@ -22,8 +22,9 @@ use crate::{
     body::{self, Body},
     client,
     exchange::Exchange,
-    protocol::Direct,
+    protocol::{Direct, Sets, Upgrade},
     refusal::{Refusal, RefusalKind},
+    upgrade,
     upstream::Auth,
 };
 
@@ -88,11 +89,25 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     let sent = redirect::Sent::of(&request);
     let request = prepare(&asked.target, asked.passthrough.as_ref(), request).await?;
     exchange.forwarded().await?;
-    if exchange.mutates() {
-        exchange.detach();
-    }
-    let mut response = direct::send(&asked.target.client, request).await?;
+    let upgrade = request.extensions().get::<Upgrade>().cloned();
+    let mut response = match &upgrade {
+        // A stream ends with its client.
+        Some(upgrade) => asked.target.client.upgrade(request, upgrade).await?,
+        None => {
+            if exchange.mutates() {
+                exchange.detach();
+            }
+            direct::send(&asked.target.client, request).await?
+        }
+    };
+    let becomes = response.headers().get(header::UPGRADE).cloned();
     strip_hop_by_hop(response.headers_mut());
+    if upgrade::is_stream(&response) {
+        let agreed = |token: &HeaderValue| upgrade.is_some_and(|asked| same(&asked.0, token));
+        let token = becomes.filter(agreed).ok_or_else(strange_stream)?;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        response.headers_mut().insert(header::UPGRADE, token);
+    }
     refused_credential(&asked.target, sent.place(), &response)?;
     let mut response = sent.judge(&asked.target, asked.passthrough.as_ref(), response).await?;
     if asked.target.upstream.auth == Auth::Oidc {
@@ -103,6 +118,15 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     asked.dialect.answer(response).await
 }
 
+/// Names of protocols differ in more than case (RFC 9110, section 7.8).
+fn same(asked: &HeaderValue, answered: &HeaderValue) -> bool {
+    asked.as_bytes().eq_ignore_ascii_case(answered.as_bytes())
+}
+
+fn strange_stream() -> Refusal {
+    Refusal::new(RefusalKind::UpstreamInvalid, "the upstream begins a stream that it was not asked for")
+}
+
 /// Makes a request the upstream's: its address, its credential, and no header that ends here.
 pub(super) async fn prepare(
     target: &Target,
@@ -111,6 +135,7 @@ pub(super) async fn prepare(
 ) -> Result<Request<Body>, Refusal> {
     let upstream = &target.upstream;
     let direct = request.extensions().get::<Direct>().cloned();
+    let sets = request.extensions_mut().remove::<Sets>();
     let goes_along = direct.as_ref().is_none_or(|direct| direct::takes_credential(upstream, direct));
     let credential = match upstream.auth {
         Auth::Oidc if goes_along => {
@@ -136,6 +161,11 @@ pub(super) async fn prepare(
     let ends: Vec<_> = headers.keys().filter(|name| !stays(name)).cloned().collect();
     for name in ends {
         headers.remove(name);
+    }
+    if let Some(Sets(set)) = sets {
+        for (name, value) in &set {
+            headers.append(name, value.clone());
+        }
     }
     if let Some(credential) = credential {
         headers.insert(header::AUTHORIZATION, credential);

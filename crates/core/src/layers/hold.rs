@@ -80,8 +80,16 @@ impl Step<Decided> for Hold {
         let dialect = Arc::clone(&asked.dialect);
         let (target, passthrough) = (Arc::clone(&asked.target), asked.passthrough.clone());
         let probe = Prober { target: &target, passthrough };
-        let (upstream, principal, needs) = (&target.upstream, &asked.caller.principal, asked.needs.clone());
-        let context = Context { upstream, principal, spools: &self.spools, probe: &probe, needs: &needs };
+        let (upstream, caller, needs) = (&target.upstream, asked.caller.clone(), asked.needs.clone());
+        let context = Context {
+            upstream,
+            principal: &caller.principal,
+            session: &caller.session,
+            exchange: exchange.id(),
+            spools: &self.spools,
+            probe: &probe,
+            needs: &needs,
+        };
         if let Some(text) = dialect.show(context).await {
             exchange.note(SHOWN, text).await?;
         }

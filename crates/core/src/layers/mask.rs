@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::Permitted;
@@ -15,11 +16,12 @@ use crate::{
     protocol::Content,
     refusal::{Refusal, RefusalKind},
     step::{Next, Step},
+    upgrade,
 };
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use lockgate_detect::{MaskBody, MaskOptions, Masker, RuleError, RuleSet, TagKey};
+use lockgate_detect::{KnownValues, MaskBody, MaskOptions, Masker, RuleError, RuleSet, TagKey};
 
 /// What describes the exact bytes of a body, and is not true any more of masked ones.
 const OF_THE_BYTES: [HeaderName; 6] = [
@@ -30,6 +32,9 @@ const OF_THE_BYTES: [HeaderName; 6] = [
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
 ];
+
+/// After so long a silence of a stream, what is not confirmed to be a secret is let go: somebody may wait for it.
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// The layer.
 pub struct Mask {
@@ -64,6 +69,58 @@ impl Mask {
     }
 }
 
+/// What is looked for in an answer.
+#[derive(Clone)]
+pub struct Secrets {
+    /// Patterns of secrets.
+    pub rules: RuleSet,
+    /// Whether the policy demands a mask at all; else it is only this gateway's own credential that is replaced.
+    pub demanded: bool,
+    /// Whether it demands that everything is masked, also what only its place shows to be a secret.
+    pub all: bool,
+    /// The credentials that this gateway itself presents to the upstream.
+    pub known: KnownValues,
+    /// Makes the tags that stand in the place of secrets.
+    pub key: TagKey,
+}
+
+impl Secrets {
+    /// A masker of one stream of text.
+    pub fn masker(&self) -> Masker {
+        Masker::new(&self.rules, &self.known, &self.key, MaskOptions::default())
+    }
+}
+
+/// Masks an answer that is text, passes what must not change, and refuses that where the policy demands a mask.
+pub(crate) fn by_content(
+    content: Content,
+    response: Response<Body>,
+    secrets: &Secrets,
+) -> Result<Response<Body>, Refusal> {
+    let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    if content == Content::Opaque || encoded {
+        return if secrets.demanded { Err(unmaskable()) } else { Ok(response) };
+    }
+    let is_stream = upgrade::is_stream(&response);
+    let (mut head, body) = response.into_parts();
+    forget_bytes(&mut head.headers);
+    let body = MaskBody::new(body, secrets.masker());
+    let body = if is_stream { body.with_pause(PAUSE) } else { body };
+    Ok(Response::from_parts(head, body.boxed_unsync()))
+}
+
+/// A refusal of what can't be masked as the policy demands.
+pub fn unmaskable() -> Refusal {
+    Refusal::new(RefusalKind::UpstreamInvalid, "the upstream's answer can't be masked as the policy demands")
+}
+
+/// Removes what describes the exact bytes of a body, and is not true any more once it is masked.
+pub fn forget_bytes(headers: &mut HeaderMap) {
+    for name in OF_THE_BYTES {
+        headers.remove(name);
+    }
+}
+
 impl Step<Permitted> for Mask {
     type Out = Permitted;
     type Error = Refusal;
@@ -79,28 +136,20 @@ impl Step<Permitted> for Mask {
         if names.is_empty() && credentials.is_none() {
             return next.run(permitted).await;
         }
-        // What is compressed can't be searched.
-        let identity = HeaderValue::from_static("identity");
-        permitted.asked.request.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+        let secrets = Secrets {
+            rules: self.rules(&names),
+            demanded: !names.is_empty(),
+            all: names.contains("all"),
+            known: credentials.known().clone(),
+            key: self.key.clone(),
+        };
         let dialect = Arc::clone(&permitted.asked.dialect);
-        let (mut head, body) = next.run(permitted).await?.into_parts();
-        if body.is_end_stream() {
-            return Ok(Response::from_parts(head, body));
+        dialect.to_be_masked(permitted.asked.request.headers_mut(), &secrets);
+        let response = next.run(permitted).await?;
+        if response.body().is_end_stream() {
+            return Ok(response);
         }
-        let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
-        if dialect.content(&head) == Content::Opaque || encoded {
-            return if names.is_empty() {
-                Ok(Response::from_parts(head, body))
-            } else {
-                let reason = "the upstream's answer can't be masked as the policy demands";
-                Err(Refusal::new(RefusalKind::UpstreamInvalid, reason))
-            };
-        }
-        for name in OF_THE_BYTES {
-            head.headers.remove(name);
-        }
-        let masker = Masker::new(&self.rules(&names), credentials.known(), &self.key, MaskOptions::default());
-        Ok(Response::from_parts(head, MaskBody::new(body, masker).boxed_unsync()))
+        dialect.mask(response, &secrets).await
     }
 }
 

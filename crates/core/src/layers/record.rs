@@ -26,6 +26,7 @@ use crate::{
     principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
     step::{Next, Rendered, Step},
+    upgrade::{self, ClientEnd},
     verdict::{Payload, RecordTerms},
 };
 
@@ -50,6 +51,13 @@ impl Step<Authenticated> for Record {
     async fn run(self: Arc<Self>, input: Authenticated, next: Next<Recorded, Infallible>) -> Rendered {
         let Authenticated { target, caller, passthrough, request } = input;
         let (head, body) = request.into_parts();
+        let (client_end, head, body) = if target.protocol.upgrades(&head) {
+            let (client_end, request) = ClientEnd::of(Request::from_parts(head, body));
+            let (head, body) = request.into_parts();
+            (Some(client_end), head, body)
+        } else {
+            (None, head, body)
+        };
         let exchange = match self.open(&target, &caller, &head).await {
             Ok(exchange) => exchange,
             Err(refusal) => {
@@ -79,10 +87,18 @@ impl Step<Authenticated> for Record {
             }
         };
         attended.is_answered = true;
-        Ok(answer.unwrap_or_else(|refusal| {
+        let response = answer.unwrap_or_else(|refusal| {
             exchange.refused(&refusal);
             protocol.refuse(&head, &refusal)
-        }))
+        });
+        match client_end {
+            Some(client_end) if upgrade::is_stream(&response) => {
+                let (response, stream) = client_end.join(response);
+                drop(self.evidence.closing.spawn(stream));
+                Ok(response)
+            }
+            Some(_) | None => Ok(response),
+        }
     }
 }
 
