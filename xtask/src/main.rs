@@ -36,7 +36,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Install what the tests run against: git, nginx, fcgiwrap, node, an OpenID provider, cargo-deny
+    /// Install what the tests run against: git, nginx, fcgiwrap, node, an OpenID provider, Kubernetes, cargo-deny
     Setup,
     /// Check what a person would forget: crate arrows, lints, versions, file sizes, docs
     Tidy,
@@ -73,12 +73,23 @@ enum Command {
         /// Only these, for example `t5541-http-push-smart`
         scripts: Vec<String>,
     },
+    /// Run what the tests run against, until Ctrl-C
+    Rig {
+        #[command(subcommand)]
+        rig: Rig,
+    },
     /// Run the demo in release mode
     Demo {
         /// Passed on to `lockgate demo`, for example `--yes --exit`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum Rig {
+    /// etcd, a Kubernetes API server, and a node whose pods are local processes
+    K8s,
 }
 
 fn main() -> Result<()> {
@@ -93,6 +104,7 @@ fn main() -> Result<()> {
         Command::GitSuite { git_source, installed, scripts } => {
             git_suite::run(&git_source, installed.as_deref(), &scripts)
         }
+        Command::Rig { rig: Rig::K8s } => kubernetes(),
         Command::Demo { args } => cmd::run(cmd::cargo(&["run", "--release", "--", "demo"]).args(args)),
     }
 }
@@ -105,4 +117,9 @@ fn bench(args: &[String]) -> Result<()> {
     let target = cmd::target();
     bench.arg("--lockgate").arg(target.join("release/lockgate")).arg("--cache").arg(target.join("bench"));
     cmd::run(bench.args(args))
+}
+
+fn kubernetes() -> Result<()> {
+    setup::for_kubernetes()?;
+    cmd::run(&mut cmd::cargo(&["run", "--package", "lockgate-testkit", "--bin", "rig", "--", "k8s"]))
 }

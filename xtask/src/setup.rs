@@ -1,9 +1,11 @@
 //! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, an LFS
-//! server, other clients of git, cargo-deny.
+//! server, other clients of git, a Kubernetes cluster, cargo-deny.
 //!
 //! Each is installed only when it is missing, so a second run does nothing and takes no time.
 
 mod clients;
+mod kubernetes;
+mod part;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3-venv"),
     ("javac", "default-jdk-headless"),
     ("mvn", "maven"),
+    ("etcd", "etcd-server"),
+    ("script", "bsdutils"),
 ];
 
 /// Built from source, for want of a package: one version of each, so that every machine judges alike.
@@ -41,7 +45,14 @@ pub(crate) fn for_tests() -> Result<()> {
     system_packages()?;
     openid_provider()?;
     lfs_server()?;
-    clients::install()
+    clients::install()?;
+    kubernetes::install()
+}
+
+/// Sets up what a Kubernetes cluster needs.
+pub(crate) fn for_kubernetes() -> Result<()> {
+    system_packages()?;
+    kubernetes::install()
 }
 
 /// The path of cargo-deny.

@@ -1,8 +1,8 @@
 //! A process whose output is read while it runs.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::wait::PATIENCE;
 pub struct Running {
     child: Child,
     name: String,
+    stdin: Option<ChildStdin>,
     stdout: Arc<Stream>,
     stderr: Arc<Stream>,
 }
@@ -27,18 +28,46 @@ impl Running {
     /// # Errors
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// As [`Running::start`], for a command that reads what is written to it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with_stdin(command: &mut Command) -> Result<Self> {
+        Self::spawn(command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
+        let stdin = child.stdin.take();
         let stdout = Stream::read(child.stdout.take().context("stdout is piped")?);
         let stderr = Stream::read(child.stderr.take().context("stderr is piped")?);
-        Ok(Self { child, name, stdout, stderr })
+        Ok(Self { child, name, stdin, stdout, stderr })
     }
 
     /// The process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes to its stdin, as far as the pipe takes it without a reader: 64 KiB.
+    ///
+    /// # Errors
+    /// When its stdin is closed.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let stdin = self.stdin.as_mut().with_context(|| format!("{} has no stdin", self.name))?;
+        stdin.write_all(bytes.as_ref())?;
+        Ok(stdin.flush()?)
+    }
+
+    /// Ends its stdin.
+    pub fn end_stdin(&mut self) {
+        self.stdin = None;
     }
 
     /// What it wrote to stdout so far.
@@ -217,6 +246,17 @@ mod tests {
         assert!(!running.has_ended().unwrap());
         running.kill().unwrap();
         assert!(running.has_ended().unwrap());
+    }
+
+    #[test]
+    fn what_is_written_is_read_until_its_end() {
+        let mut running = Running::start_with_stdin(&mut Command::new("cat")).unwrap();
+        running.write("one\n").unwrap();
+        running.wait_for_stdout("one").unwrap();
+        running.write("two").unwrap();
+        running.end_stdin();
+        assert!(running.write("three").is_err());
+        assert_eq!(running.finish(PATIENCE).unwrap().stdout, "one\ntwo");
     }
 
     #[test]

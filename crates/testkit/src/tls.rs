@@ -61,7 +61,7 @@ impl Ca {
     /// # Errors
     /// When no key can be generated.
     pub fn server(&self) -> Result<Identity> {
-        self.sign(&["localhost", "127.0.0.1"], "localhost", ExtendedKeyUsagePurpose::ServerAuth)
+        self.sign(&["localhost", "127.0.0.1"], "localhost", None, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A certificate for a client of that name, which is its common name and its DNS name.
@@ -69,13 +69,30 @@ impl Ca {
     /// # Errors
     /// When no key can be generated.
     pub fn client(&self, name: &str) -> Result<Identity> {
-        self.sign(&[name], name, ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(&[name], name, None, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn sign(&self, names: &[&str], common: &str, usage: ExtendedKeyUsagePurpose) -> Result<Identity> {
+    /// As [`Ca::client`], with an organisation, which is what Kubernetes takes for the group.
+    ///
+    /// # Errors
+    /// When no key can be generated.
+    pub fn client_of(&self, name: &str, organisation: &str) -> Result<Identity> {
+        self.sign(&[name], name, Some(organisation), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(
+        &self,
+        names: &[&str],
+        common: &str,
+        organisation: Option<&str>,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<Identity> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, common);
+        if let Some(organisation) = organisation {
+            params.distinguished_name.push(DnType::OrganizationName, organisation);
+        }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];

