@@ -349,4 +349,3 @@ func orDiscard(writer io.Writer) io.Writer {
 	}
 	return writer
 }
-

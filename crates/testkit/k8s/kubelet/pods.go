@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
@@ -234,7 +235,7 @@ func (p *pod) delete(ctx context.Context, grace time.Duration) {
 	err := p.pods.client.CoreV1().Pods(p.object.Namespace).Delete(ctx, p.object.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &uid},
 	})
-	if err != nil {
+	if err != nil && !errors.IsNotFound(err) {
 		klog.ErrorS(err, "cannot delete", "pod", klog.KObj(p.object))
 	}
 	if err := os.RemoveAll(p.folder); err != nil {

@@ -34,7 +34,11 @@ fn kubernetes() -> Result<()> {
     println!("audit log    {folder}/audit.log");
     println!("as the admin export KUBECONFIG={folder}/admin.kubeconfig");
     println!("as lockgate  its ServiceAccount's token, which may only impersonate: {folder}/lockgate.token");
-    println!("users        groups {} and {} may do and see everything", Cluster::ADMINS, Cluster::VIEWERS);
+    println!(
+        "groups       {} may do everything, {} see what is no secret",
+        Cluster::ADMINS,
+        Cluster::VIEWERS
+    );
     println!("stop         Ctrl-C");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(tokio::signal::ctrl_c())?;

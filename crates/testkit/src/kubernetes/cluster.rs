@@ -36,7 +36,7 @@ pub struct Cluster {
 impl Cluster {
     /// The group of those who may do everything.
     pub const ADMINS: &str = "test-admins";
-    /// The group of those who may read everything but Secrets.
+    /// The group of those who may read what is no secret.
     pub const VIEWERS: &str = "test-viewers";
     /// The audience of the tokens of [`Cluster::idp`].
     pub const AUDIENCE: &str = "kubernetes";
@@ -270,6 +270,15 @@ fn accounts() -> String {
             "verbs": ["impersonate"],
         },
     ]);
+    // The roles that Kubernetes brings are put together by a controller, and there is none.
+    let mut viewer = object(rbac, "ClusterRole", "viewer");
+    let core =
+        ["configmaps", "events", "namespaces", "nodes", "pods", "pods/log", "services", "serviceaccounts"];
+    let verbs = ["get", "list", "watch"];
+    viewer["rules"] = json!([
+        { "apiGroups": [""], "resources": core, "verbs": verbs },
+        { "apiGroups": ["apps", "batch", "rbac.authorization.k8s.io"], "resources": ["*"], "verbs": verbs },
+    ]);
     let lockgate = json!({ "kind": "ServiceAccount", "namespace": "lockgate", "name": "lockgate" });
     let items = [
         object("v1", "Namespace", "lockgate"),
@@ -277,7 +286,8 @@ fn accounts() -> String {
         role,
         binding("lockgate", "impersonator", lockgate),
         binding("admins", "cluster-admin", group(Cluster::ADMINS)),
-        binding("viewers", "view", group(Cluster::VIEWERS)),
+        viewer,
+        binding("viewers", "viewer", group(Cluster::VIEWERS)),
     ];
     json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
 }

@@ -136,7 +136,7 @@ impl Kubectl {
         Running::start_with_stdin(self.command("kubectl")?.args(args))
     }
 
-    /// As [`Kubectl::spawn`], on a terminal: what is written is typed, and all output comes on stdout.
+    /// As [`Kubectl::spawn`], on a terminal of 24 rows and 80 columns: what is written is typed, and all output comes on stdout.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -144,7 +144,8 @@ impl Kubectl {
         let kubectl = self.command("kubectl")?;
         let words = std::iter::once(kubectl.get_program().to_string_lossy())
             .chain(args.iter().map(|it| (*it).into()));
-        let line = words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ");
+        let words = words.map(|word| quoted(&word)).collect::<Vec<_>>();
+        let line = format!("stty rows 24 cols 80 && exec {}", words.join(" "));
         let mut script = self.environment(Command::new("script"));
         Running::start_with_stdin(script.args(["--quiet", "--return", "--command", &line, "/dev/null"]))
     }
