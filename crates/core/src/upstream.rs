@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Uri, uri::Authority};
 
 pub use crate::credential::{Credential, Credentials};
-use crate::{origin::Origin, policy::Globs};
+use crate::{origin::Origin, policy::Globs, secret::Secret};
 
 /// A target that clients reach through lockgate.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Upstream {
     pub host: Option<Authority>,
     /// PEM certificates that vouch for it besides the system's.
     pub ca: Option<Vec<u8>>,
+    /// By what this gateway shows itself to it in TLS, besides its credential.
+    pub client_certificate: Option<ClientCertificate>,
     /// The resources that there are for clients; all.
     pub resources: Option<Arc<Globs>>,
     /// Whether it takes names for the same that differ in the case of ASCII letters alone. They are then
@@ -36,6 +38,15 @@ pub struct Upstream {
     /// URLs of the other origins where it keeps content, e.g. its object storage. Requests go to its own
     /// origin and to these, wherever else it may point; never with its credential to these.
     pub storage: Vec<Uri>,
+}
+
+/// A certificate of this gateway's own.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    /// PEM: the certificate, and those between it and the authority.
+    pub chain: Vec<u8>,
+    /// PEM: the private key.
+    pub key: Secret,
 }
 
 /// As whom callers are known to an upstream.
@@ -82,6 +93,7 @@ impl Upstream {
             auth: Auth::Oidc,
             host: None,
             ca: None,
+            client_certificate: None,
             resources: None,
             ignore_case: false,
             identity: Identity::default(),

@@ -1,14 +1,21 @@
 //! The bounds within which requests to the Kubernetes API are read.
 
-/// Limits; [`Config::default`] suits most.
+use std::time::Duration;
+
+/// Limits and times; [`Config::default`] suits most.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Bytes of a request's body. The API server itself takes 3 MiB. Default: 3 MiB.
+    /// Bytes of a request's body. Default: 3 MiB, as the API server itself.
     pub request: usize,
+    /// How long a call waits for an approval before its client is told to ask again. client-go does so ten times.
+    /// Default: 20 seconds.
+    pub wait: Duration,
+    /// How long the begin of a stream waits for an approval. Default: 40 seconds.
+    pub wait_stream: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { request: 3 << 20 }
+        Self { request: 3 << 20, wait: Duration::from_secs(20), wait_stream: Duration::from_secs(40) }
     }
 }

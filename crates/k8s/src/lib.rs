@@ -1,7 +1,16 @@
 //! The Kubernetes API, understood: what a request asks for, what its objects hold, how an unmodified client is
 //! answered.
 
+pub mod classify;
 pub mod config;
+pub mod identity;
 pub mod parse;
+pub mod upgrade;
 
+mod body;
+mod respond;
+mod service;
+
+pub use classify::SCHEMA;
 pub use config::Config;
+pub use service::Kubernetes;

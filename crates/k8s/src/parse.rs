@@ -1,1 +1,4 @@
 //! The wire, without I/O.
+
+pub mod info;
+pub mod query;

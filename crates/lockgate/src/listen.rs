@@ -30,7 +30,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lockgate_core::{body::Body, pipeline::Pipeline, principal::Peer};
+use lockgate_core::{body::Body, pipeline::Pipeline, principal::Peer, upgrade::Lasting};
 use tokio::{
     io::AsyncReadExt as _,
     net::{TcpListener, TcpSocket, TcpStream},
@@ -175,10 +175,9 @@ impl Shared {
             match accepted {
                 Ok((stream, peer)) => {
                     let shared = Arc::clone(&self);
-                    self.under_way.spawn(async move {
-                        shared.connection(stream, peer).await;
-                        drop(room);
-                    });
+                    // A stream that a connection becomes takes its place.
+                    let lasting = Lasting(Arc::new(room));
+                    self.under_way.spawn(shared.connection(stream, peer, lasting));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -190,15 +189,17 @@ impl Shared {
         self.under_way.end(self.limits.shutdown.0).await;
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, lasting: Lasting) {
         let keepalive = socket2::TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE);
         // A socket that can't be tuned still works.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let opened = tokio::time::timeout(self.limits.head_timeout.0, self.open(stream));
         match opened.await {
-            Ok(Ok((stream, prefix, true))) => self.http2(Connection::new(stream, prefix, None), peer).await,
-            Ok(Ok((stream, prefix, false))) => self.http1(stream, prefix, peer).await,
+            Ok(Ok((stream, prefix, true))) => {
+                self.http2(Connection::new(stream, prefix, None), peer, lasting).await
+            }
+            Ok(Ok((stream, prefix, false))) => self.http1(stream, prefix, peer, lasting).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not opened"),
             Err(_) => tracing::debug!(%peer, "a connection was silent, or slow to open"),
         }
@@ -222,12 +223,12 @@ impl Shared {
         Ok((Stream::Plain(stream), first.freeze(), h2))
     }
 
-    async fn http1(self: Arc<Self>, stream: Stream, prefix: Bytes, peer: SocketAddr) {
+    async fn http1(self: Arc<Self>, stream: Stream, prefix: Bytes, peer: SocketAddr, lasting: Lasting) {
         let (ambiguous, activity) = (Ambiguous::default(), Activity::new());
         let (head, headers) = (self.limits.head.bytes(), self.limits.headers.len());
         let framing = Framing::new(head, headers, ambiguous.clone());
         let io = TokioIo::new(Connection::new(stream, prefix, Some(framing)));
-        let service = self.service(peer, ambiguous, activity.clone());
+        let service = self.service(peer, ambiguous, activity.clone(), lasting);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // `Activity` ends connections on which no request comes, or none to its end.
@@ -241,9 +242,9 @@ impl Shared {
         self.drive(connection, |connection| connection.graceful_shutdown(), peer, &activity).await;
     }
 
-    async fn http2(self: Arc<Self>, stream: Connection, peer: SocketAddr) {
+    async fn http2(self: Arc<Self>, stream: Connection, peer: SocketAddr, lasting: Lasting) {
         let activity = Activity::new();
-        let service = self.service(peer, Ambiguous::default(), activity.clone());
+        let service = self.service(peer, Ambiguous::default(), activity.clone(), lasting);
         let head = u32::try_from(self.limits.head.0).unwrap_or(u32::MAX);
         let connection = http2::Builder::new(self.under_way.clone())
             .timer(TokioTimer::new())
@@ -263,13 +264,15 @@ impl Shared {
         peer: SocketAddr,
         ambiguous: Ambiguous,
         activity: Activity,
+        lasting: Lasting,
     ) -> impl Fn(Request<Incoming>) -> BoxFuture<'static, Result<Response<Counted>, Infallible>> + 'static
     {
         let shared = Arc::clone(self);
         move |request| {
             let (shared, ambiguous, under_way) = (Arc::clone(&shared), ambiguous.clone(), activity.begin());
+            let lasting = lasting.clone();
             Box::pin(async move {
-                let response = shared.answer(request, peer, &ambiguous).await;
+                let response = shared.answer(request, peer, &ambiguous, lasting).await;
                 Ok(response.map(|body| Counted::new(body, under_way)))
             })
         }
@@ -280,6 +283,7 @@ impl Shared {
         request: Request<Incoming>,
         peer: SocketAddr,
         ambiguous: &Ambiguous,
+        lasting: Lasting,
     ) -> Response<Body> {
         if let Err(reason) = edge::check(&request, ambiguous) {
             tracing::info!(%peer, reason, "refused: not one clear request");
@@ -290,6 +294,7 @@ impl Shared {
         }
         let mut request = edge::incoming(request);
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(lasting);
         match self.service.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},

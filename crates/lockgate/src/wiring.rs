@@ -28,6 +28,7 @@ use lockgate_core::{
 };
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
+use lockgate_k8s::Kubernetes;
 use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
 use serde_saphyr::Location;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
 }
 
 fn with(git: lockgate_git::Config) -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Git::new(git))]
+    vec![Arc::new(Git::new(git)), Arc::new(Kubernetes::new(lockgate_k8s::Config::default()))]
 }
 
 /// The names that a policy may use.
@@ -179,7 +180,9 @@ fn targets(config: &Config, protocols: Vec<Arc<dyn Protocol>>) -> Result<Vec<Arc
             );
         }
         let client = Client::new(&upstream, config.file.limits.timeouts()).map_err(anyhow::Error::from);
-        let place = entry.ca.as_ref().map_or(entry.name.referenced, |ca| ca.referenced);
+        let place = entry.ca.as_ref().map(|ca| ca.referenced);
+        let place = place.or(entry.client_certificate.as_ref().map(|files| files.referenced));
+        let place = place.unwrap_or(entry.name.referenced);
         let client = config.at(place, client)?;
         targets.push(Arc::new(Target { upstream, protocol: Arc::clone(protocol), client }));
     }

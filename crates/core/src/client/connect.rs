@@ -15,7 +15,8 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -23,7 +24,11 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{body::Body, origin::Origin, upstream::Upstream};
+use crate::{
+    body::Body,
+    origin::Origin,
+    upstream::{ClientCertificate, Upstream},
+};
 
 /// How a connection to an upstream that has vanished is noticed.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -37,6 +42,9 @@ pub enum TlsError {
     /// The PEM does not hold certificates.
     #[error("the CA file holds no usable certificate")]
     Ca,
+    /// The PEM does not hold a certificate and the key to it.
+    #[error("the client certificate and its key are not usable together")]
+    ClientCertificate,
     /// rustls refused the settings.
     #[error("TLS can't be set up")]
     Tls(#[from] rustls::Error),
@@ -86,7 +94,14 @@ impl Connector {
             "https" => {
                 let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(host).map_err(|_| url())?;
-                let any = tls_config(upstream.ca.as_deref())?;
+                let mut any = tls_config(upstream.ca.as_deref())?;
+                // It is shown to the upstream alone, and not to where that keeps its content.
+                if let Some(certificate) =
+                    upstream.client_certificate.as_ref().filter(|_| upstream.is_own(&origin))
+                {
+                    any.client_auth_cert_resolver =
+                        Arc::new(SingleCertAndKey::from(certified(certificate, &any)?));
+                }
                 let mut http1 = any.clone();
                 http1.alpn_protocols = vec![b"http/1.1".to_vec()];
                 let [any, http1] = [any, http1].map(|config| TlsConnector::from(Arc::new(config)));
@@ -199,6 +214,15 @@ async fn h2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<
         .await?;
     tokio::spawn(connection);
     Ok(Sender::H2(sender))
+}
+
+/// The gateway's certificate, with a key that fits.
+fn certified(certificate: &ClientCertificate, config: &ClientConfig) -> Result<CertifiedKey, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(&certificate.chain).collect::<Result<Vec<_>, _>>();
+    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::ClientCertificate)?;
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose().as_bytes());
+    let key = key.map_err(|_| TlsError::ClientCertificate)?;
+    CertifiedKey::from_der(chain, key, config.crypto_provider()).map_err(|_| TlsError::ClientCertificate)
 }
 
 /// TLS to a server that the system's certificates, or these in PEM, vouch for.

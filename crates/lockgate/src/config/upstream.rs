@@ -5,8 +5,10 @@ use std::{
     sync::Arc,
 };
 
+use lockgate_core::secret::Secret;
 use lockgate_core::upstream::{
-    Auth as CoreAuth, Credentials, Redirects as CoreRedirects, Upstream as CoreUpstream,
+    Auth as CoreAuth, ClientCertificate as CoreClientCertificate, Credentials, Identity,
+    Redirects as CoreRedirects, Upstream as CoreUpstream,
 };
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -26,7 +28,7 @@ const CA_MAX: u64 = 1 << 20;
 pub(crate) struct Upstream {
     /// Its name, in URLs (`/git/<name>/...`), policies and recordings.
     pub(crate) name: Spanned<Name>,
-    /// The protocol that it speaks: `git`.
+    /// The protocol that it speaks: `git` or `k8s`.
     pub(crate) kind: Spanned<String>,
     /// Its base URL; the path of a request is appended.
     pub(crate) url: HttpUrl,
@@ -41,6 +43,10 @@ pub(crate) struct Upstream {
     pub(crate) host: Option<Spanned<Host>>,
     /// PEM certificates that vouch for it, besides the system's.
     pub(crate) ca: Option<Spanned<PathBuf>>,
+    /// By what lockgate shows itself to it in TLS, besides its credential; nothing.
+    pub(crate) client_certificate: Option<Spanned<ClientCertificate>>,
+    /// As whom callers are known to it, where lockgate may speak for others there (`k8s`); as lockgate itself.
+    pub(crate) impersonate: Option<Spanned<Impersonate>>,
     /// The repositories that there are for clients, as globs; all.
     pub(crate) repositories: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether it takes names for the same that differ in case alone, as GitHub and GitLab do; `false`.
@@ -63,6 +69,29 @@ pub(crate) enum Auth {
     Oidc,
     /// Not at all: the client's own credential goes on to the upstream.
     Passthrough,
+}
+
+/// `client_certificate:`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientCertificate {
+    /// A file with the certificate, in PEM, and those between it and the authority.
+    certificate: Spanned<PathBuf>,
+    /// A file with the private key, in PEM.
+    key: Spanned<PathBuf>,
+}
+
+/// `impersonate:`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Impersonate {
+    /// What the names of callers and of their groups begin with there; `lockgate:`.
+    #[serde(default = "lockgate")]
+    prefix: String,
+}
+
+fn lockgate() -> String {
+    "lockgate:".into()
 }
 
 /// What becomes of an upstream's redirects.
@@ -88,6 +117,7 @@ impl Upstream {
             drop(credential::globs(path, texts)?);
         }
         self.check_case(path)?;
+        self.check_impersonation(path)?;
         let place = match (&self.credential, &self.credentials) {
             (None, None) => return Ok(()),
             (Some(credential), None) => {
@@ -111,6 +141,21 @@ impl Upstream {
         Ok(())
     }
 
+    /// Names that would be another's.
+    fn check_impersonation(&self, path: &Path) -> Result<(), ConfigError> {
+        let Some(impersonate) = &self.impersonate else { return Ok(()) };
+        let message = if self.kind.value != "k8s" {
+            "only upstreams of the kind `k8s` can be told who calls"
+        } else if self.auth == Auth::Passthrough {
+            "with `auth: passthrough` the upstream knows callers by their own credentials"
+        } else if impersonate.value.prefix.is_empty() || impersonate.value.prefix.starts_with("system:") {
+            "`prefix` is what keeps callers from having the names of others: it is not empty, and not `system:`"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError::new(path, message).at(impersonate.referenced))
+    }
+
     /// Globs that could not match, for names are judged in small letters.
     fn check_case(&self, path: &Path) -> Result<(), ConfigError> {
         let choices = self.credentials.iter().flat_map(|choices| &choices.value);
@@ -130,6 +175,12 @@ impl Upstream {
         let name = &self.name.value.0;
         let ca = self.ca.as_ref().map(|file| config.text(file, CA_MAX));
         let ca = ca.transpose()?.map(String::into_bytes);
+        let client_certificate = self.client_certificate.as_ref().map(|files| {
+            let chain = config.text(&files.value.certificate, CA_MAX)?.into_bytes();
+            let key = Secret::new(config.text(&files.value.key, CA_MAX)?);
+            Ok::<_, ConfigError>(CoreClientCertificate { chain, key })
+        });
+        let client_certificate = client_certificate.transpose()?;
         let credentials = self.credentials(&For { config, url: &self.url.0, ca: ca.as_deref() })?;
         let listed = self.repositories.as_ref();
         let listed = listed.map(|texts| config.at(texts.referenced, credential::compiled(texts)));
@@ -147,6 +198,11 @@ impl Upstream {
             },
             host: self.host.as_ref().map(|host| host.value.0.clone()),
             ca,
+            client_certificate,
+            identity: match &self.impersonate {
+                Some(impersonate) => Identity::Caller { prefix: impersonate.value.prefix.clone() },
+                None => Identity::Own,
+            },
             storage: self.storage.iter().map(|url| url.0.clone()).collect(),
             ..CoreUpstream::new(name, &self.kind.value, self.url.0.clone())
         })

@@ -1,0 +1,187 @@
+//! Wire to access: what a request asks for, in the words of policies.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::{HeaderMap, Method, header};
+use lockgate_core::access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value};
+
+use crate::parse::{
+    info::{Info, Resource},
+    query::Query,
+};
+
+/// Reads: `get`, `list`, `watch`, and what is no resource.
+pub const READ: &str = "read";
+/// Changes: `create`, `update`, `patch`, `delete`, `deletecollection`.
+pub const WRITE: &str = "write";
+/// What leads into a pod, a service or a node: `exec`, `attach`, `portforward`, `proxy`.
+pub const CONNECT: &str = "connect";
+
+const VERBS: &[&str] =
+    &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
+
+/// What policies may say of the Kubernetes API.
+pub static SCHEMA: Schema = Schema {
+    protocol: "k8s",
+    actions: &[
+        Action { name: READ, mutates: false, maskable: true, parts: None },
+        Action { name: WRITE, mutates: true, maskable: true, parts: None },
+        Action { name: CONNECT, mutates: true, maskable: true, parts: None },
+    ],
+    attributes: &[
+        glob("resource", "resources", "the resource as RBAC names it: `pods`, `pods/exec`"),
+        Attribute {
+            name: "verb",
+            plural: "verbs",
+            matcher: Matcher::Choice(VERBS),
+            doc: "the verb as RBAC names it; exec, attach and port-forward are `create`",
+        },
+        glob("group", "groups", "the API group; empty for the core"),
+        glob("version", "versions", "the API version: `v1`"),
+        glob("subresource", "subresources", "the subresource: `exec`, `log`, `status`"),
+        glob("namespace", "namespaces", "the namespace; absent where it is of the cluster, or of all"),
+        glob("name", "names", "the name; absent for a collection"),
+        glob("path", "paths", "the path of what is no resource: `/version`; or what a proxy is asked for"),
+        flag("dry_run", "dry_runs", "whether the change is only tried"),
+        glob("field_manager", "field_managers", "who says to manage the fields: `kubectl-client-side-apply`"),
+        glob("user_agent", "user_agents", "the client, as it calls itself: `kubectl/**`"),
+        regex("command", "commands", "the words of the command that an exec begins, with spaces between"),
+        glob("container", "containers", "the container that is named; absent for the default one"),
+        flag("stdin", "stdins", "whether the client can type into it"),
+        flag("tty", "ttys", "whether it is a terminal"),
+        glob("port", "ports", "the ports that a port-forward names; absent where the stream names them"),
+    ],
+};
+
+const fn glob(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
+    Attribute { name, plural, matcher: Matcher::Glob, doc }
+}
+
+const fn flag(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
+    Attribute { name, plural, matcher: Matcher::Flag, doc }
+}
+
+const fn regex(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
+    Attribute { name, plural, matcher: Matcher::Regex, doc }
+}
+
+/// What is asked for.
+pub fn access(info: &Info, query: &Query, head: Asked<'_>) -> Access {
+    let (action, resource) = match info {
+        Info::Resource(resource) => (action(resource), resource.shown()),
+        Info::Other { path, verb } => (if is_safe(verb) { READ } else { WRITE }, path.clone()),
+    };
+    Access {
+        protocol: SCHEMA.protocol,
+        action,
+        resource,
+        attributes: attributes(info, query, &head),
+        binding: binding(info, query, &head),
+    }
+}
+
+/// What else a request is made of.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path as it goes upstream.
+    pub path: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body, of what has one that is looked at.
+    pub body: &'a [u8],
+}
+
+/// Whether a request becomes a stream both ways, where its client asks for one.
+pub fn is_stream(resource: &Resource) -> bool {
+    matches!(
+        (&*resource.group, &*resource.resource, &*resource.subresource),
+        ("", "pods", "exec" | "attach" | "portforward")
+    )
+}
+
+fn action(resource: &Resource) -> &'static str {
+    match resource.verb {
+        _ if resource.is_proxy() || is_stream(resource) => CONNECT,
+        "get" | "list" | "watch" => READ,
+        _ => WRITE,
+    }
+}
+
+/// By the verb of what is no resource: its method in small letters.
+fn is_safe(verb: &str) -> bool {
+    matches!(verb, "get" | "head" | "options")
+}
+
+fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {
+    let mut attributes = Attributes::new();
+    match info {
+        Info::Resource(it) => {
+            // A WebSocket begins by a GET, SPDY by a POST: the same is asked for.
+            let verb = if is_stream(it) { "create" } else { it.verb };
+            attributes = attributes
+                .with("resource", it.full().into_owned())
+                .with("verb", verb.to_owned())
+                .with("group", it.group.clone())
+                .with("version", it.version.clone());
+            let parts = [("subresource", &it.subresource), ("namespace", &it.namespace), ("name", &it.name)];
+            for (name, value) in parts.into_iter().filter(|(_, value)| !value.is_empty()) {
+                attributes = attributes.with(name, value.clone());
+            }
+            if it.is_proxy() {
+                attributes = attributes.with("path", it.rest.clone());
+            }
+            if is_stream(it) {
+                attributes = stream(attributes, it, query);
+            }
+        }
+        Info::Other { path, verb } => {
+            attributes = attributes.with("path", path.clone()).with("verb", verb.clone());
+        }
+    }
+    attributes = attributes.with("dry_run", query.is_dry_run());
+    if let Some(manager) = query.first("fieldManager") {
+        attributes = attributes.with("field_manager", manager.to_owned());
+    }
+    let agent = head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    match agent {
+        Some(agent) => attributes.with("user_agent", agent.to_owned()),
+        None => attributes,
+    }
+}
+
+fn stream(mut attributes: Attributes, resource: &Resource, query: &Query) -> Attributes {
+    if resource.subresource == "portforward" {
+        let ports: Vec<String> = query.all("ports").map(str::to_owned).collect();
+        return if ports.is_empty() { attributes } else { attributes.with("port", Value::List(ports)) };
+    }
+    if resource.subresource == "exec" {
+        let command: Vec<&str> = query.all("command").collect();
+        attributes = attributes.with("command", command.join(" "));
+    }
+    if let Some(container) = query.first("container") {
+        attributes = attributes.with("container", container.to_owned());
+    }
+    attributes.with("stdin", query.flag("stdin")).with("tty", query.flag("tty"))
+}
+
+/// The request in one line: a retry of it by the client is the same, and so is one by another transport.
+fn binding(info: &Info, query: &Query, head: &Asked<'_>) -> String {
+    let method = match info {
+        Info::Resource(resource) if is_stream(resource) => "CONNECT",
+        Info::Resource(_) | Info::Other { .. } => head.method.as_str(),
+    };
+    let mut line = format!("{method} {}", head.path);
+    for (name, value) in query.pairs() {
+        // Lengths, so that no two queries are one line.
+        let _ = write!(line, " {name}={}:{value}", value.len());
+    }
+    if !head.body.is_empty() {
+        let kind = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        let sum = hex::encode(digest(&SHA256, head.body));
+        let _ = write!(line, " {} sha256:{sum}", String::from_utf8_lossy(kind));
+    }
+    line
+}

@@ -1,0 +1,422 @@
+//! What a request asks for, derived from its method and address exactly as the API server derives it
+//! (`pkg/endpoints/request/requestinfo.go` of k8s.io/apiserver).
+//!
+//! The API server decodes the path before it splits it, so that `/api%2Fv1/pods` is a list of pods. What two readers
+//! could split in two ways is refused here, and the path that goes upstream is written anew from what was understood.
+
+use std::borrow::Cow;
+
+use http::{Method, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::query::{Query, QueryError};
+
+/// What may stand in a path's segment as it is (RFC 3986, section 3.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=');
+
+/// Subresources that go with a namespace itself.
+const OF_NAMESPACES: [&str; 2] = ["status", "finalize"];
+
+/// Parts of a path at most, before what a proxy is asked for.
+const DEPTH: usize = 16;
+
+/// An address can't be understood, or could be understood in two ways. The client's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InfoError {
+    /// A slash, or another byte, is written so that some split the path there and some do not.
+    #[error("the path has an encoded slash, an empty part, `.` or `..`")]
+    Ambiguous,
+    /// Not UTF-8, or with control characters.
+    #[error("the path is not text")]
+    NotText,
+    /// Deeper than any resource.
+    #[error("the path is too deep")]
+    TooDeep,
+    /// `/api/v1/watch` or `/api/v1/proxy` alone: the API server knows no such thing.
+    #[error("the path names no resource")]
+    NoResource,
+    /// The query.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Info {
+    /// An object, or a collection of them.
+    Resource(Resource),
+    /// Anything else: discovery, health, version. The path, decoded; the verb is the method in small letters.
+    Other {
+        /// The path, decoded.
+        path: String,
+        /// The verb.
+        verb: String,
+    },
+}
+
+/// A request for a resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`, `proxy`; or empty for a
+    /// method that the API server does not know.
+    pub verb: &'static str,
+    /// The API group; empty for the core.
+    pub group: String,
+    /// The version.
+    pub version: String,
+    /// The resource in the plural, e.g. `pods`.
+    pub resource: String,
+    /// The subresource, e.g. `exec`; else empty.
+    pub subresource: String,
+    /// The namespace; empty where it is of the cluster, or of all namespaces.
+    pub namespace: String,
+    /// The name; empty for a collection.
+    pub name: String,
+    /// What comes behind the subresource, as it was sent: the path that a proxy is asked for.
+    pub rest: String,
+}
+
+/// An address that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// What is asked for.
+    pub info: Info,
+    /// The path as it goes upstream.
+    pub path: String,
+}
+
+impl Address {
+    /// Understands a method and an address.
+    ///
+    /// # Errors
+    /// [`InfoError`] for what the API server would refuse, or others could read differently.
+    pub fn parse(method: &Method, uri: &Uri, query: &Query) -> Result<Self, InfoError> {
+        let raw = uri.path();
+        let parts = parts(raw)?;
+        let info = info(method, &parts, query, raw)?;
+        let path = match &info {
+            Info::Resource(resource) if resource.is_proxy() => proxied(&parts, raw),
+            Info::Resource(_) => written(&parts.names, false),
+            // Discovery tells `/api` from `/api/`.
+            Info::Other { .. } => written(&parts.names, raw.len() > 1 && raw.ends_with('/')),
+        };
+        Ok(Self { info, path })
+    }
+
+    /// The address as it goes upstream, with the query that the client sent.
+    pub fn uri(&self, sent: &Uri) -> Option<Uri> {
+        let text = match sent.query() {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        };
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(text.parse().ok()?);
+        Uri::from_parts(parts).ok()
+    }
+}
+
+impl Info {
+    /// The resource, where one is asked for.
+    pub fn resource(&self) -> Option<&Resource> {
+        match self {
+            Self::Resource(resource) => Some(resource),
+            Self::Other { .. } => None,
+        }
+    }
+}
+
+impl Resource {
+    /// Whether its answer takes as long as it likes: a watch, a log that is followed, what is behind a proxy.
+    pub fn is_long_running(&self, query: &Query) -> bool {
+        self.verb == "watch" || self.is_proxy() || (self.subresource == "log" && query.flag("follow"))
+    }
+
+    /// Whether it leads on to something that speaks for itself: a pod, a service, a node.
+    pub fn is_proxy(&self) -> bool {
+        self.verb == "proxy" || self.subresource == "proxy"
+    }
+
+    /// The resource as RBAC names it: `pods`, `pods/exec`.
+    pub fn full(&self) -> Cow<'_, str> {
+        if self.subresource.is_empty() {
+            Cow::Borrowed(&self.resource)
+        } else {
+            Cow::Owned(format!("{}/{}", self.resource, self.subresource))
+        }
+    }
+
+    /// As people name it: `prod/deployments.apps/web`, `nodes/n1`, `prod/pods/web/exec`.
+    pub fn shown(&self) -> String {
+        let mut shown = String::new();
+        if !self.namespace.is_empty() && self.resource != "namespaces" {
+            shown += &self.namespace;
+            shown.push('/');
+        }
+        shown += &self.resource;
+        if !self.group.is_empty() {
+            shown.push('.');
+            shown += &self.group;
+        }
+        for part in [&self.name, &self.subresource] {
+            if !part.is_empty() {
+                shown.push('/');
+                shown += part;
+            }
+        }
+        shown
+    }
+}
+
+/// A path, taken apart.
+struct Parts {
+    /// The parts, decoded.
+    names: Vec<String>,
+    /// Where each ends in the path as it was sent.
+    ends: Vec<usize>,
+}
+
+/// The path's parts. Those behind `proxy` are somebody else's: they are counted, and not judged.
+fn parts(raw: &str) -> Result<Parts, InfoError> {
+    let (mut names, mut ends) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    let mut open = false;
+    for part in raw.split('/') {
+        let end = at + part.len();
+        at = end + 1;
+        // Before the first slash, and behind the last.
+        if part.is_empty() && (end == 0 || end == raw.len()) {
+            continue;
+        }
+        let name = percent_decode_str(part).decode_utf8().map_err(|_| InfoError::NotText)?;
+        if name.chars().any(char::is_control) {
+            return Err(InfoError::NotText);
+        }
+        if !open && (name.is_empty() || name == "." || name == ".." || name.contains('/')) {
+            return Err(InfoError::Ambiguous);
+        }
+        if names.len() == DEPTH {
+            if open {
+                break;
+            }
+            return Err(InfoError::TooDeep);
+        }
+        open |= name == "proxy" && names.len() >= 3;
+        names.push(name.into_owned());
+        ends.push(end);
+    }
+    Ok(Parts { names, ends })
+}
+
+fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<Info, InfoError> {
+    let names: Vec<&str> = parts.names.iter().map(String::as_str).collect();
+    let other = || {
+        let path = percent_decode_str(raw).decode_utf8().map_err(|_| InfoError::NotText)?;
+        Ok(Info::Other { path: path.into_owned(), verb: method.as_str().to_ascii_lowercase() })
+    };
+    let (group, version, rest) = match &*names {
+        ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
+        ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
+        _ => return other(),
+    };
+    let (mut verb, rest) = match rest {
+        ["watch", rest @ ..] | ["proxy", rest @ ..] if rest.is_empty() => return Err(InfoError::NoResource),
+        ["watch", rest @ ..] => ("watch", rest),
+        ["proxy", rest @ ..] => ("proxy", rest),
+        rest => (verb_of(method), rest),
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, next, ..] if !OF_NAMESPACES.contains(next) => (*namespace, &rest[2..]),
+        ["namespaces", namespace, ..] => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let part = |index: usize| rest.get(index).copied().unwrap_or_default();
+    let mut name = part(1).to_owned();
+    let subresource = if verb == "proxy" { "" } else { part(2) };
+    if name.is_empty() && verb == "get" {
+        verb = if query.watches() { "watch" } else { "list" };
+        if let Some(selected) = query.selected_name() {
+            name = selected;
+        }
+    }
+    if name.is_empty() && verb == "delete" {
+        verb = "deletecollection";
+    }
+    let mut resource = Resource {
+        verb,
+        group: group.to_owned(),
+        version: version.to_owned(),
+        resource: part(0).to_owned(),
+        subresource: subresource.to_owned(),
+        namespace: namespace.to_owned(),
+        name,
+        rest: String::new(),
+    };
+    if resource.is_proxy() {
+        resource.rest = raw[boundary(parts, rest.len(), &resource)..].to_owned();
+    } else if rest.len() > 3 {
+        // Nothing of the API server lies deeper, but what an aggregated one may have: shown as it is.
+        resource.subresource = rest[2..].join("/");
+    }
+    Ok(Info::Resource(resource))
+}
+
+/// Where the path ends that leads to a proxy, and begins that it is asked for.
+fn boundary(parts: &Parts, rest: usize, resource: &Resource) -> usize {
+    let before = parts.names.len() - rest;
+    let own = if resource.verb == "proxy" { 2 } else { 3 };
+    parts.ends.get(before + own - 1).or(parts.ends.last()).copied().unwrap_or_default()
+}
+
+fn verb_of(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" | "HEAD" => "get",
+        "POST" => "create",
+        "PUT" => "update",
+        "PATCH" => "patch",
+        "DELETE" => "delete",
+        _ => "",
+    }
+}
+
+fn written(names: &[String], slash: bool) -> String {
+    let mut path = String::new();
+    for name in names {
+        path.push('/');
+        path.extend(utf8_percent_encode(name, SEGMENT));
+    }
+    if slash || path.is_empty() {
+        path.push('/');
+    }
+    path
+}
+
+/// The path to a proxy, and what it is asked for as it was sent.
+fn proxied(parts: &Parts, raw: &str) -> String {
+    let proxy = parts.names.iter().skip(3).position(|name| name == "proxy").map(|at| at + 3);
+    let own = proxy.map_or(parts.names.len(), |at| at + 1);
+    let end = parts.ends.get(own.wrapping_sub(1)).copied().unwrap_or(raw.len());
+    written(&parts.names[..own.min(parts.names.len())], false) + &raw[end..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: &str, uri: &str) -> Result<Address, InfoError> {
+        let uri: Uri = uri.parse().unwrap();
+        let query = Query::parse(uri.query()).map_err(InfoError::Query)?;
+        Address::parse(&method.parse().unwrap(), &uri, &query)
+    }
+
+    /// `verb group/version resource/subresource namespace name`, or what is wrong.
+    fn line(request: &str) -> String {
+        let (method, uri) = request.split_once(' ').unwrap();
+        match parse(method, uri) {
+            Ok(Address { info: Info::Other { path, verb }, path: upstream }) => {
+                format!("{verb} {path} -> {upstream}")
+            }
+            Ok(Address { info: Info::Resource(it), path }) => format!(
+                "{} {}/{} {} ns={} name={} rest={} -> {path}",
+                it.verb,
+                it.group,
+                it.version,
+                it.full(),
+                it.namespace,
+                it.name,
+                it.rest
+            ),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn requests_are_understood_as_the_api_server_does() {
+        let requests = [
+            "GET /",
+            "GET /version",
+            "GET /api",
+            "GET /api/",
+            "GET /api/v1",
+            "GET /apis/apps/v1",
+            "GET /openapi/v3/apis/apps/v1?hash=1",
+            "GET /api/v1/namespaces",
+            "GET /api/v1/namespaces/prod",
+            "PUT /api/v1/namespaces/prod/finalize",
+            "PATCH /api/v1/namespaces/prod/status",
+            "GET /api/v1/namespaces/prod/pods",
+            "GET /api/v1/namespaces/prod/pods?watch",
+            "GET /api/v1/namespaces/prod/pods?watch=0",
+            "GET /api/v1/namespaces/prod/pods?watch=yes&watch=0",
+            "GET /api/v1/namespaces/prod/secrets?fieldSelector=metadata.name%3Ddb",
+            "GET /api/v1/namespaces/prod/secrets?watch=1&fieldSelector=metadata.name%3D%3Ddb,type=Opaque",
+            "GET /api/v1/watch/namespaces/prod/secrets/db",
+            "GET /api/v1/watch/pods",
+            "HEAD /api/v1/nodes/n1",
+            "DELETE /apis/apps/v1/namespaces/prod/deployments",
+            "DELETE /apis/apps/v1/namespaces/prod/deployments/web",
+            "PATCH /apis/apps/v1/namespaces/prod/deployments/web/scale",
+            "POST /api/v1/namespaces/prod/pods/web/exec?command=ls",
+            "GET /api/v1/namespaces/prod/pods/web/exec/",
+            "GET /api/v1/namespaces/prod/services/https:web:443/proxy/a%2Fb/../c//d?x=1",
+            "GET /api/v1/nodes/n1/proxy/run/x",
+            "GET /api/v1/proxy/namespaces/prod/pods/web/y",
+            "OPTIONS /api/v1/pods",
+            "GET /%61pi/v1/%73ecrets",
+            "GET /api/v1/namespaces/prod/pods/w%20b",
+        ];
+        insta::assert_snapshot!(requests.map(|request| format!("{request}\n  {}", line(request))).join("\n"));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for request in [
+            "GET /api/v1/namespaces/prod/secrets%2Fdb",
+            "GET /api%2Fv1/secrets",
+            "GET /api//v1/secrets",
+            "GET //api/v1/secrets",
+            "GET /api/v1/../v1/secrets",
+            "GET /api/v1/%2e%2e/secrets",
+            "GET /api/v1/./secrets",
+            "GET /api/v1/secrets//",
+        ] {
+            assert_eq!(line(request), InfoError::Ambiguous.to_string(), "{request}");
+        }
+        assert_eq!(line("GET /api/v1/se%00crets"), InfoError::NotText.to_string());
+        assert_eq!(line("GET /api/v1/se%ffcrets"), InfoError::NotText.to_string());
+        assert_eq!(line("GET /api/v1/watch"), InfoError::NoResource.to_string());
+        let deep = format!("GET /api/v1{}", "/a".repeat(20));
+        assert_eq!(line(&deep), InfoError::TooDeep.to_string());
+    }
+
+    #[test]
+    fn what_goes_upstream_is_understood_as_the_same() {
+        for request in [
+            "GET /api/v1/namespaces/prod/pods/w%20b",
+            "GET /%61pi/v1/%73ecrets",
+            "GET /api/v1/namespaces/prod/pods/web/exec/",
+            "GET /api/v1/namespaces/prod/services/web/proxy/a%2Fb/../c//d",
+            "GET /api/",
+        ] {
+            let (method, uri) = request.split_once(' ').unwrap();
+            let address = parse(method, uri).unwrap();
+            assert_eq!(parse(method, &address.path), Ok(address), "{request}");
+        }
+    }
+}

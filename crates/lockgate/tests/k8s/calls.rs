@@ -1,0 +1,91 @@
+//! Calls: what passes directly passes through, and what the policy forbids is told in kubectl's own words.
+
+use anyhow::Result;
+use lockgate_testkit::wait;
+use serde_json::json;
+
+use crate::world::{World, pod};
+
+fn config_map(name: &str, colour: &str) -> String {
+    let data = json!({ "colour": colour });
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data }).to_string()
+}
+
+#[test]
+fn objects_are_made_changed_watched_and_gone() -> Result<()> {
+    let world = World::start()?;
+    let kubectl = world.kubectl("ada")?;
+    let mut watch = kubectl.spawn(&["get", "configmaps", "--watch", "--output=name"])?;
+    assert_eq!(kubectl.apply(&config_map("paint", "blue"))?, "configmap/paint created\n");
+    assert_eq!(kubectl.apply(&config_map("paint", "red"))?, "configmap/paint configured\n");
+    watch.wait_for_stdout("configmap/paint")?;
+    let colour = |kubectl: &lockgate_testkit::Kubectl| -> Result<String> {
+        kubectl.get(&["get", "configmap", "paint", "-o", "jsonpath={.data.colour}"])
+    };
+    assert_eq!(colour(&kubectl)?, "red");
+    let args = ["patch", "configmap", "paint", "--type=merge", "--patch={\"data\":{\"colour\":\"green\"}}"];
+    kubectl.get(&args)?;
+    assert_eq!(colour(&kubectl)?, "green");
+    let applied = kubectl.run_with(
+        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+        &config_map("paint", "white"),
+    )?;
+    assert!(applied.status.success(), "{}", applied.stderr);
+    assert_eq!(colour(&kubectl)?, "white");
+    assert!(kubectl.get(&["describe", "configmap", "paint"])?.contains("white"));
+    kubectl.get(&["label", "configmap", "paint", "a=b"])?;
+    let table = kubectl.get(&["get", "configmaps", "--show-labels"])?;
+    assert!(table.contains("NAME") && table.contains("AGE") && table.contains("a=b"), "{table}");
+    kubectl.get(&["delete", "configmap", "paint"])?;
+    assert!(kubectl.run(&["get", "configmap", "paint"])?.stderr.contains("NotFound"));
+    watch.kill()
+}
+
+#[test]
+fn the_api_server_knows_who_calls_and_in_which_session() -> Result<()> {
+    let world = World::start()?;
+    let kubectl = world.kubectl("ada")?;
+    kubectl.apply(&config_map("whose", "blue"))?;
+    let namespace = json!(world.namespace);
+    let event = world.cluster.wait_for_audit("the write", |event| {
+        event["objectRef"]["name"] == "whose"
+            && event["objectRef"]["namespace"] == namespace
+            && event["verb"] == "create"
+    })?;
+    assert_eq!(event["impersonatedUser"]["username"], "agent:idp:ada", "{event}");
+    assert_eq!(event["impersonatedUser"]["groups"][0], "agent:everybody", "{event}");
+    let found = wait::until("the exchange", || {
+        let found =
+            world.json(&["sessions", "search", "--resource", "*/configmaps/whose", "--action", "write"]);
+        found.ok()?.as_array()?.first().cloned()
+    })?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().replace('-', "");
+    assert_eq!(text(&event["auditID"]), text(&found["session"]) + &text(&found["exchange"]));
+    Ok(())
+}
+
+#[test]
+fn logs_are_followed() -> Result<()> {
+    let world = World::start()?;
+    let kubectl = world.kubectl("ada")?;
+    pod(&kubectl, "talks", "echo first; read word; echo second; sleep 100")?;
+    let logs = kubectl.spawn(&["logs", "-f", "talks"])?;
+    logs.wait_for_stdout("first\n")?;
+    let said = kubectl.run_with(&["attach", "-i", "talks"], "go\n")?;
+    logs.wait_for_stdout("second\n")?;
+    drop(said);
+    Ok(())
+}
+
+#[test]
+fn what_is_forbidden_is_refused_with_the_rule() -> Result<()> {
+    let world = World::start()?;
+    let kubectl = world.kubectl("ada")?;
+    let refused = kubectl.run_with(&["apply", "-f", "-"], &config_map("protected", "red"))?;
+    assert!(!refused.status.success());
+    let expected = "lockgate: protected is protected (rule protected)";
+    assert!(refused.stderr.contains("Forbidden") && refused.stderr.contains(expected), "{}", refused.stderr);
+    let raw = kubectl.run(&["get", "--raw", "/api/v1/nodes/node/proxy/pods"])?;
+    assert!(raw.stderr.contains("nobody goes around the gateway (rule no-nodes)"), "{}", raw.stderr);
+    Ok(())
+}

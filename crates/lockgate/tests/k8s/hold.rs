@@ -1,0 +1,46 @@
+//! Calls and streams that wait for people.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use lockgate_testkit::Transport;
+use serde_json::json;
+
+use crate::world::{World, pod};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+#[test]
+fn a_write_waits_and_passes_once_it_is_approved() -> Result<()> {
+    let world = World::start()?;
+    let kubectl = world.kubectl("ada")?;
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "production" } });
+    std::fs::write(kubectl.home().join("object.json"), object.to_string())?;
+    let create = kubectl.spawn(&["create", "-f", "object.json"])?;
+    let id = world.pending()?;
+    let shown = world.run(&["approvals", "show", &id])?;
+    for part in ["idp:ada", "production", "write"] {
+        assert!(shown.stdout.contains(part), "{part} in {}{}", shown.stdout, shown.stderr);
+    }
+    assert!(world.admin()?.run(&["get", "configmap", "production"])?.stderr.contains("NotFound"));
+    assert!(world.run(&["approvals", "approve", &id])?.status.success());
+    let done = create.finish(LIMIT)?;
+    assert!(done.status.success(), "{}", done.stderr);
+    world.admin()?.get(&["get", "configmap", "production"])?;
+    Ok(())
+}
+
+#[test]
+fn an_exec_waits_by_both_transports() -> Result<()> {
+    let world = World::start()?;
+    pod(&world.admin()?, "production", "sleep 1000")?;
+    for transport in Transport::ALL {
+        let kubectl = world.kubectl("ada")?.transport(transport);
+        let exec = kubectl.spawn(&["exec", "production", "--", "echo", "released"])?;
+        let id = world.pending()?;
+        assert!(world.run(&["approvals", "approve", &id])?.status.success());
+        let done = exec.finish(LIMIT)?;
+        assert_eq!(done.stdout, "released\n", "{transport:?}: {}", done.stderr);
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The binary before a real Kubernetes API: unmodified kubectl through a gateway.
+
+mod calls;
+mod hold;
+mod streams;
+mod world;

@@ -1,0 +1,85 @@
+//! exec, attach, cp and port-forward, over WebSocket and SPDY.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::Result;
+use lockgate_testkit::{Port, Transport, wait};
+
+use crate::world::{World, pod};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+#[test]
+fn a_command_runs_with_its_input_and_its_end() -> Result<()> {
+    let world = World::start()?;
+    pod(&world.admin()?, "box", "sleep 1000")?;
+    for transport in Transport::ALL {
+        let kubectl = world.kubectl("ada")?.transport(transport);
+        let script = "read line; echo \"out $line\"; echo err >&2; exit 3";
+        let done = kubectl.run_with(&["exec", "-i", "box", "--", "sh", "-c", script], "in\n")?;
+        assert_eq!(done.status.code(), Some(3), "{transport:?}: {}", done.stderr);
+        assert_eq!(done.stdout, "out in\n", "{transport:?}");
+        assert!(done.stderr.starts_with("err\n"), "{transport:?}: {}", done.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_terminal_is_one() -> Result<()> {
+    let world = World::start()?;
+    pod(&world.admin()?, "box", "sleep 1000")?;
+    for transport in Transport::ALL {
+        let kubectl = world.kubectl("ada")?.transport(transport);
+        let mut shell = kubectl.spawn_on_terminal(&["exec", "-it", "box", "--", "sh"])?;
+        shell.write("stty size; echo $((6*7))\n")?;
+        shell.wait_for_stdout("24 80")?;
+        shell.wait_for_stdout("42")?;
+        shell.write("exit\n")?;
+        assert!(shell.finish(LIMIT)?.status.success(), "{transport:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn files_are_copied_both_ways() -> Result<()> {
+    let world = World::start()?;
+    pod(&world.admin()?, "box", "sleep 1000")?;
+    let content: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for transport in Transport::ALL {
+        let kubectl = world.kubectl("ada")?.transport(transport);
+        std::fs::write(kubectl.home().join("there"), &content)?;
+        let name = format!("{transport:?}");
+        kubectl.get(&["cp", "there", &format!("box:{name}")])?;
+        kubectl.get(&["cp", &format!("box:{name}"), "back"])?;
+        assert_eq!(std::fs::read(kubectl.home().join("back"))?, content, "{transport:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn ports_are_forwarded() -> Result<()> {
+    let world = World::start()?;
+    let (inside, outside) = (Port::reserve()?, Port::reserve()?);
+    let number = inside.number().to_string();
+    let script = format!("echo hello >page; exec python3 -m http.server --bind 127.0.0.1 {number}");
+    pod(&world.admin()?, "web", &script)?;
+    wait::until("the server", || TcpStream::connect(inside.addr()).ok())?;
+    for transport in Transport::ALL {
+        let kubectl = world.kubectl("ada")?.transport(transport);
+        let ports = format!("{}:{number}", outside.number());
+        let mut forwarding = kubectl.spawn(&["port-forward", "pod/web", &ports])?;
+        forwarding.wait_for_stdout("Forwarding from 127.0.0.1")?;
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(outside.addr())?;
+            stream.write_all(b"GET /page HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            #[expect(clippy::disallowed_methods, reason = "taken in bounds")]
+            stream.take(65_536).read_to_string(&mut answer)?;
+            assert!(answer.ends_with("\r\n\r\nhello\n"), "{transport:?}: {answer}");
+        }
+        forwarding.kill()?;
+    }
+    Ok(())
+}

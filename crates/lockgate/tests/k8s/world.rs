@@ -1,0 +1,151 @@
+//! The cluster that all tests share, and a gateway before it that alone may speak for others there.
+
+use anyhow::{Context as _, Result};
+use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate, Output};
+use serde_json::{Value, json};
+
+/// What the tests' gateway lets pass: the API server's own rules say the rest.
+pub(crate) const POLICY: &str = r#"
+version: 1
+groups:
+  agents: [ { issuer: idp, claim: { role: agent } } ]
+rules:
+  - id: agents
+    match: { who: agents, k8s: { action: [read, write, connect] } }
+    decide: allow
+  - id: secrets
+    match: { k8s: { resources: [secrets], verbs: [get, list, watch] } }
+    decide: allow
+    oblige: { mask: [all] }
+  - id: no-nodes
+    match: { k8s: { resources: ["nodes/**", "*/proxy"] } }
+    decide: deny
+    reason: "nobody goes around the gateway"
+  - id: protected
+    match: { k8s: { names: [protected] } }
+    decide: deny
+    reason: "{name} is protected"
+  - id: production
+    match: { k8s: { names: [production] } }
+    decide: require_approval
+    approval: { hold: 60s, ttl: 1h }
+"#;
+
+/// Agents may do everything there: what they may not is for the gateway to say.
+fn rights() -> Value {
+    let group =
+        json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "agent:everybody" });
+    let admin =
+        json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" });
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": { "name": "agents" },
+        "roleRef": admin,
+        "subjects": [group],
+    })
+}
+
+/// A gateway before the cluster, and a namespace in it.
+pub(crate) struct World {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) namespace: String,
+    pub(crate) idp: Idp,
+    pub(crate) gate: Lockgate,
+}
+
+impl World {
+    /// A running gateway with [`POLICY`].
+    pub(crate) fn start() -> Result<Self> {
+        let cluster = Cluster::shared()?;
+        let gate = Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))?;
+        let (idp, namespace) = (Idp::start()?, cluster.namespace()?);
+        let mut world = Self { cluster, namespace, idp, gate };
+        world.admin()?.apply(&rights().to_string())?;
+        world.configure(POLICY)?;
+        world.gate.start()?;
+        Ok(world)
+    }
+
+    fn configure(&self, policy: &str) -> Result<()> {
+        let (folder, cluster) = (self.gate.folder(), self.cluster);
+        cluster.ca().server()?.write(folder)?;
+        let ca = cluster.ca().write(folder)?;
+        std::fs::write(folder.join("token"), cluster.token())?;
+        std::fs::write(folder.join("policy.yaml"), policy)?;
+        let config = json!({
+            "listen": {
+                "address": self.gate.port().addr().to_string(),
+                "tls": { "cert": "cert.pem", "key": "key.pem" },
+            },
+            "data_dir": "data",
+            "policy": "policy.yaml",
+            "upstreams": [{
+                "name": "prod",
+                "kind": "k8s",
+                "url": cluster.url(),
+                "ca": ca,
+                "credential": { "bearer": { "token_file": "token" } },
+                "impersonate": { "prefix": "agent:" },
+            }],
+            "issuers": [{
+                "name": "idp",
+                "issuer": self.idp.issuer(),
+                "audiences": ["lockgate"],
+                "groups_claim": "groups",
+            }],
+            "control": { "listen": self.gate.control_port().addr().to_string() },
+        });
+        self.gate.configure(&config.to_string())
+    }
+
+    /// kubectl directly, as the admin.
+    pub(crate) fn admin(&self) -> Result<Kubectl> {
+        self.cluster.kubectl(&self.namespace)
+    }
+
+    /// kubectl through the gateway, as that agent.
+    pub(crate) fn kubectl(&self, subject: &str) -> Result<Kubectl> {
+        let token = self.idp.token(subject).claim("aud", json!("lockgate")).claim("role", json!("agent"));
+        let token = token.claim("groups", json!(["everybody"]));
+        let server = format!("https://{}/k8s/prod", self.gate.port().addr());
+        Kubectl::new(&server, &self.cluster.ca().pem(), KubeUser::Bearer(&token.sign()?), &self.namespace)
+    }
+
+    /// Runs a command of the binary with this configuration.
+    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
+        let config = self.gate.config();
+        self.gate.run(&[args, &["--config", config.to_str().context("a UTF-8 path")?]].concat())
+    }
+
+    /// As [`World::run`], which must succeed with JSON.
+    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
+        let output = self.run(&[args, &["--json"]].concat())?;
+        anyhow::ensure!(output.status.success(), "{args:?}: {}{}", output.stdout, output.stderr);
+        serde_json::from_str(&output.stdout).with_context(|| format!("{args:?}: {}", output.stdout))
+    }
+
+    /// The id of the only approval that waits.
+    pub(crate) fn pending(&self) -> Result<String> {
+        lockgate_testkit::wait::until("a request for approval", || {
+            let list = self.json(&["approvals", "list"]).ok()?;
+            let [only] = list.as_array()?.as_slice() else { return None };
+            Some(only["id"].as_str()?.to_owned())
+        })
+    }
+}
+
+/// A pod with one container, `main`, which runs this with a shell; waits until it runs.
+pub(crate) fn pod(kubectl: &Kubectl, name: &str, script: &str) -> Result<()> {
+    let container =
+        json!({ "name": "main", "image": "none", "stdin": true, "command": ["sh", "-c", script] });
+    let manifest = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name },
+        "spec": { "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [container] },
+    });
+    kubectl.apply(&manifest.to_string())?;
+    kubectl.get(&["wait", "--for=condition=Ready", "--timeout=60s", &format!("pod/{name}")])?;
+    Ok(())
+}
