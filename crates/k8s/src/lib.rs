@@ -6,6 +6,7 @@ pub mod config;
 pub mod identity;
 pub mod parse;
 pub mod upgrade;
+pub mod stream;
 
 mod body;
 mod respond;

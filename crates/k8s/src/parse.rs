@@ -2,3 +2,6 @@
 
 pub mod info;
 pub mod query;
+pub mod side;
+pub mod spdy;
+pub mod websocket;
