@@ -80,6 +80,6 @@ mod tests {
         check(&["{\"Width\":-1,\"Height\":24}", "{\"Width\":80,\"Height\":24}"], &[]);
         check(&["{\"Width\":65536,\"Height\":24}"], &[]);
         check(&[&"{\"a\":[".repeat(1000), "{\"Width\":80,\"Height\":24}"], &[]);
-        check(&[&" ".repeat(10_000), "{\"Width\":80,\"Height\":24}"], &[]);
+        check(&[&" ".repeat(10_000), "{\"Width\":80,\"Height\":24}"], &[(80, 24)]);
     }
 }

@@ -90,6 +90,44 @@ fn all_frames_are_read_whole_and_under_every_cut() {
     assert_eq!(read(Side::Client, Limits::default(), &bytes), Ok(whole));
 }
 
+/// What the library of kubectl and of the API server writes (moby/spdystream 0.5.1).
+const CLIENT: &str = "80030001000000290000000100000000000078f9e3c6a7c26260606004a7b392a2d4c45c6851c29a0a0a68000\
+    00000ffff800300010000001700000003000000000000c22e555c92929907000000ffff8003000100000019000000050000000000\
+    00c22ac5565c92925f5a02000000ffff80030006000000040000000100000003000000036c730a00000003010000008003000300\
+    000008000000050000000580030007000000080000000000000000";
+const SERVER: &str = "80030002000000140000000178f9e3c6a7c26260606000000000ffff800300020000000c0000000302610000000\
+    0ffff800300020000000c00000005026100000000ffff8003000800000015000000016260606004e10a70d9c89004000000ffff00\
+    0000050000000566696c650a000000050100000000000001000000027b7d80030007000000080000000500000000";
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.as_bytes().chunks(2).map(pair).collect()
+}
+
+#[test]
+fn what_kubectl_and_the_api_server_write_is_read() {
+    let client = read(Side::Client, Limits::default(), &[&unhex(CLIENT)]).unwrap();
+    insta::assert_snapshot!(client.join("\n"), @r#"
+    SynStream { stream: 1, fin: false, unidirectional: false, headers: {"streamtype": "error"} }
+    SynStream { stream: 3, fin: false, unidirectional: false, headers: {"streamtype": "stdin"} }
+    SynStream { stream: 5, fin: false, unidirectional: false, headers: {"streamtype": "stdout"} }
+    Ping(1)
+    data 3 ls\n.
+    RstStream { stream: 5, status: 5 }
+    GoAway { last: 0, status: 0 }
+    "#);
+    let server = read(Side::Server, Limits::default(), &[&unhex(SERVER)]).unwrap();
+    insta::assert_snapshot!(server.join("\n"), @r#"
+    SynReply { stream: 1, fin: false, headers: {} }
+    SynReply { stream: 3, fin: false, headers: {} }
+    SynReply { stream: 5, fin: false, headers: {} }
+    Headers { stream: 1, fin: false, headers: {"x": "a\0b"} }
+    data 5 file\n.
+    data 1 {}
+    GoAway { last: 5, status: 0 }
+    "#);
+}
+
 #[test]
 fn the_end_within_a_frame_is_told() {
     let wire = encode::data(3, false, b"some text");

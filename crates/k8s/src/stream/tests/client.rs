@@ -12,6 +12,7 @@ fn watch(upgrade: &Upgrade, limits: Limits, pieces: &[&[u8]]) -> Result<String, 
         let mut told = told.lock().unwrap();
         let text = match event {
             Event::Opened { id, channel } => format!("{id} opened: {channel:?}"),
+            Event::Bytes { channel: Channel::Resize, .. } => return Ok(()),
             Event::Bytes { id, bytes, .. } => {
                 let head = format!("{id}: ");
                 let text = bytes.escape_ascii().to_string();
@@ -84,7 +85,6 @@ pub(super) fn spoken() -> Vec<u8> {
 #[test]
 fn what_is_typed_is_told() {
     insta::assert_snapshot!(check(&command(V5), &typed()), @r#"
-    4: {"Width":120,"Height":40}\n
     120x40
     0: echo hello\r
     0 finished: Stdin
@@ -95,7 +95,6 @@ fn what_is_typed_is_told() {
     5 opened: Stderr
     7 opened: Error
     9 opened: Resize
-    9: {"Width":120,"Height":40}\n
     120x40
     1: echo hello\r
     1 finished: Stdin

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use lockgate_detect::{KnownValues, MaskOptions, RuleSet, TagKey};
 use proptest::prelude::*;
 
@@ -5,13 +7,17 @@ use super::*;
 
 const SECRET: &str = "correct horse";
 
-/// All channels masked but those of port-forwards' data, as by default.
-pub(crate) fn maskers() -> Maskers {
+static RULES: LazyLock<(RuleSet, KnownValues)> = LazyLock::new(|| {
     let known = KnownValues::new();
     known.add("db", SECRET.as_bytes()).unwrap();
-    let rules = RuleSet::only("").unwrap();
-    Box::new(move |channel| {
-        let masker = || Masker::new(&rules, &known, &TagKey::new(b"test"), MaskOptions::default());
+    (RuleSet::only("").unwrap(), known)
+});
+
+/// All channels masked but those of port-forwards' data.
+pub(crate) fn maskers() -> Maskers {
+    let (rules, known) = &*RULES;
+    Box::new(|channel| {
+        let masker = || Masker::new(rules, known, &TagKey::new(b"test"), MaskOptions::default());
         (!matches!(channel, Channel::Data { .. })).then(masker)
     })
 }
