@@ -40,7 +40,12 @@ fn pod(kubectl: &Kubectl, name: &str, script: &str) {
         },
     });
     kubectl.apply(&manifest.to_string()).unwrap();
-    kubectl.get(&["wait", "--for=condition=Ready", "--timeout=60s", &format!("pod/{name}")]).unwrap();
+    let ready =
+        kubectl.run(&["wait", "--for=condition=Ready", "--timeout=60s", &format!("pod/{name}")]).unwrap();
+    if !ready.status.success() {
+        let status = kubectl.get(&["get", "pod", name, "-o", "jsonpath={.status}"]);
+        panic!("{}{status:?}{:?}", ready.stderr, kubectl.get(&["logs", name]));
+    }
 }
 
 #[test]
@@ -149,19 +154,22 @@ fn files_are_copied_both_ways() {
 #[test]
 fn logs_are_followed_until_the_container_ends() {
     let (_, _, kubectl) = admin();
-    pod(&kubectl, "app", r#"echo first; while read -r line; do echo "$line"; done; printf last"#);
+    pod(
+        &kubectl,
+        "app",
+        r#"echo one; while read -r line && [ "$line" ]; do echo "$line"; done; printf three"#,
+    );
     let following = kubectl.spawn(&["logs", "--follow", "app"]).unwrap();
-    following.wait_for_stdout("first").unwrap();
+    following.wait_for_stdout("one").unwrap();
     let mut attached = kubectl.spawn(&["attach", "--stdin", "app"]).unwrap();
-    attached.write("second\n").unwrap();
-    following.wait_for_stdout("second").unwrap();
-    assert_eq!(kubectl.get(&["logs", "--tail=1", "app"]).unwrap(), "second\n");
+    attached.write("two\n").unwrap();
+    following.wait_for_stdout("two").unwrap();
+    assert_eq!(kubectl.get(&["logs", "--tail=1", "app"]).unwrap(), "two\n");
     assert!(kubectl.get(&["logs", "--timestamps", "app"]).unwrap().lines().all(|line| line.contains("Z ")));
-    kubectl.get(&["exec", "app", "--", "sh", "-c", "kill $PPID || true; pkill -P 1 none || true"]).unwrap();
-    attached.kill().unwrap();
-    kubectl.get(&["delete", "pod", "app"]).unwrap();
-    let output = following.finish(wait::PATIENCE).unwrap();
-    assert!(output.stdout.starts_with("first\nsecond\n"), "{}", output.stdout);
+    attached.write("\n").unwrap();
+    assert_eq!(attached.finish(wait::PATIENCE).unwrap().stdout, "two\nthree");
+    assert_eq!(following.finish(wait::PATIENCE).unwrap().stdout, "one\ntwo\nthree");
+    kubectl.get(&["wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", "pod/app"]).unwrap();
 }
 
 #[test]
