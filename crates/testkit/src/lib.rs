@@ -1,7 +1,7 @@
 //! What lockgate is tested against: real upstreams, real clients, identity providers, and faults.
 //!
-//! Everything is real where it can be: a `git http-backend` behind nginx, a certified OpenID provider, the
-//! unmodified `git` and other clients, the built binary. Each value owns its temporary folder and its processes, and both are
+//! Everything is real where it can be: a `git http-backend` behind nginx, a Kubernetes API server, a certified
+//! OpenID provider, the unmodified `git`, `kubectl` and other clients, the built binary. Each value owns its temporary folder and its processes, and both are
 //! gone when it is dropped, or when the test's process dies. The API is synchronous, so that it serves plain
 //! tests and async ones alike; what runs inside the test's process has a thread of its own. Only to be used
 //! as a dev-dependency.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -113,8 +113,23 @@ impl SigningKey {
             Pair::Rsa(pair) => pair.public_key().as_der(),
             Pair::Ed(pair) => pair.public_key().as_der(),
         };
-        let base64 = BASE64_STANDARD.encode(der.context("cannot encode a public key")?.as_ref());
-        Ok(format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n"))
+        Ok(pem("PUBLIC KEY", der.context("cannot encode a public key")?.as_ref()))
+    }
+
+    /// The private key in PEM (PKCS #8), for a program that is to sign with it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn private_pem(&self) -> Result<String> {
+        let encoded = match &self.pair {
+            Pair::Ec(pair) => pair.to_pkcs8v1().map(|key| key.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let der: Result<Pkcs8V1Der<'_>, _> = pair.as_der();
+                der.map(|key| key.as_ref().to_vec())
+            }
+            Pair::Ed(pair) => pair.to_pkcs8v1().map(|key| key.as_ref().to_vec()),
+        };
+        Ok(pem("PRIVATE KEY", &encoded.context("cannot encode a private key")?))
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
@@ -129,6 +144,11 @@ impl SigningKey {
             Pair::Ed(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
 }
 
 /// The modulus and the exponent of a DER RSAPublicKey: a SEQUENCE of two INTEGERs, without leading zeros.
@@ -302,6 +322,16 @@ mod tests {
                 }
             }
             .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_read_by_others() {
+        for alg in [Alg::Es256, Alg::Rs256, Alg::EdDsa] {
+            let key = SigningKey::generate(alg, "k").unwrap();
+            let read = rcgen::KeyPair::from_pem(&key.private_pem().unwrap()).unwrap();
+            let joined = |pem: String| pem.split_whitespace().collect::<String>();
+            assert_eq!(joined(read.public_key_pem()), joined(key.public_pem().unwrap()));
         }
     }
 

@@ -32,8 +32,8 @@ fn kubernetes() -> Result<()> {
     println!("API server   {}", cluster.url());
     println!("authority    {folder}/ca.pem");
     println!("audit log    {folder}/audit.log");
-    println!("as the admin export KUBECONFIG={folder}/admin.kubeconfig");
-    println!("as lockgate  its ServiceAccount's token, which may only impersonate: {folder}/lockgate.token");
+    println!("admin        export KUBECONFIG={folder}/admin.kubeconfig");
+    println!("lockgate     {folder}/lockgate.token, of a ServiceAccount that may only impersonate");
     println!(
         "groups       {} may do everything, {} see what is no secret",
         Cluster::ADMINS,

@@ -55,7 +55,7 @@ impl Cluster {
     /// # Errors
     /// When a program is missing or does not come up; the error holds the ends of the logs.
     pub fn start() -> Result<Self> {
-        let programs = packages::installed(PACKAGES)?;
+        let programs = Self::programs()?;
         let folder = temporary_folder()?;
         let ca = Ca::new()?;
         let idp = Idp::start_with(Some(&ca.server()?))?;
@@ -158,6 +158,14 @@ impl Cluster {
         let name = format!("test-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
         self.kubectl("default")?.get(&["create", "namespace", &name])?;
         Ok(name)
+    }
+
+    /// The folder of the programs, `kubectl` and `helm` among them.
+    ///
+    /// # Errors
+    /// When they are missing.
+    pub fn programs() -> Result<PathBuf> {
+        packages::installed(PACKAGES)
     }
 
     /// The folder of a container: its commands run there, and what it mounts lies below.
