@@ -276,12 +276,11 @@ func (c *container) isStopped() bool {
 func (c *container) signal(kill bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state.Running == nil {
-		return
-	}
-	if kill {
-		c.current.process.kill(syscall.SIGKILL)
-	} else {
+	switch {
+	case c.state.Running == nil:
+	case kill:
+		c.killProcesses()
+	default:
 		c.current.process.kill(syscall.SIGTERM)
 	}
 }
@@ -290,11 +289,15 @@ func (c *container) signal(kill bool) {
 func (c *container) killRest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.killProcesses()
+	clear(c.execs)
+}
+
+func (c *container) killProcesses() {
 	c.current.process.kill(syscall.SIGKILL)
 	for p := range c.execs {
 		p.kill(syscall.SIGKILL)
 	}
-	clear(c.execs)
 }
 
 // fanOut writes a stream to the log and to everybody who is attached.
