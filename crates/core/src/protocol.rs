@@ -201,8 +201,10 @@ pub trait Dialect: Send + Sync {
     fn content(&self, head: &http::response::Parts) -> Content;
 
     /// Asks the upstream for an answer that can be masked: for one that is not compressed, by default.
-    fn to_be_masked(&self, request: &mut HeaderMap, _: &Secrets) {
-        request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    fn to_be_masked(&self, request: &mut HeaderMap, secrets: &Secrets) {
+        if !secrets.is_empty() {
+            request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
     }
 
     /// Replaces the secrets in an answer. As [`Dialect::content`] says, by default; overridden where the form of an

@@ -5,9 +5,10 @@ pub mod classify;
 pub mod config;
 pub mod identity;
 pub mod parse;
-pub mod upgrade;
 pub mod stream;
+pub mod upgrade;
 
+mod begin;
 mod body;
 mod respond;
 mod service;

@@ -3,15 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use http::{HeaderName, Method, Request, Response, Uri, header, request, response};
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header, request, response};
 use lockgate_core::{
     access::Schema,
     body::Body,
+    layers::mask::{self, Secrets},
     protocol::{Classified, Content, Context, Dialect, HoldStyle, LongRunning, Protocol, Sets, Upgrade},
     refusal::{Refusal, RefusalKind},
 };
 
 use crate::{
+    begin::Begin,
     body::Brought,
     classify::{self, Asked, SCHEMA},
     config::Config,
@@ -20,7 +22,9 @@ use crate::{
         info::{Address, Info, Resource},
         query::Query,
     },
-    respond, upgrade,
+    respond,
+    stream::Purpose,
+    upgrade,
 };
 
 /// Header fields that mean something to the API server. Those of a stream's beginning are made anew from what was
@@ -52,7 +56,7 @@ impl Kubernetes {
         let address = Address::parse(&head.method, &head.uri, &query).map_err(invalid)?;
         let resource = address.info.resource().cloned();
         let is_proxy = resource.as_ref().is_some_and(Resource::is_proxy);
-        let mut dialect = Kube { resource: resource.clone(), wait: self.config.wait };
+        let mut dialect = Kube { resource: resource.clone(), wait: self.config.wait, begin: None };
         let read = async {
             if !is_proxy {
                 query.check().map_err(invalid)?;
@@ -65,7 +69,7 @@ impl Kubernetes {
             };
             Ok((stream, brought))
         };
-        let (stream, brought) = match read.await {
+        let (stream, mut brought) = match read.await {
             Ok(read) => read,
             Err(refusal) => return Ok(Classified::Refused { refusal, dialect: Arc::new(dialect) }),
         };
@@ -77,6 +81,9 @@ impl Kubernetes {
             set.extend(stream.headers().clone());
             head.extensions.insert(Upgrade(stream.token()));
             dialect.wait = self.config.wait_stream;
+            let (begin, body) = Begin::of(stream, purpose(resource.as_ref(), &query), brought.into_body());
+            dialect.begin = Some(begin);
+            brought = Brought::Stream(body);
         }
         head.extensions.insert(Sets(set));
         if resource.is_some_and(|resource| resource.is_long_running(&query)) {
@@ -122,10 +129,22 @@ impl Protocol for Kubernetes {
     }
 }
 
+/// What a stream is for: of a port-forward by WebSocket the ports stand in the query.
+fn purpose(resource: Option<&Resource>, query: &Query) -> Purpose {
+    match resource.map(|resource| &*resource.subresource) {
+        Some("portforward") => {
+            Purpose::Forward(query.all("ports").filter_map(|port| port.parse().ok()).collect())
+        }
+        Some(_) | None => Purpose::Command,
+    }
+}
+
 /// How a client of the API is answered.
 struct Kube {
     resource: Option<Resource>,
     wait: Duration,
+    /// Where a stream is to begin.
+    begin: Option<Begin>,
 }
 
 impl Dialect for Kube {
@@ -143,6 +162,25 @@ impl Dialect for Kube {
             Some(kind) if kind.starts_with("application/vnd.kubernetes.protobuf") => Content::Opaque,
             Some(_) | None => Content::Text,
         }
+    }
+
+    fn mask<'a>(
+        &'a self,
+        response: Response<Body>,
+        secrets: &'a Secrets,
+    ) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
+        Box::pin(async move {
+            match &self.begin {
+                Some(begin) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    begin.join(response, secrets)
+                }
+                Some(_) | None => {
+                    let (head, body) = response.into_parts();
+                    let content = self.content(&head);
+                    mask::by_content(content, Response::from_parts(head, body), secrets)
+                }
+            }
+        })
     }
 }
 

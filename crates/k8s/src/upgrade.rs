@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request};
 
 use crate::{classify::is_stream, parse::info::Resource};
 
-const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+pub(crate) const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 
 /// Subprotocols of WebSockets, the best first.
 const CHANNELS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];

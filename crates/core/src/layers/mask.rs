@@ -78,25 +78,37 @@ pub struct Secrets {
     pub demanded: bool,
     /// Whether it demands that everything is masked, also what only its place shows to be a secret.
     pub all: bool,
-    /// The credentials that this gateway itself presents to the upstream.
-    pub known: KnownValues,
+    /// The credentials that this gateway itself presents to the upstream, if it presents any.
+    pub known: Option<KnownValues>,
     /// Makes the tags that stand in the place of secrets.
     pub key: TagKey,
 }
 
 impl Secrets {
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        !self.demanded && self.known.is_none()
+    }
+
     /// A masker of one stream of text.
     pub fn masker(&self) -> Masker {
-        Masker::new(&self.rules, &self.known, &self.key, MaskOptions::default())
+        let nothing = KnownValues::new();
+        Masker::new(&self.rules, self.known.as_ref().unwrap_or(&nothing), &self.key, MaskOptions::default())
     }
 }
 
 /// Masks an answer that is text, passes what must not change, and refuses that where the policy demands a mask.
-pub(crate) fn by_content(
+///
+/// # Errors
+/// [`unmaskable`].
+pub fn by_content(
     content: Content,
     response: Response<Body>,
     secrets: &Secrets,
 ) -> Result<Response<Body>, Refusal> {
+    if secrets.is_empty() {
+        return Ok(response);
+    }
     let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
     if content == Content::Opaque || encoded {
         return if secrets.demanded { Err(unmaskable()) } else { Ok(response) };
@@ -133,14 +145,11 @@ impl Step<Permitted> for Mask {
     ) -> Result<Response<Body>, Refusal> {
         let names = permitted.permit.obligations().mask.clone();
         let credentials = permitted.asked.target.upstream.credentials.clone();
-        if names.is_empty() && credentials.is_none() {
-            return next.run(permitted).await;
-        }
         let secrets = Secrets {
             rules: self.rules(&names),
             demanded: !names.is_empty(),
             all: names.contains("all"),
-            known: credentials.known().clone(),
+            known: (!credentials.is_none()).then(|| credentials.known().clone()),
             key: self.key.clone(),
         };
         let dialect = Arc::clone(&permitted.asked.dialect);

@@ -26,7 +26,7 @@ rules:
     decide: deny
     reason: "{name} is protected"
   - id: production
-    match: { k8s: { names: [production] } }
+    match: { k8s: { names: [production], verbs: [create, update, patch, delete] } }
     decide: require_approval
     approval: { hold: 60s, ttl: 1h }
 "#;
