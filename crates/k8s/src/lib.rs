@@ -3,6 +3,7 @@
 
 pub mod classify;
 pub mod config;
+pub mod facts;
 pub mod identity;
 pub mod parse;
 pub mod stream;
