@@ -4,7 +4,9 @@
 pub mod classify;
 pub mod config;
 pub mod facts;
+pub mod guard;
 pub mod identity;
+pub mod mask;
 pub mod parse;
 pub mod stream;
 pub mod upgrade;

@@ -1,6 +1,7 @@
 //! The wire, without I/O.
 
 pub mod accept;
+pub(crate) mod document;
 pub mod info;
 mod json;
 pub mod object;
@@ -10,4 +11,4 @@ pub mod query;
 pub mod side;
 pub mod spdy;
 pub mod websocket;
-mod yaml;
+pub(crate) mod yaml;

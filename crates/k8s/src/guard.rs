@@ -1,0 +1,222 @@
+//! Keeps placeholders out of what is written: a client that reads a masked object and writes it back would put
+//! them in the place of the secrets.
+//!
+//! A write with a placeholder in it is refused, with the field that has it; or what the placeholder stands for is
+//! put back, where it stands exactly as and where a read of the same object would have shown it. Nothing looser: a
+//! placeholder that could be put elsewhere would be a way to read what it stands for.
+
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::facts::segment;
+use crate::mask::marker::START;
+use crate::mask::{MaskError, Masking};
+
+/// A write that would store a placeholder; the client is at fault (a `422`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// A placeholder, and in which field.
+    #[error("{0} holds a placeholder of a masked value: send the value itself, or leave the field out")]
+    Placeholder(String),
+    /// The object that is there is another one than the one that is written.
+    #[error("the masked values are those of another object")]
+    OtherObject,
+    /// The object that is there can't be masked for comparison.
+    #[error("the present object can't be compared")]
+    Present(#[from] MaskError),
+}
+
+/// The field that is told where no field can be.
+const BODY: &str = "the body";
+
+/// Looks for placeholders in a body of any kind, in whichever pieces it comes: as they are, in base64 (once and
+/// twice, at every alignment), percent-encoded, and with the bracket escaped as in JSON.
+#[derive(Debug, Default)]
+pub struct Finder {
+    /// The last bytes, in which a placeholder may have begun.
+    tail: Vec<u8>,
+    found: bool,
+}
+
+impl Finder {
+    /// A finder for one body.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes; whether a placeholder has been seen so far.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let longest = NEEDLES.max_pattern_len().saturating_sub(1);
+        // What spans the seam, then what lies behind it.
+        let seam = [&self.tail[..], &bytes[..bytes.len().min(longest)]].concat();
+        self.found = self.found || NEEDLES.is_match(&seam) || NEEDLES.is_match(bytes);
+        self.tail = if bytes.len() >= longest { bytes[bytes.len() - longest..].to_vec() } else { seam };
+        let excess = self.tail.len().saturating_sub(longest);
+        self.tail.drain(..excess);
+        self.found
+    }
+}
+
+/// How the beginning of a placeholder is written where brackets and colons are not.
+const ESCAPED: [&str; 8] = [
+    r"\u005bMASKED:",
+    r"\u005BMASKED:",
+    r"\x5bMASKED:",
+    "%5BMASKED:",
+    "%5bMASKED:",
+    "%5BMASKED%3A",
+    "%5bMASKED%3a",
+    "&#91;MASKED:",
+];
+
+static NEEDLES: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let once = in_base64(START.as_bytes());
+    let twice: Vec<_> = once.iter().flat_map(|form| in_base64(form)).collect();
+    let plain = ESCAPED.iter().chain([&START]).map(|text| text.as_bytes().to_vec());
+    AhoCorasick::new(plain.chain(once).chain(twice))
+        .expect("a few short needles are far below the limits of the automaton")
+});
+
+/// The letters of base64 that depend on `text` alone, for each of the places in a group of three bytes at which it
+/// can begin.
+fn in_base64(text: &[u8]) -> Vec<Vec<u8>> {
+    [(0, 0), (1, 2), (2, 3)]
+        .into_iter()
+        .map(|(offset, skip)| {
+            let padded = [&vec![0; offset][..], text].concat();
+            let whole = padded.len() * 8 / 6;
+            STANDARD.encode(&padded).as_bytes()[skip..whole].to_vec()
+        })
+        .collect()
+}
+
+/// Looks for placeholders in a write of which `object` is what was understood, if anything was.
+///
+/// # Errors
+/// [`GuardError::Placeholder`].
+pub fn check(body: &[u8], object: Option<&Value>) -> Result<(), GuardError> {
+    // What is escaped in the body is not in the value.
+    if let Some(field) = object.and_then(|object| field(object, &mut String::new())) {
+        return Err(GuardError::Placeholder(field));
+    }
+    if NEEDLES.is_match(body) { Err(GuardError::Placeholder(BODY.to_owned())) } else { Ok(()) }
+}
+
+/// The first field with a placeholder.
+fn field(value: &Value, path: &mut String) -> Option<String> {
+    match value {
+        Value::String(text) => NEEDLES.is_match(text).then(|| path.clone()),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .find_map(|(at, value)| below(path, &format!("[{at}]"), |path| field(value, path))),
+        Value::Object(object) => object.iter().find_map(|(name, value)| {
+            below(path, &segment(name), |path| {
+                if NEEDLES.is_match(name) { Some(path.clone()) } else { field(value, path) }
+            })
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+fn below<T>(path: &mut String, segment: &str, run: impl FnOnce(&mut String) -> T) -> T {
+    let length = path.len();
+    path.push_str(segment);
+    let result = run(path);
+    path.truncate(length);
+    result
+}
+
+/// What is to be written, with what its placeholders stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restored {
+    /// The object, to be sent as JSON.
+    pub object: Value,
+    /// How many values were put back.
+    pub count: u64,
+}
+
+/// Puts back what placeholders stand for, in an object that is written whole (not in a patch).
+///
+/// `present` is the object that is there, and `masking` masks as a read of it would be masked. A field is put back
+/// where the written object has in it exactly what such a read shows, at the same path, and the object is the same
+/// by namespace, name and, where it says one, uid. What stands in a list is not: its elements move. Where the
+/// written object has no `resourceVersion`, it gets that of the present one, so that nothing is put back over a
+/// newer value.
+///
+/// # Errors
+/// [`GuardError`], where anything is left that can't be put back.
+pub fn restore(mut object: Value, present: &Value, masking: Masking) -> Result<Restored, GuardError> {
+    if field(&object, &mut String::new()).is_none() {
+        return Ok(Restored { object, count: 0 });
+    }
+    if !is_same(&object, present) {
+        return Err(GuardError::OtherObject);
+    }
+    let shown = shown(present, masking)?;
+    let mut count = 0;
+    put_back(&mut object, present, &shown, &mut count);
+    if let Some(field) = field(&object, &mut String::new()) {
+        return Err(GuardError::Placeholder(field));
+    }
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata")
+        && let Some(version) = present.pointer("/metadata/resourceVersion")
+    {
+        metadata.entry("resourceVersion").or_insert_with(|| version.clone());
+    }
+    Ok(Restored { object, count })
+}
+
+fn is_same(object: &Value, present: &Value) -> bool {
+    let is_same = |path| object.pointer(path) == present.pointer(path);
+    let uid = "/metadata/uid";
+    ["/kind", "/metadata/name"].iter().all(|path| is_same(path) && object.pointer(path).is_some())
+        // What is not said is said by the path of the request.
+        && ["/apiVersion", "/metadata/namespace", uid]
+            .iter()
+            .all(|path| is_same(path) || object.pointer(path).is_none())
+}
+
+/// The present object as a read shows it.
+fn shown(present: &Value, mut masking: Masking) -> Result<Value, MaskError> {
+    let mut out = Vec::new();
+    masking.push(&Bytes::from(present.to_string()), &mut out)?;
+    masking.finish(&mut out)?;
+    serde_json::from_slice(&out.concat()).map_err(|_| MaskError::Incomplete)
+}
+
+fn put_back(value: &mut Value, present: &Value, shown: &Value, count: &mut u64) {
+    match value {
+        Value::String(text) => {
+            if shown.as_str() == Some(text) && shown != present && NEEDLES.is_match(&*text) {
+                *value = present.clone();
+                *count += 1;
+            }
+        }
+        Value::Object(object) => {
+            for (name, value) in object {
+                if let (Some(present), Some(shown)) = (present.get(name), shown.get(name)) {
+                    put_back(value, present, shown, count);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+    }
+}
+
+/// Takes any body, in any pieces. For fuzzing: the first byte says how large they are.
+#[doc(hidden)]
+pub fn fuzz_guard(data: &[u8]) {
+    let Some((size, body)) = data.split_first() else { return };
+    let mut finder = Finder::new();
+    let found = body.chunks(usize::from(*size) + 1).fold(false, |_, piece| finder.push(piece));
+    assert_eq!(found, check(body, None).is_err(), "the cuts do not matter");
+}
+
+#[cfg(test)]
+mod tests;

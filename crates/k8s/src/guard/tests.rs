@@ -1,0 +1,140 @@
+use lockgate_detect::{KnownValues, RuleSet, TagKey};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::mask::{Format, Options, Subject};
+
+const MARKER: &str = "[MASKED:secret:0011aabb]";
+
+fn secret() -> Value {
+    json!({
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": "db", "namespace": "prod", "uid": "0-1", "resourceVersion": "7",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration":
+                json!({"kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": "pl4nted-S3cret"}}).to_string()},
+        },
+        "data": {"password": STANDARD.encode("pl4nted-S3cret"), "other": STANDARD.encode("0ther-Value!")},
+    })
+}
+
+fn masking(known: &KnownValues) -> Masking {
+    let subject = Subject { resource: "secrets".to_owned(), ..Subject::default() };
+    Masking::new(subject, Format::Json, &RuleSet::builtin(), known, &TagKey::new(b"test"), Options::default())
+}
+
+fn read(known: &KnownValues) -> Value {
+    shown(&secret(), masking(known)).unwrap()
+}
+
+#[test]
+fn a_placeholder_is_found_in_every_form() {
+    let forms = [
+        MARKER.to_owned(),
+        STANDARD.encode(MARKER),
+        STANDARD.encode(format!("a{MARKER}")),
+        STANDARD.encode(format!("ab{MARKER}")),
+        STANDARD.encode(STANDARD.encode(format!("a{MARKER}"))),
+        MARKER.replace('[', "%5b").replace(':', "%3a"),
+        MARKER.replace('[', "%5B").replace(':', "%3A"),
+        MARKER.replace('[', "\\u005b"),
+        MARKER.replace('[', "\\u005B"),
+    ];
+    for form in forms {
+        assert_eq!(check(form.as_bytes(), None), Err(GuardError::Placeholder(BODY.to_owned())), "{form}");
+        for size in 1..=form.len() {
+            let mut finder = Finder::new();
+            let found = form.as_bytes().chunks(size).fold(false, |_, piece| finder.push(piece));
+            assert!(found, "{form} by {size}");
+        }
+    }
+    assert_eq!(check(b"[MASK", None), Ok(()));
+    assert_eq!(check(&b"W01B".repeat(1000), None), Ok(()));
+}
+
+#[test]
+fn the_field_is_named() {
+    let value = json!({"a": {"b.c": [1, {"d": STANDARD.encode(MARKER)}]}});
+    let error = check(b"", Some(&value)).unwrap_err();
+    assert_eq!(error, GuardError::Placeholder(r#".a["b.c"][1].d"#.to_owned()));
+    let error = check(b"", Some(&json!({ MARKER: 1 }))).unwrap_err();
+    assert_eq!(error, GuardError::Placeholder(format!("[{MARKER:?}]")));
+    assert_eq!(check(b"{}", Some(&json!({"a": "b"}))), Ok(()));
+}
+
+#[test]
+fn what_is_written_back_as_it_was_read_is_put_back() {
+    let known = KnownValues::new();
+    let mut read = read(&known);
+    assert!(
+        !read.to_string().contains("pl4nted")
+            && !read.to_string().contains(&STANDARD.encode("pl4nted-S3cret"))
+    );
+    read["metadata"]["labels"] = json!({"new": "label"});
+    let mut expected = secret();
+    expected["metadata"]["labels"] = json!({"new": "label"});
+    let restored = restore(read, &secret(), masking(&known)).unwrap();
+    assert_eq!(restored, Restored { object: expected, count: 3 });
+}
+
+#[test]
+fn an_object_without_a_version_gets_the_present_one() {
+    let known = KnownValues::new();
+    let mut read = read(&known);
+    read["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    let restored = restore(read, &secret(), masking(&known)).unwrap();
+    assert_eq!(restored.object["metadata"]["resourceVersion"], "7");
+}
+
+#[test]
+fn anything_looser_is_refused() {
+    let known = KnownValues::new();
+    let refused = |change: &dyn Fn(&mut Value), expected: GuardError| {
+        let mut read = read(&known);
+        change(&mut read);
+        assert_eq!(restore(read, &secret(), masking(&known)).unwrap_err(), expected);
+    };
+    let at = |field: &str| GuardError::Placeholder(field.to_owned());
+    refused(&|read| read["data"]["copy"] = read["data"]["password"].clone(), at(".data.copy"));
+    refused(&|read| read["data"]["other"] = read["data"]["password"].clone(), at(".data.other"));
+    refused(&|read| read["stringData"] = json!({"password": MARKER}), at(".stringData.password"));
+    refused(
+        &|read| read["metadata"]["annotations"]["note"] = read["data"]["password"].clone(),
+        at(".metadata.annotations.note"),
+    );
+    refused(
+        &|read| read["data"]["password"] = json!(STANDARD.encode(format!("x{MARKER}"))),
+        at(".data.password"),
+    );
+    refused(&|read| read["metadata"]["name"] = json!("other"), GuardError::OtherObject);
+    refused(&|read| read["metadata"]["namespace"] = json!("other"), GuardError::OtherObject);
+    refused(&|read| read["metadata"]["uid"] = json!("0-2"), GuardError::OtherObject);
+    refused(&|read| read["kind"] = json!("ConfigMap"), GuardError::OtherObject);
+}
+
+#[test]
+fn what_stands_in_a_list_is_not_put_back() {
+    let pod = |value: &str| json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"env": [{"name": "TOKEN", "value": value}]}]}});
+    let known = KnownValues::new();
+    let present = pod("pl4nted-S3cret");
+    let read = shown(&present, masking(&known)).unwrap();
+    let error = restore(read, &present, masking(&known)).unwrap_err();
+    assert_eq!(error, GuardError::Placeholder(".spec.containers[0].env[0].value".to_owned()));
+}
+
+#[test]
+fn an_object_without_placeholders_stays() {
+    let known = KnownValues::new();
+    let object = json!({"kind": "Secret", "data": {"a": "Yg=="}});
+    let restored = restore(object.clone(), &secret(), masking(&known)).unwrap();
+    assert_eq!(restored, Restored { object, count: 0 });
+}
+
+proptest! {
+    #[test]
+    fn promises_hold_on_random_input(size in any::<u8>(), text in "(\\[MASK|ED:|W01BU0|tFRDpz|%5b|\\PC){0,12}") {
+        fuzz_guard(&[&[size], text.as_bytes()].concat());
+    }
+}
