@@ -6,9 +6,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::{HeaderMap, Method, header};
 use lockgate_core::access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value};
 
-use crate::parse::{
-    info::{Info, Resource},
-    query::Query,
+use crate::{
+    content::{self, Content},
+    facts::Facts,
+    parse::{
+        info::{Info, Resource},
+        query::Query,
+    },
 };
 
 /// Reads: `get`, `list`, `watch`, and what is no resource.
@@ -51,6 +55,32 @@ pub static SCHEMA: Schema = Schema {
         flag("stdin", "stdins", "whether the client can type into it"),
         flag("tty", "ttys", "whether it is a terminal"),
         glob("port", "ports", "the ports that a port-forward names; absent where the stream names them"),
+        glob("kind", "kinds", "of an object that is written: its kind"),
+        glob("image", "images", "of an object that is written: the images of its containers"),
+        flag("privileged", "privilegeds", "of an object that is written: whether a container is privileged"),
+        flag(
+            "privilege_escalation",
+            "privilege_escalations",
+            "of an object that is written: whether a container may gain privileges",
+        ),
+        Attribute {
+            name: "host_namespace",
+            plural: "host_namespaces",
+            matcher: Matcher::Choice(&["network", "pid", "ipc"]),
+            doc: "of an object that is written: what its pods share with the host",
+        },
+        glob("host_path", "host_paths", "of an object that is written: paths of the host that it mounts"),
+        glob("service_account", "service_accounts", "of an object that is written: as which its pods run"),
+        glob("secret", "secrets", "of an object that is written: the Secrets that its pods read"),
+        glob("capability", "capabilities", "of an object that is written: the capabilities that it adds"),
+        flag("run_as_root", "run_as_roots", "of an object that is written: whether a container runs as root"),
+        glob("label", "labels", "of an object that is written: its labels, `name=value`"),
+        Attribute {
+            name: "finding",
+            plural: "findings",
+            matcher: Matcher::Finding,
+            doc: "of an object that is written: secrets in it, outside of Secrets",
+        },
     ],
 };
 
@@ -66,8 +96,26 @@ const fn regex(name: &'static str, plural: &'static str, doc: &'static str) -> A
     Attribute { name, plural, matcher: Matcher::Regex, doc }
 }
 
-/// What is asked for.
-pub fn access(info: &Info, query: &Query, head: Asked<'_>) -> Access {
+/// What is asked for: of each object that a write brings, once its content is asked for.
+pub(crate) fn accesses(info: &Info, query: &Query, head: Asked<'_>, content: Content) -> Vec<Access> {
+    let named = |info: &Info, name: Option<String>| match (info, name) {
+        (Info::Resource(resource), Some(name)) if resource.name.is_empty() && resource.verb == "create" => {
+            Info::Resource(Resource { name, ..resource.clone() })
+        }
+        (info, _) => info.clone(),
+    };
+    if content.facts.is_empty() {
+        return vec![access(&named(info, content.name), query, head)];
+    }
+    let access = |facts: Facts| {
+        let mut access = access(&named(info, facts.name.clone()), query, head);
+        access.attributes = content::attributes(access.attributes, facts);
+        access
+    };
+    content.facts.into_iter().map(access).collect()
+}
+
+fn access(info: &Info, query: &Query, head: Asked<'_>) -> Access {
     let (action, resource) = match info {
         Info::Resource(resource) => (action(resource), resource.shown()),
         Info::Other { path, verb } => (if is_safe(verb) { READ } else { WRITE }, path.clone()),

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use crate::{facts::Detector, mask::Options};
+
 /// Limits and times; [`Config::default`] suits most.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Bytes of a request's body. Default: 3 MiB, as the API server itself.
     pub request: usize,
+    /// What is found in what is written.
+    pub detector: Detector,
+    /// What is masked besides what always is.
+    pub mask: Options,
     /// How long a call waits for an approval before its client is told to ask again. client-go does so ten times.
     /// Default: 20 seconds.
     pub wait: Duration,
@@ -16,6 +22,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { request: 3 << 20, wait: Duration::from_secs(20), wait_stream: Duration::from_secs(40) }
+        Self {
+            request: 3 << 20,
+            detector: Detector::default(),
+            mask: Options::default(),
+            wait: Duration::from_secs(20),
+            wait_stream: Duration::from_secs(40),
+        }
     }
 }

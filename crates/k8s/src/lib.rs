@@ -13,8 +13,10 @@ pub mod upgrade;
 
 mod begin;
 mod body;
+mod content;
 mod respond;
 mod service;
+mod sessions;
 
 pub use classify::SCHEMA;
 pub use config::Config;

@@ -7,23 +7,25 @@
 //! and nothing more of it is shown.
 
 mod body;
+mod fuzz;
 pub(crate) mod marker;
 mod names;
 mod object;
 mod split;
 mod write;
+mod yaml;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header};
 use lockgate_detect::{KnownError, KnownValues, MaskOptions, Masker, RuleSet, TagKey};
-use serde_json::Value;
 
 pub use self::body::{Masked, masked};
+#[doc(hidden)]
+pub use self::fuzz::fuzz_mask;
 use self::object::{Edit, Learned, Surroundings};
 use self::split::{Piece, Splitter};
 use crate::parse::document::{Document, DocumentError};
 use crate::parse::object::{YamlError, media_type};
-use crate::parse::yaml;
 
 /// The most bytes of an answer that are kept before it is written: so the number of what was masked is known
 /// before the head of a small one is sent, and the values of a list are learned together.
@@ -70,6 +72,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// By an answer's head; none for what cannot be masked and so must not be shown, also because it is compressed.
+    #[must_use]
+    pub fn of_answer(headers: &HeaderMap) -> Option<Self> {
+        let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+        let is_plain = encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        Self::of(headers.get(header::CONTENT_TYPE)).filter(|_| is_plain)
+    }
+
     /// By an answer's `Content-Type`; none for what cannot be masked and so must not be shown: protobuf, CBOR, and
     /// what does not say what it is.
     #[must_use]
@@ -350,81 +360,6 @@ impl Masking {
         }
         self.list = list;
         Ok(std::mem::take(&mut self.gathered))
-    }
-
-    fn gather_yaml(&mut self, input: &[u8]) -> Result<(), MaskError> {
-        if self.yaml.len() + input.len() > self.options.object {
-            return Err(MaskError::TooLarge);
-        }
-        self.yaml.extend_from_slice(input);
-        Ok(())
-    }
-
-    /// Masks a YAML answer as the JSON that it is another form of. It stays as it came where nothing is masked;
-    /// where something is, its values are written in the same order and with other quotes.
-    fn write_yaml(&mut self, out: &mut Vec<Bytes>) -> Result<(), MaskError> {
-        let text = std::mem::take(&mut self.yaml);
-        if text.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        let value = yaml::read(&text)?;
-        let json = serde_json::to_vec(&value).map_err(|_| MaskError::Yaml)?;
-        self.prepare(Piece::Whole, json)?;
-        let mut masked = Vec::new();
-        self.write(&mut masked)?;
-        let masked: Value = serde_json::from_slice(&masked.concat()).map_err(|_| MaskError::Yaml)?;
-        if masked == value {
-            out.push(Bytes::from(text));
-            return Ok(());
-        }
-        let options = serde_saphyr::ser_options! { compact_list_indent: true, prefer_block_scalars: false };
-        let text = serde_saphyr::to_string_with_options(&masked, options).map_err(|_| MaskError::Yaml)?;
-        out.push(Bytes::from(text));
-        Ok(())
-    }
-}
-
-/// Takes any text as the answer to a request for Secrets: the cuts do not matter, what comes out is JSON of the
-/// same shape, and no `data` is what it was. For fuzzing: the first byte says how large the pieces are.
-#[doc(hidden)]
-pub fn fuzz_mask(data: &[u8]) {
-    let Some((size, text)) = data.split_first() else { return };
-    let subject = Subject { resource: "secrets".to_owned(), ..Subject::default() };
-    let answer = |size: usize| {
-        let known = KnownValues::new();
-        let (rules, tags) = (RuleSet::builtin(), TagKey::new(b"fuzz"));
-        let mut masking =
-            Masking::new(subject.clone(), Format::Json, &rules, &known, &tags, Options::default());
-        let mut out = Vec::new();
-        for piece in text.chunks(size) {
-            masking.push(&Bytes::copy_from_slice(piece), &mut out)?;
-        }
-        masking.finish(&mut out).map(|()| out.concat())
-    };
-    let whole = answer(usize::MAX);
-    assert_eq!(answer(usize::from(*size) + 1), whole);
-    if let (Ok(whole), Ok(value)) = (whole, serde_json::from_slice::<Value>(text)) {
-        let masked = serde_json::from_slice(&whole).expect("what is masked is still JSON");
-        // What says that it is of another kind is believed.
-        let says_its_kind = text.contains(&b'\\') || text.windows(4).any(|word| word == b"kind");
-        if !says_its_kind {
-            compare(&value, &masked, false);
-        }
-    }
-}
-
-fn compare(value: &Value, masked: &Value, is_data: bool) {
-    match (value, masked) {
-        (Value::Object(object), Value::Object(masked)) => {
-            for (name, value) in object {
-                let is_data = is_data || matches!(name.as_str(), "data" | "stringData");
-                compare(value, masked.get(name).expect("keys stay"), is_data);
-            }
-        }
-        (Value::String(text), Value::String(masked)) if is_data && !text.is_empty() => {
-            assert_ne!(text, masked)
-        }
-        _ => {}
     }
 }
 

@@ -3,7 +3,7 @@
 pub mod accept;
 pub(crate) mod document;
 pub mod info;
-mod json;
+pub(crate) mod json;
 pub mod object;
 pub mod patch;
 mod protobuf;

@@ -17,7 +17,25 @@ const RETRY: HeaderValue = HeaderValue::from_static("1");
 /// A refusal, as clients print it.
 pub(crate) fn refuse(refusal: &Refusal, resource: Option<&Resource>) -> Response<Body> {
     let status = status(refusal.kind);
-    let mut response = Response::new(body::full(document(refusal, status, resource).to_string()));
+    answer(status, &document(refusal, status, resource))
+}
+
+/// A refusal of what is understood, and must not be stored for what stands in this field.
+pub(crate) fn unprocessable(refusal: &Refusal, resource: Option<&Resource>, field: &str) -> Response<Body> {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let mut document = document(refusal, status, resource);
+    document["reason"] = "Invalid".into();
+    // kubectl prints these, and not the message.
+    document["details"]["causes"] = json!([{
+        "reason": "FieldValueInvalid",
+        "field": field,
+        "message": format!("lockgate: {}", refusal.reason),
+    }]);
+    answer(status, &document)
+}
+
+fn answer(status: StatusCode, document: &Value) -> Response<Body> {
+    let mut response = Response::new(body::full(document.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header, request, response};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request, response,
+};
 use lockgate_core::{
     access::Schema,
     body::Body,
     layers::mask::{self, Secrets},
+    principal::SessionId,
     protocol::{Classified, Content, Context, Dialect, HoldStyle, LongRunning, Protocol, Sets, Upgrade},
     refusal::{Refusal, RefusalKind},
 };
@@ -17,12 +20,16 @@ use crate::{
     body::Brought,
     classify::{self, Asked, SCHEMA},
     config::Config,
+    content::{self, Content as Understood, Refused},
     identity,
+    mask::{Format, Masking, Options, Subject, masked},
     parse::{
+        accept,
         info::{Address, Info, Resource},
         query::Query,
     },
     respond,
+    sessions::Sessions,
     stream::Purpose,
     upgrade,
 };
@@ -42,12 +49,13 @@ const HEADERS: &[HeaderName] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Kubernetes {
     config: Arc<Config>,
+    sessions: Arc<Sessions>,
 }
 
 impl Kubernetes {
     /// Within these bounds.
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(config), sessions: Arc::default() }
     }
 
     async fn understand(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
@@ -56,26 +64,51 @@ impl Kubernetes {
         let address = Address::parse(&head.method, &head.uri, &query).map_err(invalid)?;
         let resource = address.info.resource().cloned();
         let is_proxy = resource.as_ref().is_some_and(Resource::is_proxy);
-        let mut dialect = Kube { resource: resource.clone(), wait: self.config.wait, begin: None };
+        let mut dialect = Kube {
+            resource: resource.clone(),
+            wait: self.config.wait,
+            begin: None,
+            unprocessable: None,
+            is_long_running: false,
+            known: Known {
+                sessions: Arc::clone(&self.sessions),
+                upstream: context.upstream.name.clone(),
+                session: context.session.clone(),
+            },
+            options: self.config.mask,
+        };
         let read = async {
             if !is_proxy {
                 query.check().map_err(invalid)?;
             }
             let stream = upgrade::understand(resource.as_ref(), &head).map_err(invalid)?;
-            let brought = if stream.is_some() || is_proxy {
-                Brought::Stream(body)
-            } else {
-                Brought::read(&head.headers, body, self.config.request).await?
+            if stream.is_some() || is_proxy {
+                return Ok((stream, Brought::Stream(body), Understood::default()));
+            }
+            let brought = Brought::read(&head.headers, body, self.config.request).await?;
+            let content = match (&resource, &brought) {
+                (Some(resource), Brought::Whole(bytes)) => {
+                    let kind = head.headers.get(header::CONTENT_TYPE);
+                    content::understand(context, &address, resource, kind, bytes, &self.config.detector)
+                        .await?
+                }
+                (None, _) | (_, Brought::Stream(_)) => Understood::default(),
             };
-            Ok((stream, brought))
+            Ok((stream, brought, content))
         };
-        let (stream, mut brought) = match read.await {
+        let (stream, mut brought, content) = match read.await {
             Ok(read) => read,
-            Err(refusal) => return Ok(Classified::Refused { refusal, dialect: Arc::new(dialect) }),
+            Err(Refused::Plain(refusal)) => {
+                return Ok(Classified::Refused { refusal, dialect: Arc::new(dialect) });
+            }
+            Err(Refused::Unprocessable(refusal, field)) => {
+                dialect.unprocessable = Some(field);
+                return Ok(Classified::Refused { refusal, dialect: Arc::new(dialect) });
+            }
         };
         let asked =
             Asked { method: &head.method, path: &address.path, headers: &head.headers, body: brought.seen() };
-        let access = classify::access(&address.info, &query, asked);
+        let accesses = classify::accesses(&address.info, &query, asked, content);
         let mut set = identity::headers(context).map_err(invalid)?;
         if let Some(stream) = stream {
             set.extend(stream.headers().clone());
@@ -86,12 +119,13 @@ impl Kubernetes {
             brought = Brought::Stream(body);
         }
         head.extensions.insert(Sets(set));
-        if resource.is_some_and(|resource| resource.is_long_running(&query)) {
+        dialect.is_long_running = resource.is_some_and(|resource| resource.is_long_running(&query));
+        if dialect.is_long_running {
             head.extensions.insert(LongRunning);
         }
         head.uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
         let request = Request::from_parts(head, brought.into_body());
-        Ok(Classified::Asks { accesses: vec![access], request, dialect: Arc::new(dialect) })
+        Ok(Classified::Asks { accesses, request, dialect: Arc::new(dialect) })
     }
 }
 
@@ -145,11 +179,66 @@ struct Kube {
     wait: Duration,
     /// Where a stream is to begin.
     begin: Option<Begin>,
+    /// The field for which what it brings is refused.
+    unprocessable: Option<String>,
+    is_long_running: bool,
+    known: Known,
+    options: Options,
+}
+
+/// Where the secrets are that its session has seen.
+struct Known {
+    sessions: Arc<Sessions>,
+    upstream: String,
+    session: SessionId,
+}
+
+impl Kube {
+    /// What is looked for: of a session, what it has seen too.
+    fn secrets(&self, secrets: &Secrets) -> Secrets {
+        if !secrets.demanded {
+            return secrets.clone();
+        }
+        let own = secrets.known.clone().unwrap_or_default();
+        let Known { sessions, upstream, session } = &self.known;
+        Secrets { known: Some(sessions.of(upstream, session, &own)), ..secrets.clone() }
+    }
+
+    fn subject(&self) -> Subject {
+        let resource = self.resource.clone().unwrap_or_default();
+        let Resource { group, resource, subresource, .. } = resource;
+        Subject { group, resource, subresource, is_watch: self.is_long_running }
+    }
+
+    /// Masks an answer by its form.
+    async fn by_place(&self, response: Response<Body>, secrets: &Secrets) -> Result<Response<Body>, Refusal> {
+        let format = Format::of_answer(response.headers()).ok_or_else(mask::unmaskable)?;
+        let known = secrets.known.clone().unwrap_or_default();
+        let masking =
+            Masking::new(self.subject(), format, &secrets.rules, &known, &secrets.key, self.options);
+        let (mut head, body) = response.into_parts();
+        mask::forget_bytes(&mut head.headers);
+        let masked = masked(body, masking).await.map_err(|error| {
+            Refusal::new(RefusalKind::UpstreamInvalid, "the upstream's answer can't be masked")
+                .because(&error)
+        })?;
+        if let Some(count) = masked.count.filter(|count| *count > 0) {
+            let values = if count == 1 { "value" } else { "values" };
+            let warning = format!("299 - \"lockgate: {count} {values} masked\"");
+            if let Ok(warning) = HeaderValue::from_str(&warning) {
+                head.headers.append(header::WARNING, warning);
+            }
+        }
+        Ok(Response::from_parts(head, masked.body))
+    }
 }
 
 impl Dialect for Kube {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        respond::refuse(refusal, self.resource.as_ref())
+        match &self.unprocessable {
+            Some(field) => respond::unprocessable(refusal, self.resource.as_ref(), field),
+            None => respond::refuse(refusal, self.resource.as_ref()),
+        }
     }
 
     fn hold(&self) -> HoldStyle {
@@ -170,17 +259,31 @@ impl Dialect for Kube {
         secrets: &'a Secrets,
     ) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
         Box::pin(async move {
+            let secrets = self.secrets(secrets);
             match &self.begin {
                 Some(begin) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    begin.join(response, secrets)
+                    begin.join(response, &secrets)
                 }
+                Some(_) | None if secrets.demanded => self.by_place(response, &secrets).await,
                 Some(_) | None => {
                     let (head, body) = response.into_parts();
                     let content = self.content(&head);
-                    mask::by_content(content, Response::from_parts(head, body), secrets)
+                    mask::by_content(content, Response::from_parts(head, body), &secrets)
                 }
             }
         })
+    }
+
+    fn to_be_masked(&self, request: &mut HeaderMap, secrets: &Secrets) {
+        if secrets.is_empty() {
+            return;
+        }
+        request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if secrets.demanded {
+            // What takes nothing that can be masked gets JSON, which it can refuse.
+            let accept = accept::maskable(request).unwrap_or(HeaderValue::from_static("application/json"));
+            request.insert(header::ACCEPT, accept);
+        }
     }
 }
 

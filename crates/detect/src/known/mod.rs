@@ -46,13 +46,15 @@ struct Shared {
     /// Grows with every change; lets a masker see without a lock that nothing has changed.
     version: AtomicU64,
     state: Mutex<State>,
+    parent: Option<KnownValues>,
 }
 
 #[derive(Default)]
 struct State {
     values: HashMap<Arc<[u8]>, Arc<str>>,
     bytes: usize,
-    snapshot: Option<Arc<Snapshot>>,
+    /// With the version that it is of.
+    snapshot: Option<(u64, Arc<Snapshot>)>,
 }
 
 impl KnownValues {
@@ -60,6 +62,12 @@ impl KnownValues {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty set for which those of `parent` are looked for, too, now and later.
+    #[must_use]
+    pub fn within(parent: &Self) -> Self {
+        Self(Arc::new(Shared { parent: Some(parent.clone()), ..Shared::default() }))
     }
 
     /// Adds a secret under a name that placeholders show. Maskers that run on this set look for it from
@@ -82,7 +90,6 @@ impl KnownValues {
             }
             state.bytes += cost;
             state.values.insert(piece.into(), name.into());
-            state.snapshot = None;
             self.0.version.fetch_add(1, Ordering::Release);
         }
         Ok(())
@@ -94,7 +101,6 @@ impl KnownValues {
         for piece in pieces(value) {
             if state.values.remove(piece).is_some() {
                 state.bytes -= encode::all(piece).iter().map(Vec::len).sum::<usize>();
-                state.snapshot = None;
                 self.0.version.fetch_add(1, Ordering::Release);
             }
         }
@@ -103,7 +109,7 @@ impl KnownValues {
     /// How many values (pieces of long ones each counted) are looked for.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().values.len()
+        self.lock().values.len() + self.0.parent.as_ref().map_or(0, Self::len)
     }
 
     /// Whether nothing is looked for.
@@ -113,22 +119,33 @@ impl KnownValues {
     }
 
     pub(crate) fn version(&self) -> u64 {
-        self.0.version.load(Ordering::Acquire)
+        // Neither shrinks, so that the sum tells of a change of either.
+        self.0.version.load(Ordering::Acquire) + self.0.parent.as_ref().map_or(0, Self::version)
     }
 
     /// The current set in its searchable form, with its version; none if it is empty.
     pub(crate) fn snapshot(&self) -> (u64, Option<Arc<Snapshot>>) {
         let mut state = self.lock();
         let version = self.version();
-        if state.values.is_empty() {
+        if let Some((of, snapshot)) = &state.snapshot
+            && *of == version
+        {
+            return (version, Some(Arc::clone(snapshot)));
+        }
+        let mut values = self.0.parent.as_ref().map(Self::values).unwrap_or_default();
+        values.extend(state.values.iter().map(|(value, name)| (Arc::clone(value), Arc::clone(name))));
+        if values.is_empty() {
             return (version, None);
         }
-        let snapshot = match &state.snapshot {
-            Some(snapshot) => Arc::clone(snapshot),
-            None => Arc::new(Snapshot::new(&state.values)),
-        };
-        state.snapshot = Some(Arc::clone(&snapshot));
+        let snapshot = Arc::new(Snapshot::new(&values));
+        state.snapshot = Some((version, Arc::clone(&snapshot)));
         (version, Some(snapshot))
+    }
+
+    fn values(&self) -> HashMap<Arc<[u8]>, Arc<str>> {
+        let mut values = self.0.parent.as_ref().map(Self::values).unwrap_or_default();
+        values.extend(self.lock().values.iter().map(|(value, name)| (Arc::clone(value), Arc::clone(name))));
+        values
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,3 +1,5 @@
+//! Facts of pods in every kind that has one, of lists and of what is not known for certain.
+
 use serde_json::json;
 
 use super::*;

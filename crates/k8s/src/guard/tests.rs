@@ -1,3 +1,5 @@
+//! Placeholders in every form, and what is put back.
+
 use lockgate_detect::{KnownValues, RuleSet, TagKey};
 use proptest::prelude::*;
 use serde_json::json;

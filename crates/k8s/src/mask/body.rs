@@ -165,3 +165,6 @@ impl Stream for Rest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

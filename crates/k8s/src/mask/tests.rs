@@ -1,8 +1,11 @@
+//! Every shape in which a secret is answered, under every cut.
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::parse::yaml;
 
 const PLANTED: &str = "pl4nted-S3cret-value";
 const SHORT: &str = "ab1!";
@@ -339,6 +342,14 @@ fn types_that_cannot_be_masked_are_none() {
     check("application/cbor", None);
     check("application/octet-stream", None);
     assert_eq!(Format::of(None), None);
+    let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let encoded = |text| (header::CONTENT_ENCODING, HeaderValue::from_static(text));
+    assert_eq!(Format::of_answer(&HeaderMap::from_iter([json.clone()])), Some(Format::Json));
+    assert_eq!(
+        Format::of_answer(&HeaderMap::from_iter([json.clone(), encoded("identity")])),
+        Some(Format::Json)
+    );
+    assert_eq!(Format::of_answer(&HeaderMap::from_iter([json, encoded("gzip")])), None);
 }
 
 #[test]
@@ -362,6 +373,14 @@ fn a_session_that_is_full_masks_annotations_whole() {
 }
 
 proptest! {
+    #[test]
+    fn promises_hold_on_random_input(
+        size in any::<u8>(),
+        text in "(\\{|\\}|\"data\"|\"items\"|\"rows\"|\"a\"|:|,|\\[|\\]| |\n|1|null){0,20}",
+    ) {
+        fuzz_mask(&[&[size], text.as_bytes()].concat());
+    }
+
     #[test]
     fn benign_json_stays_byte_for_byte(
         words in proptest::collection::vec("[a-z]{1,8}|\\\\n|\\\\u0041|é| ", 1..12),

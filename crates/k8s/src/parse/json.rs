@@ -14,7 +14,7 @@ pub(super) const MAX_VALUES: usize = 1 << 18;
 /// # Errors
 /// Malformed, not UTF-8, deeper than 128 levels, of more than 262,144 values, followed by something else, with a
 /// key that is there twice, or a number that not every reader holds. The text of the error holds no content.
-pub(super) fn read(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut left = MAX_VALUES;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { left: &mut left }.deserialize(&mut reader)?;

@@ -1,6 +1,8 @@
 //! The binary before a real Kubernetes API: unmodified kubectl through a gateway.
 
+mod attributes;
 mod calls;
 mod hold;
+mod secrets;
 mod streams;
 mod world;

@@ -57,12 +57,17 @@ pub(crate) struct World {
 impl World {
     /// A running gateway with [`POLICY`].
     pub(crate) fn start() -> Result<Self> {
+        Self::start_under(POLICY)
+    }
+
+    /// As [`World::start`], with another policy.
+    pub(crate) fn start_under(policy: &str) -> Result<Self> {
         let cluster = Cluster::shared()?;
         let gate = Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))?;
         let (idp, namespace) = (Idp::start()?, cluster.namespace()?);
         let mut world = Self { cluster, namespace, idp, gate };
         world.admin()?.apply(&rights().to_string())?;
-        world.configure(POLICY)?;
+        world.configure(policy)?;
         world.gate.start()?;
         Ok(world)
     }
@@ -106,10 +111,42 @@ impl World {
 
     /// kubectl through the gateway, as that agent.
     pub(crate) fn kubectl(&self, subject: &str) -> Result<Kubectl> {
-        let token = self.idp.token(subject).claim("aud", json!("lockgate")).claim("role", json!("agent"));
-        let token = token.claim("groups", json!(["everybody"]));
         let server = format!("https://{}/k8s/prod", self.gate.port().addr());
-        Kubectl::new(&server, &self.cluster.ca().pem(), KubeUser::Bearer(&token.sign()?), &self.namespace)
+        Kubectl::new(
+            &server,
+            &self.cluster.ca().pem(),
+            KubeUser::Bearer(&self.token(subject)?),
+            &self.namespace,
+        )
+    }
+
+    /// The head of the answer to a request through the gateway.
+    pub(crate) fn curl(&self, method: &str, path: &str) -> Result<String> {
+        let url = format!("https://{}/k8s/prod{path}", self.gate.port().addr());
+        let authorization = format!("authorization: Bearer {}", self.token("ada")?);
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--path-as-is", "--globoff", "--max-time", "30", "--request", method]);
+        if method == "HEAD" {
+            curl.arg("--head");
+        } else {
+            curl.args(["--dump-header", "-", "--output", "/dev/null"]);
+        }
+        if matches!(method, "POST" | "PUT") {
+            curl.args(["--header", "content-type: application/json", "--data", "{}"]);
+        }
+        curl.arg("--cacert").arg(self.cluster.folder().join("ca.pem")).args([
+            "--header",
+            &authorization,
+            &url,
+        ]);
+        let output = curl.output()?;
+        String::from_utf8(output.stdout).context("a head of text")
+    }
+
+    /// A token of that agent for this gateway.
+    fn token(&self, subject: &str) -> Result<String> {
+        let token = self.idp.token(subject).claim("aud", json!("lockgate")).claim("role", json!("agent"));
+        token.claim("groups", json!(["everybody"])).sign()
     }
 
     /// Runs a command of the binary with this configuration.

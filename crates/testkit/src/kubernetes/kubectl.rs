@@ -92,6 +92,14 @@ impl Kubectl {
         Running::start(self.command("kubectl")?.args(args))?.finish(LIMIT)
     }
 
+    /// As [`Kubectl::run`], with more in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be run or hangs.
+    pub fn run_in(&self, environment: &[(&str, &str)], args: &[&str]) -> Result<Output> {
+        Running::start(self.command("kubectl")?.envs(environment.iter().copied()).args(args))?.finish(LIMIT)
+    }
+
     /// As [`Kubectl::run`], with something to read.
     ///
     /// # Errors

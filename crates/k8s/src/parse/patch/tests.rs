@@ -1,3 +1,5 @@
+//! The examples of the RFCs, what servers read in their own ways, and what grows.
+
 use proptest::prelude::*;
 use serde_json::json;
 

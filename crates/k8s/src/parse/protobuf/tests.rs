@@ -1,3 +1,5 @@
+//! Objects on the wire, written by hand.
+
 use serde_json::json;
 
 use super::*;

@@ -1,0 +1,209 @@
+//! What a write brings: understood, kept free of placeholders, and told to the policy as far as that asks.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use lockgate_core::{
+    access::{Attributes, Needs, Value as Attribute},
+    body,
+    protocol::{Context, Sets},
+    refusal::{Refusal, RefusalKind},
+};
+use serde_json::Value;
+
+use crate::{
+    facts::{Detector, Facts},
+    guard::{self, GuardError},
+    identity,
+    parse::{
+        info::{Address, Resource},
+        json,
+        object::{self, Encoding},
+        patch::{OpKind, Patch, PatchKind},
+    },
+};
+
+/// The attributes that are found in the content of what is written.
+pub(crate) const FACTS: [&str; 12] = [
+    "kind",
+    "image",
+    "privileged",
+    "privilege_escalation",
+    "host_namespace",
+    "host_path",
+    "service_account",
+    "secret",
+    "capability",
+    "run_as_root",
+    "label",
+    "finding",
+];
+
+/// An object of the upstream's at most, in bytes: more than it stores.
+const OBJECT: usize = 8 << 20;
+
+/// What is known of what is written.
+#[derive(Default)]
+pub(crate) struct Content {
+    /// The name that an object says it will have.
+    pub(crate) name: Option<String>,
+    /// Of each object, where the policy asks for facts.
+    pub(crate) facts: Vec<Facts>,
+}
+
+/// Why a write is refused.
+pub(crate) enum Refused {
+    /// As any.
+    Plain(Refusal),
+    /// It is understood, and must not be stored (RFC 9110, section 15.5.21): for what stands in this field.
+    Unprocessable(Refusal, String),
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Plain(refusal)
+    }
+}
+
+/// Understands the body of a write.
+pub(crate) async fn understand(
+    context: Context<'_>,
+    address: &Address,
+    resource: &Resource,
+    content_type: Option<&HeaderValue>,
+    body: &Bytes,
+    detector: &Detector,
+) -> Result<Content, Refused> {
+    if body.is_empty() {
+        return Ok(Content::default());
+    }
+    let is_asked = asks(context.needs);
+    if resource.verb == "patch" {
+        let kind = PatchKind::of(content_type).ok_or_else(unknown)?;
+        let patch = Patch::read(body, kind).map_err(|error| invalid(&error))?;
+        placeholders(body, patch.object())?;
+        // What can be copied, or compared, can be read.
+        let reads = |kind| matches!(kind, OpKind::Copy | OpKind::Move | OpKind::Test);
+        if resource.resource == "secrets" && patch.ops().any(|op| reads(op.kind)) {
+            let reason = "a JSON patch of a Secret that copies, moves or tests would tell what is in it";
+            return Err(Refusal::new(RefusalKind::Denied, reason).into());
+        }
+        let facts = if is_asked {
+            let present = present(context, address).await?;
+            let patched = patch.apply(present).map_err(|error| invalid(&error))?;
+            vec![patched.facts(detector)]
+        } else {
+            Vec::new()
+        };
+        return Ok(Content { name: None, facts: complete(facts)? });
+    }
+    let encoding = Encoding::of(content_type).ok_or_else(unknown)?;
+    let object = object::object(body, encoding).map_err(|error| invalid(&error))?;
+    placeholders(body, Some(&object.value))?;
+    let brings = matches!(resource.verb, "create" | "update");
+    let name = object.value.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+    let facts = if is_asked && brings { complete(Facts::of(&object, detector))? } else { Vec::new() };
+    Ok(Content { name: name.filter(|_| brings), facts })
+}
+
+fn asks(needs: &Needs) -> bool {
+    FACTS.iter().any(|name| needs.has(name))
+}
+
+fn placeholders(body: &Bytes, object: Option<&Value>) -> Result<(), Refused> {
+    guard::check(body, object).map_err(|error| {
+        let refusal = Refusal::new(RefusalKind::Invalid, error.to_string());
+        match error {
+            GuardError::Placeholder(field) => Refused::Unprocessable(refusal, field),
+            GuardError::OtherObject | GuardError::Present(_) => Refused::Plain(refusal),
+        }
+    })
+}
+
+/// What is not known completely can't be judged.
+fn complete(facts: Vec<Facts>) -> Result<Vec<Facts>, Refusal> {
+    if facts.iter().all(|facts| facts.is_complete) {
+        return Ok(facts);
+    }
+    let reason =
+        "the policy asks for what this holds, and it can't be understood completely; send it as JSON";
+    Err(Refusal::new(RefusalKind::Invalid, reason))
+}
+
+/// The object that is to be patched; null where there is none yet.
+async fn present(context: Context<'_>, address: &Address) -> Result<Value, Refusal> {
+    let unseen = |why: String| {
+        let reason = format!("the policy asks for what this makes of the present object, {why}");
+        Refusal::new(RefusalKind::Denied, reason)
+    };
+    let uri = address.uri(&http::Uri::default()).ok_or_else(|| unseen("whose path is none".into()))?;
+    let mut request = Request::new(body::empty());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = uri;
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    let set = identity::headers(context).map_err(|error| unseen(error.to_string()))?;
+    request.extensions_mut().insert(Sets(set));
+    let response = context.probe.send(request).await?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(Value::Null),
+        status => return Err(unseen(format!("which the upstream does not show to you ({status})"))),
+    }
+    #[expect(clippy::disallowed_methods, reason = "limited")]
+    let read = Limited::new(response.into_body(), OBJECT).collect().await;
+    let read = read.map_err(|error| {
+        Refusal::new(RefusalKind::UpstreamInvalid, "the present object can't be read").because(&*error)
+    })?;
+    json::read(&read.to_bytes()).map_err(|error| {
+        Refusal::new(RefusalKind::UpstreamInvalid, "the present object makes no sense").because(&error)
+    })
+}
+
+fn unknown() -> Refusal {
+    let reason = "what is written comes in a form that is not understood here: it is JSON, YAML or protobuf, \
+                  or a patch";
+    Refusal::new(RefusalKind::Invalid, reason)
+}
+
+fn invalid(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let mut reason = error.to_string();
+    // The next cause says where.
+    if let Some(cause) = error.source() {
+        reason = format!("{reason}: {cause}");
+    }
+    Refusal::new(RefusalKind::Invalid, reason)
+}
+
+/// The attributes of one object.
+pub(crate) fn attributes(mut attributes: Attributes, facts: Facts) -> Attributes {
+    let mut host_namespaces = Vec::new();
+    for (name, is_shared) in
+        [("network", facts.host_network), ("pid", facts.host_pid), ("ipc", facts.host_ipc)]
+    {
+        if is_shared {
+            host_namespaces.push(name.to_owned());
+        }
+    }
+    let labels = facts.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let lists = [
+        ("image", facts.images),
+        ("host_namespace", host_namespaces),
+        ("host_path", facts.host_paths),
+        ("service_account", facts.service_accounts),
+        ("secret", facts.secrets),
+        ("capability", facts.capabilities),
+        ("label", labels),
+    ];
+    for (name, list) in lists {
+        attributes = attributes.with(name, Attribute::List(list));
+    }
+    attributes = attributes
+        .with("kind", facts.kind)
+        .with("privileged", facts.privileged)
+        .with("privilege_escalation", facts.privilege_escalation)
+        .with("finding", Attribute::Findings { list: facts.findings, further: 0 });
+    match facts.run_as_root {
+        Some(is_root) => attributes.with("run_as_root", is_root),
+        None => attributes,
+    }
+}
