@@ -41,6 +41,7 @@ static SCHEMA: Schema = Schema {
         matcher: Matcher::Glob,
         doc: "the note's name",
     }],
+    masks: &[],
 };
 
 struct Notes;

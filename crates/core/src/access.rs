@@ -75,6 +75,9 @@ pub struct Schema {
     pub actions: &'static [Action],
     /// Every attribute. The first is the resource's own (`repository`).
     pub attributes: &'static [Attribute],
+    /// Masks that it has besides `all` and the rules of detection: each begins with `all-but-`, and leaves out what
+    /// the protocol knows by that name. Where another rule demands `all`, nothing is left out.
+    pub masks: &'static [&'static str],
 }
 
 impl Schema {

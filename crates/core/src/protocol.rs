@@ -250,6 +250,9 @@ pub struct Narrowed {
 pub enum Content {
     /// Text: secrets are replaced.
     Text,
+    /// Text that somebody waits for as it comes: after a short silence what is held goes out, unless it is sure to
+    /// begin a secret.
+    Live,
     /// Verified by hash or otherwise not to be touched.
     Opaque,
 }

@@ -47,6 +47,7 @@ pub(crate) static SCHEMA: Schema = Schema {
         Attribute { name: "path", plural: "paths", matcher: Matcher::Glob, doc: "the path" },
         Attribute { name: "color", plural: "colors", matcher: Matcher::Glob, doc: "costs to find out" },
     ],
+    masks: &[],
 };
 
 /// The policy of the tests: `/held` needs people, `/open/**` passes, nothing else does.

@@ -136,6 +136,7 @@ pub static SCHEMA: Schema = Schema {
             doc: "whether it is about LFS objects or locks, beside the repository and without a ref",
         },
     ],
+    masks: &[],
 };
 
 const FETCH: &str = "fetch";

@@ -22,6 +22,9 @@ pub const WRITE: &str = "write";
 /// What leads into a pod, a service or a node: `exec`, `attach`, `portforward`, `proxy`.
 pub const CONNECT: &str = "connect";
 
+/// The mask that leaves Secrets of Helm's releases as they are, for Helm reads them.
+pub const ALL_BUT_HELM: &str = "all-but-helm";
+
 const VERBS: &[&str] =
     &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
 
@@ -82,6 +85,7 @@ pub static SCHEMA: Schema = Schema {
             doc: "of an object that is written: secrets in it, outside of Secrets",
         },
     ],
+    masks: &[ALL_BUT_HELM],
 };
 
 const fn glob(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {

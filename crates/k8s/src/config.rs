@@ -1,6 +1,11 @@
 //! The bounds within which requests to the Kubernetes API are read.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
+
+use lockgate_detect::TagKey;
 
 use crate::{facts::Detector, mask::Options};
 
@@ -9,7 +14,7 @@ use crate::{facts::Detector, mask::Options};
 pub struct Config {
     /// Bytes of a request's body. Default: 3 MiB, as the API server itself.
     pub request: usize,
-    /// What is found in what is written.
+    /// What is found in what is written. Its tags are by default of this process alone.
     pub detector: Detector,
     /// What is masked besides what always is.
     pub mask: Options,
@@ -22,9 +27,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        // Random, as the standard library seeds its hash tables.
+        let random = RandomState::new();
+        let key = [0, 1, 2, 3].map(|part: u8| random.hash_one(part).to_ne_bytes()).concat();
         Self {
             request: 3 << 20,
-            detector: Detector::default(),
+            detector: Detector { key: TagKey::new(&key), ..Detector::default() },
             mask: Options::default(),
             wait: Duration::from_secs(20),
             wait_stream: Duration::from_secs(40),

@@ -54,14 +54,14 @@ pub(crate) struct Content {
 /// Why a write is refused.
 pub(crate) enum Refused {
     /// As any.
-    Plain(Refusal),
+    Plain(Box<Refusal>),
     /// It is understood, and must not be stored (RFC 9110, section 15.5.21): for what stands in this field.
-    Unprocessable(Refusal, String),
+    Unprocessable(Box<Refusal>, String),
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self::Plain(refusal)
+        Self::Plain(Box::new(refusal))
     }
 }
 
@@ -112,7 +112,7 @@ fn asks(needs: &Needs) -> bool {
 
 fn placeholders(body: &Bytes, object: Option<&Value>) -> Result<(), Refused> {
     guard::check(body, object).map_err(|error| {
-        let refusal = Refusal::new(RefusalKind::Invalid, error.to_string());
+        let refusal = Box::new(Refusal::new(RefusalKind::Invalid, error.to_string()));
         match error {
             GuardError::Placeholder(field) => Refused::Unprocessable(refusal, field),
             GuardError::OtherObject | GuardError::Present(_) => Refused::Plain(refusal),

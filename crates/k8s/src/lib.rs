@@ -17,6 +17,7 @@ mod content;
 mod respond;
 mod service;
 mod sessions;
+mod show;
 
 pub use classify::SCHEMA;
 pub use config::Config;

@@ -18,7 +18,7 @@ use lockgate_core::{
 use crate::{
     begin::Begin,
     body::Brought,
-    classify::{self, Asked, SCHEMA},
+    classify::{self, ALL_BUT_HELM, Asked, SCHEMA},
     config::Config,
     content::{self, Content as Understood, Refused},
     identity,
@@ -30,6 +30,7 @@ use crate::{
     },
     respond,
     sessions::Sessions,
+    show::Write,
     stream::Purpose,
     upgrade,
 };
@@ -68,6 +69,7 @@ impl Kubernetes {
             resource: resource.clone(),
             wait: self.config.wait,
             begin: None,
+            write: None,
             unprocessable: None,
             is_long_running: false,
             known: Known {
@@ -99,11 +101,11 @@ impl Kubernetes {
         let (stream, mut brought, content) = match read.await {
             Ok(read) => read,
             Err(Refused::Plain(refusal)) => {
-                return Ok(Classified::Refused { refusal, dialect: Arc::new(dialect) });
+                return Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) });
             }
             Err(Refused::Unprocessable(refusal, field)) => {
                 dialect.unprocessable = Some(field);
-                return Ok(Classified::Refused { refusal, dialect: Arc::new(dialect) });
+                return Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) });
             }
         };
         let asked =
@@ -118,12 +120,26 @@ impl Kubernetes {
             dialect.begin = Some(begin);
             brought = Brought::Stream(body);
         }
-        head.extensions.insert(Sets(set));
+        head.extensions.insert(Sets(set.clone()));
         dialect.is_long_running = resource.is_some_and(|resource| resource.is_long_running(&query));
         if dialect.is_long_running {
             head.extensions.insert(LongRunning);
         }
-        head.uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
+        let uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
+        head.uri = uri.clone();
+        if let (Some(resource), Brought::Whole(body)) = (&dialect.resource, &brought)
+            && matches!(resource.verb, "create" | "update" | "patch" | "delete")
+        {
+            dialect.write = Some(Write {
+                method: head.method.clone(),
+                uri,
+                content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
+                body: body.clone(),
+                identity: set,
+                is_secret: resource.resource == "secrets",
+                detector: self.config.detector.clone(),
+            });
+        }
         let request = Request::from_parts(head, brought.into_body());
         Ok(Classified::Asks { accesses, request, dialect: Arc::new(dialect) })
     }
@@ -179,6 +195,8 @@ struct Kube {
     wait: Duration,
     /// Where a stream is to begin.
     begin: Option<Begin>,
+    /// What it would change, for people who are asked.
+    write: Option<Write>,
     /// The field for which what it brings is refused.
     unprocessable: Option<String>,
     is_long_running: bool,
@@ -214,8 +232,9 @@ impl Kube {
     async fn by_place(&self, response: Response<Body>, secrets: &Secrets) -> Result<Response<Body>, Refusal> {
         let format = Format::of_answer(response.headers()).ok_or_else(mask::unmaskable)?;
         let known = secrets.known.clone().unwrap_or_default();
-        let masking =
-            Masking::new(self.subject(), format, &secrets.rules, &known, &secrets.key, self.options);
+        let helm = secrets.names.contains(ALL_BUT_HELM) && !secrets.names.contains("all");
+        let options = Options { helm: helm || self.options.helm, ..self.options };
+        let masking = Masking::new(self.subject(), format, &secrets.rules, &known, &secrets.key, options);
         let (mut head, body) = response.into_parts();
         mask::forget_bytes(&mut head.headers);
         let masked = masked(body, masking).await.map_err(|error| {
@@ -245,10 +264,15 @@ impl Dialect for Kube {
         HoldStyle::Wait(self.wait)
     }
 
+    fn show<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move { Some(self.write.as_ref()?.text(context.probe).await) })
+    }
+
     fn content(&self, head: &response::Parts) -> Content {
         let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         match kind {
             Some(kind) if kind.starts_with("application/vnd.kubernetes.protobuf") => Content::Opaque,
+            Some(_) | None if self.is_long_running => Content::Live,
             Some(_) | None => Content::Text,
         }
     }

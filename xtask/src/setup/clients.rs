@@ -13,13 +13,13 @@ const COPY_JARS: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:
 
 /// Installs what is missing below the target directory, where the test kit finds it.
 pub(super) fn install() -> Result<()> {
-    python()?;
+    python(&part("python"))?;
     node()?;
     jgit()
 }
 
-fn python() -> Result<()> {
-    let part = part("python");
+/// The packages of `requirements.txt`, in an environment of their own.
+pub(super) fn python(part: &Part) -> Result<()> {
     // Moved to another Python, packages are found no more.
     let version = cmd::output(&mut cmd::command("python3", &["--version"]))?;
     part.install(&["requirements.txt"], &version, || {

@@ -33,6 +33,7 @@ pub(crate) static GIT: Schema = Schema {
         Attribute { name: "repository", plural: "repositories", matcher: Matcher::Glob, doc: "" },
         Attribute { name: "ref", plural: "refs", matcher: Matcher::Glob, doc: "" },
     ],
+    masks: &[],
 };
 
 /// A policy that loads, different by its comment.

@@ -55,7 +55,7 @@ impl Mask {
     }
 
     fn rules(&self, names: &BTreeSet<String>) -> RuleSet {
-        if names.contains("all") {
+        if names.iter().any(|name| name == "all" || name.starts_with("all-but-")) {
             return self.rules.clone();
         }
         // Each entry is inserted whole. A policy has few sets of names.
@@ -76,8 +76,8 @@ pub struct Secrets {
     pub rules: RuleSet,
     /// Whether the policy demands a mask at all; else it is only this gateway's own credential that is replaced.
     pub demanded: bool,
-    /// Whether it demands that everything is masked, also what only its place shows to be a secret.
-    pub all: bool,
+    /// What it demands by name: rules of detection, `all`, and the protocol's own words.
+    pub names: Arc<BTreeSet<String>>,
     /// The credentials that this gateway itself presents to the upstream, if it presents any.
     pub known: Option<KnownValues>,
     /// Makes the tags that stand in the place of secrets.
@@ -113,11 +113,11 @@ pub fn by_content(
     if content == Content::Opaque || encoded {
         return if secrets.demanded { Err(unmaskable()) } else { Ok(response) };
     }
-    let is_stream = upgrade::is_stream(&response);
+    let is_live = content == Content::Live || upgrade::is_stream(&response);
     let (mut head, body) = response.into_parts();
     forget_bytes(&mut head.headers);
     let body = MaskBody::new(body, secrets.masker());
-    let body = if is_stream { body.with_pause(PAUSE) } else { body };
+    let body = if is_live { body.with_pause(PAUSE) } else { body };
     Ok(Response::from_parts(head, body.boxed_unsync()))
 }
 
@@ -148,7 +148,7 @@ impl Step<Permitted> for Mask {
         let secrets = Secrets {
             rules: self.rules(&names),
             demanded: !names.is_empty(),
-            all: names.contains("all"),
+            names: Arc::new(names),
             known: (!credentials.is_none()).then(|| credentials.known().clone()),
             key: self.key.clone(),
         };

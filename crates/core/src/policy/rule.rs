@@ -155,7 +155,8 @@ impl Compiler<'_> {
         let mut mask = BTreeSet::new();
         for (at, text) in read::texts(node, "mask", &mut self.errors).unwrap_or_default() {
             let builtin = RuleSet::builtin();
-            let known = || builtin.iter().map(|rule| rule.id()).chain(["all"]);
+            let own = self.schemas.iter().flat_map(|schema| schema.masks).copied();
+            let known = || builtin.iter().map(|rule| rule.id()).chain(["all"]).chain(own.clone());
             if !known().any(|name| name == text) {
                 let hint = suggestion(text, known());
                 self.errors.push(at, format!("no rule of detection is called {}{hint}", quoted(text)));

@@ -34,6 +34,7 @@ static GIT: Schema = Schema {
         attribute("file_size", "file_sizes", Matcher::Size),
         attribute("finding", "findings", Matcher::Finding),
     ],
+    masks: &[],
 };
 
 static K8S: Schema = Schema {
@@ -48,6 +49,7 @@ static K8S: Schema = Schema {
         attribute("dry_run", "dry_run", Matcher::Flag),
         attribute("replicas", "replicas", Matcher::Number),
     ],
+    masks: &[],
 };
 
 const fn attribute(name: &'static str, plural: &'static str, matcher: Matcher) -> Attribute {

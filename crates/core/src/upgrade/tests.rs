@@ -1,3 +1,5 @@
+//! Streams through the whole pipeline: a client, a gateway and an upstream that speak HTTP/1.1.
+
 use std::{convert::Infallible, sync::Mutex, time::Duration};
 
 use http::{HeaderValue, header};
@@ -99,9 +101,9 @@ fn lasting() -> (Lasting, std::sync::Weak<()>) {
 
 /// All bytes recorded in the direction of the upstream.
 fn request_bytes(events: &[Recorded]) -> String {
-    let data = events.iter().filter_map(|event| match &event.what {
-        What::Event(Event::RequestData(data)) => Some(data.to_vec()),
-        _ => None,
+    let data = events.iter().filter_map(|event| {
+        let What::Event(Event::RequestData(data)) = &event.what else { return None };
+        Some(data.to_vec())
     });
     String::from_utf8(data.flatten().collect()).unwrap()
 }

@@ -98,7 +98,11 @@ impl Channels {
             }
             Purpose::Forward(ports) => {
                 let port = *ports.get(usize::from(number / 2))?;
-                Some(if number % 2 == 0 { Channel::Data { port } } else { Channel::DataError { port } })
+                Some(if number.is_multiple_of(2) {
+                    Channel::Data { port }
+                } else {
+                    Channel::DataError { port }
+                })
             }
         }
     }

@@ -33,7 +33,7 @@ impl Sizes {
             }
             self.text.extend_from_slice(piece);
             let mut values = serde_json::Deserializer::from_slice(&self.text).into_iter();
-            while let Some(value) = values.next() {
+            for value in values.by_ref() {
                 match value {
                     Ok(size) => sizes.push(size),
                     Err(error) => {

@@ -1,6 +1,6 @@
 //! `lockgate approvals`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lockgate_control::model::{Answer, Approval, AskedAccess, PageRequest, State};
 use lockgate_core::{access::Schema, approval::TicketState};
 use lockgate_git::report::PushDescription;
@@ -61,25 +61,28 @@ async fn show(id: &str, reach: &Reach) -> Result<()> {
     let person = Person::connect(reach)?;
     let approval = person.client.approval(id).await.map_err(|error| person.explain(error))?;
     let exchange = Uuid::parse_str(&approval.request.exchange).ok();
-    let push = match exchange {
+    let content = match exchange {
         Some(exchange) => content(&person, exchange).await,
-        None => Ok(None),
+        None => Ok(Content::default()),
     };
     if reach.json {
         let mut value = value(&approval);
-        if let Ok(Some((push, shown))) = &push {
-            value["content"] = pushes::commits(push);
-            value["shown"] = json!(shown);
+        if let Ok(content) = &content {
+            value["content"] = content.push.as_ref().map(pushes::commits).into();
+            value["shown"] = json!(content.shown);
         }
         return output::json(&value);
     }
     print(&approval);
-    match &push {
-        Ok(Some((push, shown))) => {
-            pushes::print_commits(push);
-            print_changes(shown.as_deref());
+    match &content {
+        Ok(Content { push, shown }) => {
+            push.iter().for_each(pushes::print_commits);
+            match shown {
+                Some(shown) => print_changes(shown),
+                None if push.is_some() => say!("changes    none: the push only deletes"),
+                None => {}
+            }
         }
-        Ok(None) => {}
         Err(error) => say!("content    can't be shown: {error:#}"),
     }
     if approval.state() == State::Pending {
@@ -88,18 +91,24 @@ async fn show(id: &str, reach: &Reach) -> Result<()> {
     Ok(())
 }
 
+/// What a request that waits holds.
+#[derive(Default)]
+struct Content {
+    /// Of a push.
+    push: Option<PushDescription>,
+    /// What changes, as the gateway saw it in what it would forward.
+    shown: Option<String>,
+}
+
 /// What the request that waits holds, from its recording.
-async fn content(person: &Person, exchange: Uuid) -> Result<Option<(PushDescription, Option<String>)>> {
+async fn content(person: &Person, exchange: Uuid) -> Result<Content> {
     let archive = person.archive_here()?;
     let transcript = pushes::read(&archive, exchange, &[], |it| it.sent.whole).await?;
-    match transcript {
-        Some(mut transcript) if pushes::is_push(&transcript) => {
-            let shown = transcript.shown.take();
-            Ok(Some((pushes::describe(&transcript).await?.0, shown)))
-        }
-        Some(_) => Ok(None),
-        None => anyhow::bail!("the recording is not in the store yet"),
-    }
+    let mut transcript = transcript.context("the recording is not in the store yet")?;
+    let shown = transcript.shown.take();
+    let is_push = pushes::is_push(&transcript);
+    let push = if is_push { Some(pushes::describe(&transcript).await?.0) } else { None };
+    Ok(Content { push, shown })
 }
 
 fn print(approval: &Approval) {
@@ -142,16 +151,10 @@ fn print_findings(access: &AskedAccess) {
     }
 }
 
-/// What changes, as the gateway saw it in what it would forward.
-fn print_changes(shown: Option<&str>) {
-    match shown {
-        Some(text) => {
-            say!("changes");
-            // Not `lines`: a carriage return at the end of a line is a change like any other.
-            text.trim_end_matches('\n').split('\n').for_each(|line| say!("  {}", plain(line)));
-        }
-        None => say!("changes    none: the push only deletes"),
-    }
+fn print_changes(shown: &str) {
+    say!("changes");
+    // Not `lines`: a carriage return at the end of a line is a change like any other.
+    shown.trim_end_matches('\n').split('\n').for_each(|line| say!("  {}", plain(line)));
 }
 
 async fn decide(id: &str, answer: Answer, reason: &str, reach: &Reach) -> Result<()> {

@@ -14,12 +14,12 @@ const LIMIT: Duration = Duration::from_secs(90);
 fn a_write_waits_and_passes_once_it_is_approved() -> Result<()> {
     let world = World::start()?;
     let kubectl = world.kubectl("ada")?;
-    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "production" } });
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "production" }, "data": { "colour": "red" } });
     std::fs::write(kubectl.home().join("object.json"), object.to_string())?;
     let create = kubectl.spawn(&["create", "-f", "object.json"])?;
     let id = world.pending()?;
     let shown = world.run(&["approvals", "show", &id])?;
-    for part in ["idp:ada", "production", "write"] {
+    for part in ["idp:ada", "production", "write", "+    \"colour\": \"red\""] {
         assert!(shown.stdout.contains(part), "{part} in {}{}", shown.stdout, shown.stderr);
     }
     assert!(world.admin()?.run(&["get", "configmap", "production"])?.stderr.contains("NotFound"));
@@ -28,6 +28,36 @@ fn a_write_waits_and_passes_once_it_is_approved() -> Result<()> {
     assert!(done.status.success(), "{}", done.stderr);
     world.admin()?.get(&["get", "configmap", "production"])?;
     Ok(())
+}
+
+#[test]
+fn what_a_change_of_a_secret_is_shown_without_it() -> Result<()> {
+    let world = World::start()?;
+    let secret = |value: &str| {
+        let meta = json!({ "name": "production" });
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": { "password": value } })
+            .to_string()
+    };
+    world.admin()?.apply(&secret("the first password"))?;
+    let kubectl = world.kubectl("ada")?;
+    let patch = "{\"stringData\":{\"password\":\"the second password\"}}";
+    let patch = kubectl.spawn(&["patch", "secret", "production", "--type=merge", "-p", patch])?;
+    let id = world.pending()?;
+    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    let changes = |sign: &str| shown.contains(&format!("{sign}    \"password\": \"[MASKED:k8s-secret:"));
+    assert!(changes("-") && changes("+"), "{shown}");
+    for value in ["the first password", "the second password"] {
+        assert!(!shown.contains(value) && !shown.contains(&base64(value)), "{shown}");
+    }
+    assert!(world.run(&["approvals", "deny", &id, "--reason", "not today"])?.status.success());
+    let refused = patch.finish(LIMIT)?;
+    assert!(refused.stderr.contains("not today"), "{}", refused.stderr);
+    Ok(())
+}
+
+fn base64(text: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
 }
 
 #[test]

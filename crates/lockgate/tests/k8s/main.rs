@@ -2,6 +2,7 @@
 
 mod attributes;
 mod calls;
+mod clients;
 mod hold;
 mod secrets;
 mod streams;

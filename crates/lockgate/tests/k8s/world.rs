@@ -16,7 +16,7 @@ rules:
   - id: secrets
     match: { k8s: { resources: [secrets], verbs: [get, list, watch] } }
     decide: allow
-    oblige: { mask: [all] }
+    oblige: { mask: [all-but-helm] }
   - id: no-nodes
     match: { k8s: { resources: ["nodes/**", "*/proxy"] } }
     decide: deny
@@ -123,7 +123,7 @@ impl World {
     /// The head of the answer to a request through the gateway.
     pub(crate) fn curl(&self, method: &str, path: &str) -> Result<String> {
         let url = format!("https://{}/k8s/prod{path}", self.gate.port().addr());
-        let authorization = format!("authorization: Bearer {}", self.token("ada")?);
+        let authorization = self.authorization("ada")?;
         let mut curl = std::process::Command::new("curl");
         curl.args(["--silent", "--path-as-is", "--globoff", "--max-time", "30", "--request", method]);
         if method == "HEAD" {
@@ -141,6 +141,11 @@ impl World {
         ]);
         let output = curl.output()?;
         String::from_utf8(output.stdout).context("a head of text")
+    }
+
+    /// The header by which that agent is known.
+    pub(crate) fn authorization(&self, subject: &str) -> Result<String> {
+        Ok(format!("authorization: Bearer {}", self.token(subject)?))
     }
 
     /// A token of that agent for this gateway.

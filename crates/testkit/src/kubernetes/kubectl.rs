@@ -166,6 +166,25 @@ impl Kubectl {
         Running::start(self.command("helm")?.args(args))?.finish(LIMIT)
     }
 
+    /// Runs a script of Python, in which the package `kubernetes` is installed, to its end; it finds its kubeconfig by
+    /// itself.
+    ///
+    /// # Errors
+    /// When it cannot be run or hangs.
+    pub fn python(&self, script: &str, args: &[&str]) -> Result<Output> {
+        self.spawn_python(script, args)?.finish(LIMIT)
+    }
+
+    /// As [`Kubectl::python`], to watch it and to write to it.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn spawn_python(&self, script: &str, args: &[&str]) -> Result<Running> {
+        let python = packages::installed("kubernetes-python")?.join("bin/python");
+        let mut command = self.environment(Command::new(python));
+        Running::start_with_stdin(command.args(["-c", script]).args(args))
+    }
+
     fn command(&self, program: &str) -> Result<Command> {
         Ok(self.environment(Command::new(packages::installed(PACKAGES)?.join(program))))
     }

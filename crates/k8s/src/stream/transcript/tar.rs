@@ -229,8 +229,11 @@ impl Described {
     }
 }
 
+/// A keyword and its value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// The records of a pax header: their length, a space, a key, `=`, a value, a line feed.
-fn records(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, TarError> {
+fn records(bytes: &[u8]) -> Result<Vec<Record<'_>>, TarError> {
     let (mut records, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
         let record = record(&mut rest).ok_or(TarError::Meta)?;
