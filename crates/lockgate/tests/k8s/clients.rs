@@ -45,12 +45,14 @@ host, port, path, token, ca = sys.argv[1:]
 context = ssl.create_default_context(cafile=ca)
 seen = threading.Semaphore(0)
 def watch():
-    connection = http.client.HTTPSConnection(host, int(port), context=context)
-    connection.request("GET", path, headers={"authorization": token})
-    answer = connection.getresponse()
-    assert answer.status == 200, answer.read()
-    while b'"first"' not in answer.readline():
-        pass
+    line = b""
+    while b'"first"' not in line:
+        # A server that has just been started ends watches until it is ready for them.
+        if not line:
+            connection = http.client.HTTPSConnection(host, int(port), context=context)
+            connection.request("GET", path, headers={"authorization": token})
+            answer = connection.getresponse()
+        line = answer.readline()
     seen.release()
     answer.readline()
 for _ in range(105):
