@@ -122,24 +122,28 @@ impl World {
 
     /// The head of the answer to a request through the gateway.
     pub(crate) fn curl(&self, method: &str, path: &str) -> Result<String> {
+        let body = ["content-type: application/json", "--data", "{}"];
+        let more: &[&str] = if matches!(method, "POST" | "PUT") { &body } else { &[] };
+        self.curl_with(method, path, more)
+    }
+
+    /// As [`World::curl`], with more header fields (`name: value`), and with curl's own options.
+    pub(crate) fn curl_with(&self, method: &str, path: &str, more: &[&str]) -> Result<String> {
         let url = format!("https://{}/k8s/prod{path}", self.gate.port().addr());
-        let authorization = self.authorization("ada")?;
         let mut curl = std::process::Command::new("curl");
         curl.args(["--silent", "--path-as-is", "--globoff", "--max-time", "30", "--request", method]);
-        if method == "HEAD" {
-            curl.arg("--head");
-        } else {
-            curl.args(["--dump-header", "-", "--output", "/dev/null"]);
+        match method {
+            "HEAD" => curl.arg("--head"),
+            _ => curl.args(["--dump-header", "-", "--output", "/dev/null"]),
+        };
+        for word in more {
+            if word.contains(": ") && !word.contains('\n') {
+                curl.arg("--header");
+            }
+            curl.arg(word);
         }
-        if matches!(method, "POST" | "PUT") {
-            curl.args(["--header", "content-type: application/json", "--data", "{}"]);
-        }
-        curl.arg("--cacert").arg(self.cluster.folder().join("ca.pem")).args([
-            "--header",
-            &authorization,
-            &url,
-        ]);
-        let output = curl.output()?;
+        curl.arg("--cacert").arg(self.cluster.folder().join("ca.pem"));
+        let output = curl.args(["--header", &self.authorization("ada")?, &url]).output()?;
         String::from_utf8(output.stdout).context("a head of text")
     }
 
