@@ -210,7 +210,8 @@ impl Described {
             b'L' => self.path = Some(text(bytes).into_owned()),
             b'K' => self.link = Some(text(bytes).into_owned()),
             b'x' => {
-                for (key, value) in records(bytes)? {
+                for record in records(bytes) {
+                    let (key, value) = record?;
                     match key {
                         b"path" => self.path = Some(text(value).into_owned()),
                         b"linkpath" => self.link = Some(text(value).into_owned()),
@@ -229,17 +230,10 @@ impl Described {
     }
 }
 
-/// A keyword and its value.
-type Record<'a> = (&'a [u8], &'a [u8]);
-
 /// The records of a pax header: their length, a space, a key, `=`, a value, a line feed.
-fn records(bytes: &[u8]) -> Result<Vec<Record<'_>>, TarError> {
-    let (mut records, mut rest) = (Vec::new(), bytes);
-    while !rest.is_empty() {
-        let record = record(&mut rest).ok_or(TarError::Meta)?;
-        records.push(record);
-    }
-    Ok(records)
+fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), TarError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || (!rest.is_empty()).then(|| record(&mut rest).ok_or(TarError::Meta)))
 }
 
 fn record<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
