@@ -1,5 +1,6 @@
 //! Both halves against peers that write frames, whole and under every cut.
 
+mod any;
 mod client;
 mod seeds;
 pub(super) mod server;

@@ -1,3 +1,5 @@
+//! SPDY frames whole and under every cut, and those that are refused.
+
 use flate2::Compression;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! WebSocket frames whole and under every cut, and those that are refused.
+
 use proptest::prelude::*;
 
 use super::{encode::frame, *};

@@ -1,3 +1,5 @@
+//! Halves around bodies: pauses, ends and faults.
+
 use futures::{StreamExt as _, channel::mpsc};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is told of the client's direction, and what of it is refused.
+
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;

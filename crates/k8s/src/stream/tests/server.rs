@@ -1,3 +1,5 @@
+//! What is shown of the upstream's direction.
+
 use std::sync::LazyLock;
 
 use lockgate_detect::{KnownValues, MaskOptions, RuleSet, TagKey};
@@ -5,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SECRET: &str = "correct horse";
+pub(super) const SECRET: &str = "correct horse";
 
 static RULES: LazyLock<(RuleSet, KnownValues)> = LazyLock::new(|| {
     let known = KnownValues::new();
@@ -22,14 +24,14 @@ pub(crate) fn maskers() -> Maskers {
     })
 }
 
-fn half(upgrade: &Upgrade, opening: &[u8]) -> ServerHalf {
+pub(super) fn half(upgrade: &Upgrade, opening: &[u8]) -> ServerHalf {
     let (mut client, server) = halves(upgrade, Limits::default(), Box::new(|_| Ok(())), Some(maskers()));
     client.push(opening).unwrap();
     server
 }
 
 /// The bytes that the client gets.
-fn shown(upgrade: &Upgrade, opening: &[u8], pieces: &[&[u8]]) -> Result<Vec<u8>, StreamError> {
+pub(super) fn shown(upgrade: &Upgrade, opening: &[u8], pieces: &[&[u8]]) -> Result<Vec<u8>, StreamError> {
     let (mut half, mut out) = (half(upgrade, opening), Vec::new());
     for piece in pieces {
         half.push(piece)?;
@@ -41,7 +43,7 @@ fn shown(upgrade: &Upgrade, opening: &[u8], pieces: &[&[u8]]) -> Result<Vec<u8>,
 }
 
 /// What the client reads of that, in words.
-fn read(upgrade: &Upgrade, opening: &[u8], wire: &[u8]) -> Vec<String> {
+pub(super) fn read(upgrade: &Upgrade, opening: &[u8], wire: &[u8]) -> Vec<String> {
     let (_, [mut client, mut server]) = readers(upgrade, Limits::default());
     client.read(opening, &mut |_| Ok(())).unwrap();
     told(&mut server, wire).unwrap()

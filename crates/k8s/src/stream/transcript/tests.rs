@@ -1,3 +1,5 @@
+//! Recorded sessions, told again.
+
 use super::{tar::tests::entry, *};
 use crate::{
     parse::{

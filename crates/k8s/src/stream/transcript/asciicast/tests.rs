@@ -1,3 +1,5 @@
+//! Recordings of terminals: sizes, times, and text that is cut within a character.
+
 use proptest::prelude::*;
 
 use super::*;

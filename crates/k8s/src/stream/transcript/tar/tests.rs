@@ -1,3 +1,5 @@
+//! Entries of all dialects, whole and cut, and what is no tar.
+
 use proptest::prelude::*;
 
 use super::*;
