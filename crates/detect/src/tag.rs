@@ -1,7 +1,7 @@
 //! Keyed tags: the same secret under the same key gives the same tag, so that a person can see that
 //! two masked places held one value, and nobody without the key can test a guess against it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -67,9 +67,17 @@ impl fmt::Debug for Tagger {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag([u8; 4]);
 
+impl Tag {
+    /// As it is shown.
+    pub(crate) fn digits(self) -> [u8; 8] {
+        let digit = |place: usize| self.0[place / 2] >> (4 * (1 - place % 2)) & 15;
+        std::array::from_fn(|place| b"0123456789abcdef"[usize::from(digit(place))])
+    }
+}
+
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+        self.digits().iter().try_for_each(|&digit| f.write_char(char::from(digit)))
     }
 }
 

@@ -176,7 +176,7 @@ impl Engine {
             let matched = view.slice(candidate.secret, candidate.end);
             let secret: &[u8] = match &rule.program().end {
                 None => &matched,
-                Some(end) => match end_of_secret(end, &matched) {
+                Some(end) => match end.of(&matched) {
                     Some(length) => &matched[..length],
                     None => return,
                 },
@@ -326,15 +326,6 @@ impl Swallowed {
         self.tagger.update(input);
         self.upto = self.upto.max(end);
     }
-}
-
-fn end_of_secret(end: &regex_automata::meta::Regex, matched: &[u8]) -> Option<usize> {
-    let mut captures = end.create_captures();
-    end.search_captures(
-        &regex_automata::Input::new(matched).anchored(regex_automata::Anchored::Yes),
-        &mut captures,
-    );
-    captures.get_group(1).map(|span| span.end)
 }
 
 /// Which rule names a place that several found: the lowest.

@@ -130,20 +130,24 @@ impl Engine {
     fn close(&mut self, context: &Context<'_>, out: &mut impl Sink) {
         let Some(region) = self.region.take() else { return };
         let Some(best) = region.best else { return };
-        let text = match best.tag {
-            Some(tag) => format!("[MASKED:{}:{tag}]", best.rule),
-            None => format!("[MASKED:{}]", best.rule),
-        };
+        let mut text = Vec::with_capacity(64);
+        text.extend_from_slice(b"[MASKED:");
+        text.extend_from_slice(best.rule.as_bytes());
+        if let Some(tag) = best.tag {
+            text.push(b':');
+            text.extend_from_slice(&tag.digits());
+        }
+        text.push(b']');
         let raw_start = region.start + self.skew;
         while self.escapes.front().is_some_and(|escape| escape.at < region.end) {
             self.skip_escape();
         }
         let length = region.end + self.skew - raw_start;
-        let text = match context.options.placeholder {
-            Placeholder::Plain => text,
-            Placeholder::SameLength => fit(&text, length),
-        };
-        out.put(Piece::Slice(text.as_bytes()));
+        match context.options.placeholder {
+            Placeholder::Plain => {}
+            Placeholder::SameLength => fit(&mut text, length),
+        }
+        out.put(Piece::Slice(&text));
         self.cursor = region.end;
         self.found += 1;
         if self.findings.len() < context.options.findings {
@@ -213,7 +217,10 @@ impl Region {
     }
 }
 
-fn fit(text: &str, length: u64) -> String {
+fn fit(text: &mut Vec<u8>, length: u64) {
     let length = usize::try_from(length).unwrap_or(text.len());
-    if text.len() <= length { format!("{text:*<length$}") } else { "*".repeat(length) }
+    if text.len() > length {
+        text.clear();
+    }
+    text.resize(length, b'*');
 }

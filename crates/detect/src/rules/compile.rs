@@ -20,6 +20,7 @@ use regex_syntax::hir::{Capture, Hir, HirKind};
 use super::Class;
 use super::allow::{Allow, Patterns};
 use super::check::Check;
+use super::end::End;
 use super::opening::openings;
 use crate::filter::{Follow, Quad};
 
@@ -78,7 +79,7 @@ pub(crate) struct Program {
     /// Matches the secret, and after it whatever the pattern still asks for.
     pub body: Dfa,
     /// Finds the end of the secret where the pattern takes bytes after it.
-    pub end: Option<meta::Regex>,
+    pub end: Option<End>,
     /// Matches, backwards, what must stand before the match.
     pub before: Option<Dfa>,
     /// Secrets that are none.
@@ -181,7 +182,7 @@ impl Rule {
         Ok(Program {
             lead: self.cut.lead.as_ref().map(Lead::new).transpose().map_err(in_pattern)?,
             body: automaton(&self.cut.body).map_err(in_pattern)?,
-            end: self.cut.end.as_ref().map(search_hir).transpose().map_err(in_pattern)?,
+            end: self.cut.end().transpose().map_err(in_pattern)?,
             before: self
                 .before
                 .as_ref()
@@ -209,8 +210,8 @@ struct Cut {
     lead: Option<Hir>,
     secret: Hir,
     body: Hir,
-    /// The body with the secret as a group, where bytes follow it.
-    end: Option<Hir>,
+    /// What stands after the secret, where that takes bytes.
+    after: Option<Hir>,
 }
 
 impl Cut {
@@ -231,7 +232,7 @@ impl Cut {
                     "the secret group must not stand inside of another group or an alternation".into()
                 );
             }
-            return Ok(Self { lead: None, secret: hir.clone(), body: hir.clone(), end: None });
+            return Ok(Self { lead: None, secret: hir.clone(), body: hir.clone(), after: None });
         };
         let secret = (*group.sub).clone();
         let (before, after) = (Hir::concat(parts[..at].to_vec()), Hir::concat(parts[at + 1..].to_vec()));
@@ -239,13 +240,15 @@ impl Cut {
         let lead = takes(&before).then(|| before.clone());
         let look = if takes(&before) { Hir::empty() } else { before };
         let body = Hir::concat(vec![look, secret.clone(), after.clone()]);
-        let end = takes(&after).then(|| {
-            Hir::concat(vec![
-                Hir::capture(Capture { index: 1, name: None, sub: Box::new(secret.clone()) }),
-                after,
-            ])
-        });
-        Ok(Self { lead, secret, body, end })
+        let after = Some(after).filter(takes);
+        Ok(Self { lead, secret, body, after })
+    }
+
+    fn end(&self) -> Option<Result<End, String>> {
+        self.after.as_ref().map(|after| {
+            let group = Hir::capture(Capture { index: 1, name: None, sub: Box::new(self.secret.clone()) });
+            End::new(&self.secret, after, &Hir::concat(vec![group, after.clone()]))
+        })
     }
 }
 
@@ -336,6 +339,6 @@ pub(super) fn search_config() -> meta::Config {
     meta::Config::new().utf8_empty(false).nfa_size_limit(Some(BUILD_BYTES)).hybrid_cache_capacity(1 << 18)
 }
 
-fn search_hir(hir: &Hir) -> Result<meta::Regex, String> {
+pub(super) fn search_hir(hir: &Hir) -> Result<meta::Regex, String> {
     meta::Builder::new().configure(search_config()).build_from_hir(hir).map_err(|error| error.to_string())
 }

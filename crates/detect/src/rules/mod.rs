@@ -6,6 +6,7 @@
 mod allow;
 mod check;
 mod compile;
+mod end;
 mod load;
 mod opening;
 mod sample;
