@@ -1,15 +1,24 @@
 //! The prefilter: every rule is reduced to the four-byte strings ("quads") that its match can begin with,
 //! and the text is probed at every second byte for a three-byte window that such a quad contains.
 //!
-//! Most of a stream is passed over by one table lookup per two bytes; a hit is confirmed against the exact
-//! quads, which name the rules to be tried at that place (`mask::engine`). That table of quads is kept small,
-//! and so in the cache, by knowing no case: most words of the rules may be written in any.
+//! Most of a stream is passed over by one table lookup per two bytes. A hit is looked up in a second table, of
+//! whole quads, and then confirmed against the exact ones and what can follow each (`places`); they name the rules
+//! to be tried at that place (`mask::engine`). The tables of quads are kept small, and so in the cache, by knowing
+//! no case: most words of the rules may be written in any.
+
+mod places;
 
 use std::fmt;
+
+pub(crate) use self::places::Places;
 
 /// The bits of the trigram table: 2^18, 32 KiB, which stays in the first-level cache.
 const BITS: u32 = 18;
 const WORDS: usize = 1 << (BITS - 6);
+
+/// The bits of the table of quads: 2^17, 16 KiB.
+const QUAD_BITS: u32 = 17;
+const QUAD_WORDS: usize = 1 << (QUAD_BITS - 6);
 
 /// What a quad leads to: the index of a rule in its set, or [`KNOWN`].
 pub(crate) type Target = u16;
@@ -97,6 +106,7 @@ pub(crate) struct Follow([u64; Self::LEN]);
 impl Follow {
     const LEN: usize = 6;
 
+    #[cfg(test)]
     pub(crate) const ANY: Self = Self([u64::MAX; Self::LEN]);
     pub(crate) const NONE: Self = Self([0; Self::LEN]);
 
@@ -108,6 +118,13 @@ impl Follow {
     /// Allows whatever comes at `place` and later.
     pub(crate) fn allow_all_from(&mut self, place: usize) {
         self.0[place..].fill(u64::MAX);
+    }
+
+    /// Allows `text`, and whatever comes after it.
+    pub(crate) fn allow_text(&mut self, text: &[u8]) {
+        let text = &text[..text.len().min(Self::LEN)];
+        text.iter().enumerate().for_each(|(place, &byte)| self.allow(place, byte));
+        self.allow_all_from(text.len());
     }
 
     /// Whether `text` can come, as far as it goes.
@@ -123,6 +140,7 @@ impl Follow {
 
 pub(crate) struct Filter {
     trigrams: Box<[u64; WORDS]>,
+    quads: Box<[u64; QUAD_WORDS]>,
     tails: Tails,
     slots: Vec<Slot>,
     starts: Vec<Start>,
@@ -134,6 +152,8 @@ struct Slot {
     first: u32,
     /// Zero in a free slot.
     len: u32,
+    /// The bytes that can come next, as in [`Follow`].
+    next: u64,
 }
 
 impl Filter {
@@ -144,13 +164,19 @@ impl Filter {
         let size = (groups.clone().count() * 2).next_power_of_two().max(16);
         let mut filter = Self {
             trigrams: Box::new([0; WORDS]),
+            quads: Box::new([0; QUAD_WORDS]),
             tails: Tails::new(),
-            slots: vec![Slot { folded: 0, first: 0, len: 0 }; size],
+            slots: vec![Slot { folded: 0, first: 0, len: 0, next: 0 }; size],
             starts: Vec::new(),
         };
         let mut first = 0;
         for group in groups {
-            filter.insert(Slot { folded: group[0].quad.folded(), first, len: group.len() as u32 });
+            filter.insert(Slot {
+                folded: group[0].quad.folded(),
+                first,
+                len: group.len() as u32,
+                next: group.iter().fold(0, |next, start| next | start.follow.0[0]),
+            });
             first += group.len() as u32;
         }
         for (start, quad) in
@@ -165,76 +191,44 @@ impl Filter {
         filter
     }
 
-    /// The first place in `text`, from `from` on, where a quad begins; the quad lies wholly in `text`.
-    pub(crate) fn find(&self, text: &[u8], from: usize) -> Option<usize> {
-        // A window at `at` sees the quads that begin at `at` and at `at - 1`.
-        let mut at = from;
-        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-            let low = u64::from_le_bytes([
-                block[0], block[1], block[2], block[3], block[4], block[5], block[6], block[7],
-            ]);
-            let high = u64::from_le_bytes([
-                block[6], block[7], block[8], block[9], block[10], block[11], block[12], block[13],
-            ]);
-            let hits = self.probe(low)
-                | self.probe(low >> 16) << 1
-                | self.probe(low >> 32) << 2
-                | self.probe(high) << 3
-                | self.probe(high >> 16) << 4
-                | self.probe(high >> 32) << 5;
-            if hits != 0
-                && let Some(place) = self.confirm(text, from, at, hits)
-            {
-                return Some(place);
-            }
-            at += 12;
-        }
-        // The last bytes, one by one; the window before `at` may still hide a quad at `at - 1`.
-        (at.saturating_sub(1).max(from)..text.len().saturating_sub(3)).find(|&at| self.at(text, at))
+    /// The places in `text`, from `from` on, where a quad begins that lies wholly in `text` and is followed by what
+    /// can follow it.
+    pub(crate) fn places<'a>(&'a self, text: &'a [u8], from: usize) -> Places<'a> {
+        Places::new(self, text, from)
     }
 
-    fn confirm(&self, text: &[u8], from: usize, at: usize, mut hits: u64) -> Option<usize> {
-        while hits != 0 {
-            let window = at + 2 * hits.trailing_zeros() as usize;
-            if window > from && self.at(text, window - 1) {
-                return Some(window - 1);
-            }
-            if self.at(text, window) {
-                return Some(window);
-            }
-            hits &= hits - 1;
-        }
-        None
-    }
-
-    fn at(&self, text: &[u8], at: usize) -> bool {
-        text.get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .is_some_and(|quad| self.is_quad(u32::from_le_bytes(*quad)))
-    }
-
-    fn is_quad(&self, quad: u32) -> bool {
-        self.probe(u64::from(quad)) != 0 && self.starts(quad).next().is_some()
+    /// Whether a quad begins at `at`, and is followed by what can follow it.
+    #[inline]
+    fn begins(&self, text: &[u8], at: usize) -> bool {
+        let Some((quad, after)) = text[at..].split_first_chunk() else { return false };
+        let quad = u32::from_le_bytes(*quad);
+        let Some(slot) = self.slot(quad | CASE) else { return false };
+        after.first().is_none_or(|&next| slot.next & Follow::bit(next) != 0)
+            && self.group(slot).iter().any(|start| start.quad.is(quad) && start.follow.allows(after))
     }
 
     /// Who begins with `quad`.
     #[inline]
     pub(crate) fn starts(&self, quad: u32) -> impl Iterator<Item = &Start> {
-        let group = if self.probe(u64::from(quad >> 8)) == 0 { &[] } else { self.group(quad | CASE) };
+        let group = self.slot(quad | CASE).map_or(&[][..], |slot| self.group(slot));
         group.iter().filter(move |start| start.quad.is(quad))
     }
 
+    fn group(&self, slot: &Slot) -> &[Start] {
+        &self.starts[slot.first as usize..(slot.first + slot.len) as usize]
+    }
+
     #[inline]
-    fn group(&self, folded: u32) -> &[Start] {
+    fn slot(&self, folded: u32) -> Option<&Slot> {
         let mask = self.slots.len() - 1;
         let mut index = spread(folded) as usize & mask;
         loop {
-            let slot = self.slots[index];
+            let slot = &self.slots[index];
             if slot.len == 0 {
-                return &[];
+                return None;
             }
             if slot.folded == folded {
-                return &self.starts[slot.first as usize..(slot.first + slot.len) as usize];
+                return Some(slot);
             }
             index = (index + 1) & mask;
         }
@@ -252,8 +246,17 @@ impl Filter {
         (self.trigrams[(hash >> 6) as usize & (WORDS - 1)] >> (hash & 63)) & 1
     }
 
-    /// Enters both trigrams of a quad.
+    /// Whether `quad`, in some case, is in the table.
+    #[inline(always)]
+    fn sees(&self, quad: u32) -> bool {
+        let hash = quad_hash(quad | CASE);
+        (self.quads[(hash >> 6) as usize & (QUAD_WORDS - 1)] >> (hash & 63)) & 1 == 1
+    }
+
+    /// Enters a quad and both of its trigrams.
     fn see(&mut self, quad: u32) {
+        let hash = quad_hash(quad | CASE);
+        self.quads[(hash >> 6) as usize] |= 1 << (hash & 63);
         for window in [quad, quad >> 8] {
             let hash = trigram_hash(window);
             self.trigrams[(hash >> 6) as usize] |= 1 << (hash & 63);
@@ -274,6 +277,11 @@ impl Filter {
 fn trigram_hash(window: u32) -> u32 {
     // The shift drops the fourth byte before the product spreads the other three over the high bits.
     (window << 8).wrapping_mul(0x9E37_79B1) >> (32 - BITS)
+}
+
+#[inline(always)]
+fn quad_hash(folded: u32) -> u32 {
+    folded.wrapping_mul(0x85EB_CA6B) >> (32 - QUAD_BITS)
 }
 
 fn spread(quad: u32) -> u32 {
@@ -342,22 +350,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_the_first_quad_and_nothing_else(
-            text in proptest::collection::vec(letter(), 0..80),
-            quads in proptest::collection::vec(proptest::array::uniform4(letter()), 0..6),
+        fn finds_every_quad_and_nothing_else(
+            text in proptest::collection::vec(letter(), 0..600),
+            quads in proptest::collection::vec((proptest::array::uniform4(letter()), letter()), 0..6),
             either in 0usize..5,
+            follows in any::<bool>(),
             from in 0usize..10,
         ) {
-            let mut starts = starts(&quads);
-            for start in starts.iter_mut().filter(|_| either < 4) {
-                start.quad = start.quad.in_either_case(either);
+            let mut starts = starts(&quads.iter().map(|(quad, _)| *quad).collect::<Vec<_>>());
+            for (start, (_, next)) in starts.iter_mut().zip(&quads) {
+                if either < 4 {
+                    start.quad = start.quad.in_either_case(either);
+                }
+                if follows {
+                    start.follow = Follow::NONE;
+                    start.follow.allow_text(&[*next]);
+                }
             }
-            let same = |text: &[u8], quad: &[u8; 4]| {
-                (0..4).all(|place| if place == either { text[place] & !0x20 == quad[place] & !0x20 } else { text[place] == quad[place] })
+            let is = |place: usize, one: u8, other: u8| {
+                if place == either { one & !0x20 == other & !0x20 } else { one == other }
             };
-            let naive = (from..text.len().saturating_sub(3))
-                .find(|&at| quads.iter().any(|quad| same(&text[at..at + 4], quad)));
-            prop_assert_eq!(Filter::new(starts).find(&text, from), naive);
+            let begins = |at: usize| quads.iter().any(|(quad, next)| {
+                (0..4).all(|place| is(place, text[at + place], quad[place]))
+                    && (!follows || text.get(at + 4).is_none_or(|byte| byte.eq_ignore_ascii_case(next)))
+            });
+            let naive: Vec<usize> = (from..text.len().saturating_sub(3)).filter(|&at| begins(at)).collect();
+            let filter = Filter::new(starts);
+            prop_assert_eq!(filter.places(&text, from).collect::<Vec<_>>(), naive);
         }
     }
 

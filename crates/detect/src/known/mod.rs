@@ -3,7 +3,7 @@
 
 mod encode;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -203,10 +203,15 @@ impl Snapshot {
             .prefilter(false)
             .build(patterns.iter().map(|(pattern, _)| pattern))
             .expect("8 MiB of patterns are far below the limits of the automaton");
-        let starts = patterns
-            .iter()
-            .filter_map(|(pattern, _)| pattern.first_chunk())
-            .map(|quad| Start { quad: Quad::exactly(*quad), target: KNOWN, follow: Follow::ANY, held: true })
+        let mut follows = BTreeMap::<[u8; 4], Follow>::new();
+        for (pattern, _) in &patterns {
+            if let Some((quad, after)) = pattern.split_first_chunk() {
+                follows.entry(*quad).or_insert(Follow::NONE).allow_text(after);
+            }
+        }
+        let starts = follows
+            .into_iter()
+            .map(|(quad, follow)| Start { quad: Quad::exactly(quad), target: KNOWN, follow, held: true })
             .collect();
         let needles = patterns.into_iter().map(|(_, needle)| needle).collect();
         Self { trie, needles, starts, merged: Mutex::default() }

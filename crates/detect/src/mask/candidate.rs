@@ -32,6 +32,8 @@ pub(super) struct Candidate {
     pub needle: Option<Needle>,
     /// Set once the secret is certain and too long to be kept.
     pub swallowed: Option<Box<Swallowed>>,
+    /// How many of the next bytes it has taken already, together with others.
+    pub ahead: usize,
 }
 
 /// All that a candidate is while it rests: its lead has not matched yet, and no byte of a word (`is_of_word`)
@@ -54,6 +56,7 @@ impl Resting {
             end: NONE,
             needle: None,
             swallowed: None,
+            ahead: 0,
         }
     }
 }
@@ -107,7 +110,7 @@ impl Candidate {
             Some(lead) => (Phase::Lead(begin(&lead.dfa, behind)?), NONE),
             None => (Phase::Body(begin(&program.body, behind)?), start),
         };
-        Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None })
+        Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None, ahead: 0 })
     }
 
     /// A candidate for the known values.
@@ -120,6 +123,7 @@ impl Candidate {
             end: NONE,
             needle: None,
             swallowed: None,
+            ahead: 0,
         }
     }
 
@@ -164,23 +168,29 @@ impl Candidate {
         bytes: &[u8],
     ) -> (usize, Step) {
         let body = &context.rules.rule(self.target).program().body;
-        for (index, &byte) in bytes.iter().enumerate() {
-            state = body.next_state(state, byte);
-            let position = at + index as u64;
-            if body.is_special_state(state) {
-                if !body.is_match_state(state) {
-                    return (index + 1, Step::Over);
-                }
-                self.end = position;
-            }
+        let mut taken = 0;
+        while taken < bytes.len() {
             let since = if self.swallowed.is_some() { self.end } else { self.secret };
-            if position + 1 - since >= MAX_HOLD as u64 {
+            let from = at + taken as u64;
+            let room = MAX_HOLD.saturating_sub((from - since) as usize);
+            if room == 0 {
                 self.phase = Phase::Body(state);
-                return (index + 1, Step::Full);
+                return (taken, Step::Full);
             }
+            let upto = bytes.len().min(taken + room);
+            for (index, &byte) in bytes[taken..upto].iter().enumerate() {
+                state = body.next_state(state, byte);
+                if body.is_special_state(state) {
+                    if !body.is_match_state(state) {
+                        return (taken + index + 1, Step::Over);
+                    }
+                    self.end = from + index as u64;
+                }
+            }
+            taken = upto;
         }
         self.phase = Phase::Body(state);
-        (bytes.len(), Step::On)
+        (taken, Step::On)
     }
 
     fn run_lead(
@@ -285,6 +295,31 @@ impl Candidate {
             Phase::Body(_) => self.end != NONE || context.rules.rule(self.target).is_distinctive(),
             Phase::Known(_) => self.end != NONE || now - self.start >= known::MIN_VALUE as u64,
         }
+    }
+
+    /// Has taken `taken` bytes elsewhere, which brought it to `state` and, last, to a match at `end`, if to any.
+    pub(super) fn jump(&mut self, state: StateID, end: u64, taken: usize) {
+        self.ahead = taken;
+        match &mut self.phase {
+            Phase::Lead(now) => {
+                *now = state;
+                self.secret = if end == NONE { self.secret } else { end };
+            }
+            Phase::Body(now) => {
+                *now = state;
+                self.end = if end == NONE { self.end } else { end };
+            }
+            Phase::Known(_) => {}
+        }
+    }
+
+    /// A number that is the same for all candidates of one rule in one state.
+    pub(super) fn place(&self) -> u32 {
+        let state = match self.phase {
+            Phase::Lead(state) | Phase::Body(state) => state.as_u32(),
+            Phase::Known(state) => state.as_u32(),
+        };
+        (state ^ u32::from(self.target) << 16).wrapping_mul(0x9E37_79B1) >> 16
     }
 
     /// Two candidates of one rule in one state have one future: the earlier covers the later.

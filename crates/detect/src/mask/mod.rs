@@ -5,6 +5,7 @@
 //! (8 KiB at most, from the earliest place where one could begin); everything before it has been written
 //! when [`Masker::flush`] returns.
 
+mod abreast;
 mod candidate;
 mod engine;
 mod settle;
@@ -41,7 +42,7 @@ pub enum Placeholder {
 pub struct MaskOptions {
     /// What stands in the place of a secret.
     pub placeholder: Placeholder,
-    /// How many findings are kept until they are drained; more are counted only. 256 by default.
+    /// How many findings are kept until they are drained; more are counted only. 128 by default.
     pub findings: usize,
     /// Whether a stream that ends within what has the prefix of a token and at least three quarters of its
     /// length is masked from there. True by default.
@@ -50,7 +51,7 @@ pub struct MaskOptions {
 
 impl Default for MaskOptions {
     fn default() -> Self {
-        Self { placeholder: Placeholder::Plain, findings: 256, truncated: true }
+        Self { placeholder: Placeholder::Plain, findings: 128, truncated: true }
     }
 }
 
@@ -236,6 +237,14 @@ impl Masker {
     /// A fresh masker on the same rules, values, key and options.
     pub(crate) fn another(&self) -> Self {
         Self::new(&self.rules, &self.known, &self.key, self.options)
+    }
+
+    /// Whether there can be anything to find in `text` as a whole stream; rarely so where there is nothing.
+    pub(crate) fn may_find(&mut self, text: &[u8]) -> bool {
+        if self.known.version() != self.version {
+            self.renew();
+        }
+        self.filter.places(text, 0).next().is_some()
     }
 
     pub(crate) fn key(&self) -> &TagKey {

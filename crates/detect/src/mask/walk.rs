@@ -1,8 +1,10 @@
 //! The walk over a stream: the prefilter skips to the next place where something may begin; while any
-//! candidate lives, all of them are advanced, each for a few bytes in its turn.
+//! candidate lives, all of them are advanced, each for a few bytes in its turn, and what begins within these
+//! follows them to their end.
 
 use std::borrow::Cow;
 
+use super::abreast;
 use super::candidate::{Candidate, NONE, Resting, Step, look_behind};
 use super::engine::{Context, Engine};
 use super::view::View;
@@ -15,7 +17,7 @@ use crate::rules::is_of_word;
 const MAX_LIVE: usize = 32;
 
 /// Candidates are advanced one by one up to every position that this divides; there equal ones are merged.
-const PRUNE_EVERY: u64 = 16;
+const PRUNE_EVERY: u64 = 32;
 
 /// After so many findings they are written, as far as they can be, before the input goes on. Those that wait for
 /// an earlier candidate stay: it holds back [`MAX_HOLD`](crate::rules::MAX_HOLD) bytes at most.
@@ -31,23 +33,36 @@ impl Engine {
         mut at: usize,
     ) -> usize {
         let (input, seam) = (view.input, view.seam());
+        if at == input.len() {
+            return at;
+        }
         let full = self.pending.len() + MAX_NEW;
-        // Where the next quad begins; quads that begin before `at - 3` are behind us.
-        let mut next = None;
+        // Quads that begin before `at - 3` are behind us.
+        let mut places = context.filter.places(input, at - 3);
+        let mut next = places.next().unwrap_or(input.len());
         while at < input.len() && self.pending.len() < full {
-            if next.is_none_or(|place| place + 4 <= at) {
-                next = Some(context.filter.find(input, at - 3).unwrap_or(input.len()));
+            if live.is_empty() && self.resting.len() <= MAX_LIVE {
+                at = at.max(self.next_change(&input[..next], at));
             }
-            let stop = next.map_or(input.len(), |place| input.len().min(place + 4));
+            let stop = input.len().min(at + room(seam + at as u64) as usize);
             self.walk_to(context, view, live, at, stop);
-            at = stop;
-            if next == Some(stop.wrapping_sub(4))
-                && let Some(quad) = input[..at].last_chunk()
-            {
-                self.begin(context, view, live, seam + at as u64 - 4, u32::from_le_bytes(*quad));
+            while let Some(quad) = input[..stop].get(next..).and_then(|rest| rest.first_chunk()) {
+                self.begin(context, view, live, seam + next as u64, u32::from_le_bytes(*quad), stop);
+                next = places.next().unwrap_or(input.len());
             }
+            self.prune(context, view, live, seam + stop as u64);
+            at = stop;
         }
         at
+    }
+
+    /// From `at` on, while nobody is awake, where that changes: somebody awakes, or a quad begins where `before`
+    /// ends.
+    fn next_change(&self, before: &[u8], at: usize) -> usize {
+        if self.resting.is_empty() {
+            return before.len();
+        }
+        before.get(at..).map_or(at, |word| at + length_of_word(word))
     }
 
     /// The first three bytes of an input, where a quad may begin in an earlier one.
@@ -62,13 +77,14 @@ impl Engine {
             self.walk_to(context, view, live, at, at + 1);
             let end = view.seam() + at as u64 + 1;
             if let Some(quad) = quad_before(view, end) {
-                self.begin(context, view, live, end - 4, quad);
+                self.begin(context, view, live, end - 4, quad, at + 1);
             }
+            self.prune(context, view, live, end);
         }
         upto
     }
 
-    /// Advances what is live from `at` to `stop`, between which nothing new begins.
+    /// Advances from `at` to `stop` what is live or awakes in between.
     fn walk_to(
         &mut self,
         context: &Context<'_>,
@@ -77,29 +93,16 @@ impl Engine {
         mut at: usize,
         stop: usize,
     ) {
-        // Where the word that `at` stands in ends; looked for only while somebody rests.
-        let mut word_end = at;
         while at < stop && !(live.is_empty() && self.resting.is_empty()) {
-            let position = view.seam() + at as u64;
-            let room = PRUNE_EVERY - position % PRUNE_EVERY;
-            let mut upto = stop.min(at.saturating_add(room as usize));
+            let mut upto = stop;
             if !self.resting.is_empty() {
-                if word_end <= at {
-                    word_end = at + length_of_word(&view.input[at..stop]);
-                }
-                if word_end == at {
+                upto = at + length_of_word(&view.input[at..stop]);
+                if upto == at {
                     live.extend(self.resting.drain(..).map(Resting::wake));
-                } else if live.is_empty() && self.resting.len() <= MAX_LIVE {
-                    at = word_end;
-                    continue;
-                } else {
-                    upto = upto.min(word_end);
+                    upto = stop;
                 }
             }
-            self.advance_all(context, view, live, position, &view.input[at..upto]);
-            if upto - at == room as usize && live.len() + self.resting.len() > 1 {
-                self.prune(context, view, live, position + room);
-            }
+            self.advance_all(context, view, live, view.seam() + at as u64, &view.input[at..upto]);
             at = upto;
         }
     }
@@ -112,8 +115,10 @@ impl Engine {
         at: u64,
         bytes: &[u8],
     ) {
+        abreast::advance(context, live, at, bytes);
         let (mut index, mut taken) = (0, 0);
         while let Some(candidate) = live.get_mut(index) {
+            taken += std::mem::take(&mut candidate.ahead);
             let (count, step) = candidate.advance(context, view, at + taken as u64, &bytes[taken..]);
             taken += count;
             match step {
@@ -141,7 +146,7 @@ impl Engine {
         }
     }
 
-    /// Tries everything that begins with `quad`, which stands at `start`.
+    /// Tries everything that begins with `quad`, which stands at `start`, as far as `stop`, where all others are.
     #[inline(never)]
     fn begin(
         &mut self,
@@ -150,8 +155,10 @@ impl Engine {
         live: &mut Vec<Candidate>,
         start: u64,
         quad: u32,
+        stop: usize,
     ) {
         let after = &view.input[(start + 4 - view.seam()) as usize..];
+        let near = &view.input[..stop][(start + 4 - view.seam()) as usize..];
         let mut behind = None;
         for opening in context.filter.starts(quad) {
             if !opening.follow.allows(after) {
@@ -165,18 +172,24 @@ impl Engine {
                 Candidate::of_rule(context.rules.rule(target), target, start, behind, view)
             };
             let Some(mut candidate) = candidate else { continue };
-            let (_, step) = candidate.advance(context, view, start, &quad.to_le_bytes());
+            let (_, mut step) = candidate.advance(context, view, start, &quad.to_le_bytes());
+            if matches!(step, Step::On | Step::Rest) && !near.is_empty() {
+                (_, step) = candidate.advance(context, view, start + 4, near);
+            }
             match step {
-                Step::On if live.iter_mut().any(|other| other.absorbs(&candidate)) => {}
                 Step::On => live.push(candidate),
                 Step::Rest => self.lay_down(&candidate),
-                Step::Over | Step::Full => {}
+                Step::Over | Step::Full => self.conclude(context, view, candidate),
             }
         }
     }
 
-    /// Merges equal candidates, and takes out the oldest while there are too many.
+    /// Merges equal candidates, and takes out the oldest while there are too many; where all are at `now`, if that
+    /// is a place to do so.
     fn prune(&mut self, context: &Context<'_>, view: &View<'_>, live: &mut Vec<Candidate>, now: u64) {
+        if !now.is_multiple_of(PRUNE_EVERY) || live.len() + self.resting.len() < 2 {
+            return;
+        }
         merge(live);
         // A younger one may be here only because the input ended before its opening could be seen whole.
         let is_settled = |start: u64| start + OPENING as u64 <= now;
@@ -208,6 +221,11 @@ impl Engine {
     }
 }
 
+/// How many bytes it is from `position` to the next place to prune.
+fn room(position: u64) -> u64 {
+    PRUNE_EVERY - position % PRUNE_EVERY
+}
+
 fn length_of_word(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_of_word(byte)).unwrap_or(bytes.len())
 }
@@ -218,14 +236,14 @@ fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
 }
 
 fn merge(live: &mut Vec<Candidate>) {
-    // The rules of those before `index`, by the last bits of their numbers: most rules occur once.
+    // What those before `index` are in, by a few bits of it: most are alone there.
     let (mut index, mut seen) = (0, 0u128);
     while index < live.len() {
         let (before, rest) = live.split_at_mut(index);
         let this = &mut rest[0];
-        let rule = 1 << (this.target % 128);
-        if seen & rule == 0 {
-            seen |= rule;
+        let place = 1 << (this.place() % 128);
+        if seen & place == 0 {
+            seen |= place;
             index += 1;
             continue;
         }

@@ -56,6 +56,7 @@ impl Scanner {
         let mask = MaskOptions { findings: options.findings, ..MaskOptions::exact() };
         let nested = || Nested {
             masker: Masker::new(rules, known, key, mask),
+            is_begun: false,
             left: options.max_decoded,
             is_limited: false,
         };
@@ -75,19 +76,27 @@ impl Scanner {
     /// Takes the next bytes.
     pub fn push<'a>(&mut self, input: impl Into<Input<'a>>) {
         let input = input.into();
+        let slice = input.as_slice();
         if self.is_begun {
             self.take(input);
-            return;
-        }
-        self.head.extend_from_slice(input.as_slice());
-        if self.head.len() >= GZIP.len() {
-            self.begin();
+        } else if self.head.is_empty() && slice.len() >= GZIP.len() {
+            self.begin(slice);
+            self.take(input);
+        } else {
+            let (first, rest) = slice.split_at(slice.len().min(GZIP.len() - self.head.len()));
+            self.head.extend_from_slice(first);
+            if self.head.len() == GZIP.len() {
+                self.begin_with_head();
+                self.take(Input::Slice(rest));
+            }
         }
     }
 
     /// Ends the content.
     pub fn finish(&mut self) {
-        self.begin();
+        if !self.is_begun {
+            self.begin_with_head();
+        }
         self.plain.finish(&mut Discard);
         self.base64.finish(&mut self.decoder, &mut self.findings);
         self.percent.finish(&mut self.decoder, &mut self.findings);
@@ -120,16 +129,17 @@ impl Scanner {
         self.decoder.is_limited
     }
 
-    fn begin(&mut self) {
-        if self.is_begun {
-            return;
-        }
-        self.is_begun = true;
+    fn begin_with_head(&mut self) {
         let head = std::mem::take(&mut self.head);
-        if head.starts_with(&GZIP) {
+        self.begin(&head);
+        self.take(Input::Slice(&head));
+    }
+
+    fn begin(&mut self, beginning: &[u8]) {
+        self.is_begun = true;
+        if beginning.starts_with(&GZIP) {
             self.gzip = Some(MultiGzDecoder::new(self.decoder.another()));
         }
-        self.take(Input::Slice(&head));
     }
 
     fn take(&mut self, input: Input<'_>) {
@@ -154,24 +164,44 @@ impl Scanner {
 #[derive(Debug)]
 struct Nested {
     masker: Masker,
+    /// Whether the masker was given anything since the last conclusion.
+    is_begun: bool,
     left: u64,
     is_limited: bool,
 }
 
 impl Nested {
     fn another(&self) -> Self {
-        Self { masker: self.masker.another(), left: self.left, is_limited: false }
+        Self { masker: self.masker.another(), is_begun: false, left: self.left, is_limited: false }
     }
 
     fn take(&mut self, decoded: &[u8]) {
+        let decoded = self.within_limit(decoded);
+        self.is_begun = true;
+        self.masker.push(decoded, &mut Discard);
+    }
+
+    /// Takes all that there is, of which mostly nothing is to be found.
+    fn take_whole(&mut self, decoded: &[u8]) {
+        let decoded = self.within_limit(decoded);
+        if self.masker.may_find(decoded) {
+            self.is_begun = true;
+            self.masker.push(decoded, &mut Discard);
+        }
+    }
+
+    fn within_limit<'a>(&mut self, decoded: &'a [u8]) -> &'a [u8] {
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(decoded.len());
         self.is_limited |= room < decoded.len();
         self.left -= room as u64;
-        self.masker.push(&decoded[..room], &mut Discard);
+        &decoded[..room]
     }
 
     /// Ends what began at `offset` of the content, and tells what was found in it.
     fn conclude(&mut self, offset: u64, wrapping: Wrapping, findings: &mut Vec<Finding>) {
+        if !std::mem::take(&mut self.is_begun) {
+            return;
+        }
         self.masker.finish(&mut Discard);
         for finding in self.masker.drain_findings() {
             findings.push(Finding { offset, line: 0, within: Some(wrapping), ..finding });

@@ -42,8 +42,12 @@ impl PercentTokens {
     pub(super) fn finish(&mut self, nested: &mut Nested, findings: &mut Vec<Finding>) {
         if self.has_escape {
             let start = self.offset - self.token.len() as u64;
-            nested.take(&decode(&self.token));
-            nested.conclude(start, Wrapping::Percent, findings);
+            let decoded = decode(&self.token);
+            // Otherwise it is what stands in the text itself.
+            if decoded.len() < self.token.len() {
+                nested.take_whole(&decoded);
+                nested.conclude(start, Wrapping::Percent, findings);
+            }
         }
         self.has_escape = false;
         self.token.clear();
