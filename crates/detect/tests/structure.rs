@@ -166,7 +166,9 @@ fn deep_json_is_followed() {
         "[".repeat(depth) + r#"{"password":"[key#]"}"# + &"]".repeat(depth)
     );
     let text = "[".repeat(1 << 20);
-    assert_eq!(run(Kind::Json, text.as_bytes(), &[1 << 16]), Err(StructureError::TooDeep(1 << 19)));
+    assert_eq!(run(Kind::Json, text.as_bytes(), &[1 << 16]), Err(StructureError::TooDeep(100 << 10)));
+    let pairs = r#"[{"a":"#.repeat(depth / 2);
+    assert_eq!(run(Kind::Json, pairs.as_bytes(), &[7]), Err(StructureError::Incomplete(6 * 50_000)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::value::Value;
 use super::yaml::{Place, Quote, Writer};
 use crate::sink::Sink;
 
-const MAX_DEPTH: usize = 512;
+const MAX_DEPTH: usize = 128;
 
 /// A flow collection as far as it is read.
 pub(super) struct Flow {

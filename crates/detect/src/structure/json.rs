@@ -10,10 +10,13 @@ use crate::mask::Masker;
 use crate::sink::{Input, Sink};
 
 /// Levels at which the place is known exactly; below, see [`Places::enter_untracked`].
-const TRACKED: usize = 256;
+const TRACKED: usize = 128;
 
-/// Levels at all: a bit each.
-const MAX_DEPTH: usize = 1 << 19;
+/// Levels at all: a bit each, 12.5 KiB.
+const MAX_DEPTH: usize = 100 << 10;
+
+/// How many words of bits are made room for at once.
+const WORDS: usize = 32;
 
 /// Masks JSON by place, and by text in what is left. Feed it like a [`Masker`].
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl JsonMasker {
         if let Some(error) = machine.failed {
             return Err(error);
         }
-        machine.push(input.into(), masker, out).inspect_err(|error| machine.failed = Some(*error))
+        machine.push(input.into(), masker, out).inspect_err(|error| machine.fail(*error))
     }
 
     /// Writes everything that is not held back.
@@ -217,6 +220,12 @@ impl Machine {
         pass(input, from, bytes.len(), masker, out);
         self.offset += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Nothing is read any more.
+    fn fail(&mut self, error: StructureError) {
+        self.failed = Some(error);
+        (self.levels, self.value) = (Levels::default(), None);
     }
 
     /// A byte outside of strings and scalars.
@@ -402,6 +411,9 @@ impl Levels {
         }
         let (word, bit) = (self.depth / 64, self.depth % 64);
         if word == self.objects.len() {
+            if word == self.objects.capacity() {
+                self.objects.reserve_exact(WORDS);
+            }
             self.objects.push(0);
         }
         self.objects[word] = self.objects[word] & !(1 << bit) | u64::from(is_object) << bit;
@@ -421,8 +433,13 @@ impl Levels {
         }
         self.depth -= 1;
         self.sets.truncate(self.depth);
+        self.objects.truncate(self.depth.div_ceil(64));
+        // Room is given back where a level more would not ask for it again at once.
+        if self.objects.len() + 2 * WORDS <= self.objects.capacity() {
+            self.objects.shrink_to(self.objects.len() + WORDS);
+        }
         if self.depth == 0 {
-            self.objects = Vec::new();
+            self.sets = Vec::new();
         }
     }
 

@@ -16,7 +16,10 @@ use crate::sink::{Input, Sink};
 /// found in the first part is none.
 const PART: usize = 4096;
 
-const MAX_DEPTH: usize = 512;
+const MAX_DEPTH: usize = 256;
+
+/// So many levels cost little enough to keep room for.
+const FEW: usize = 16;
 
 /// Masks YAML by place, and by text in what is left. Feed it like a [`Masker`].
 #[derive(Debug)]
@@ -149,10 +152,14 @@ impl YamlMasker {
         let line = std::mem::take(&mut self.line);
         let mut writer = Writer { masker: &mut self.masker, out };
         let read = self.machine.read(&line, self.is_start, &mut writer);
-        self.failed = read.err();
         self.is_start = line.ends_with(b"\n");
-        self.line = line;
-        self.line.clear();
+        if let Err(error) = read {
+            self.failed = Some(error);
+            self.machine.forget();
+        } else {
+            self.line = line;
+            self.line.clear();
+        }
         read
     }
 }
@@ -172,6 +179,11 @@ impl<S: Sink> Writer<'_, S> {
 }
 
 impl Machine {
+    /// Nothing is read any more.
+    fn forget(&mut self) {
+        (self.levels, self.value, self.mode) = (Vec::new(), None, Mode::Rest);
+    }
+
     fn read(
         &mut self,
         line: &[u8],
@@ -272,7 +284,7 @@ impl Machine {
             return Ok(0);
         }
         if is_marker {
-            self.levels.clear();
+            self.levels = Vec::new();
             self.here = Place { set: self.places.root(), masked: self.places.masked(self.places.root()) };
             writer.pass(&line[..3]);
             let column = 3 + line[3..].iter().take_while(|&&byte| byte == b' ').count();
@@ -300,6 +312,9 @@ impl Machine {
             top.indent > column || (top.indent == column && top.is_sequence && !is_dash(column))
         }) {
             self.levels.pop();
+        }
+        if self.levels.len() < FEW && self.levels.capacity() > 2 * FEW {
+            self.levels.shrink_to(FEW);
         }
         if self.levels.len() < depth && self.levels.last().is_none_or(|top| top.indent != column) {
             return Err(malformed(column));
