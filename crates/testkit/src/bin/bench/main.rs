@@ -19,6 +19,10 @@ use clap::Parser;
 use measure::Bench;
 use report::Report;
 
+/// What stands between these lines of the results is this program's to write; the rest is kept by hand.
+const BEGIN: &str = "<!-- begin: cargo xtask bench -->";
+const END: &str = "<!-- end: cargo xtask bench -->";
+
 #[derive(Debug, Parser)]
 struct Args {
     /// The lockgate binary
@@ -54,10 +58,40 @@ fn main() -> Result<()> {
     if let Some(folder) = args.results.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&args.results, report.to_string())?;
+    let before = std::fs::read_to_string(&args.results).unwrap_or_default();
+    std::fs::write(&args.results, with_section(&before, &report.to_string()))?;
     println!("written to {}", args.results.display());
     match report.missed() {
         0 => Ok(()),
         missed => bail!("{missed} goals are missed"),
+    }
+}
+
+/// `text` with `section` in the place of the one that it had, or before everything else.
+fn with_section(text: &str, section: &str) -> String {
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.unwrap_or(("", text));
+    let gap = if parts.is_none() && !after.is_empty() { "\n\n" } else { "" };
+    let after = if after.is_empty() { "\n" } else { after };
+    format!("{before}{BEGIN}\n{}\n{END}{gap}{after}", section.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(with_section(text, "# New\n"), expected);
+    }
+
+    #[test]
+    fn only_its_own_section_is_rewritten() {
+        check("", &format!("{BEGIN}\n# New\n{END}\n"));
+        check("# By hand\n", &format!("{BEGIN}\n# New\n{END}\n\n# By hand\n"));
+        check(
+            &format!("# Before\n{BEGIN}\n# Old\n{END}\n# After\n"),
+            &format!("# Before\n{BEGIN}\n# New\n{END}\n# After\n"),
+        );
     }
 }
