@@ -3,7 +3,7 @@
 //! There are two ways through a pack. [`scan`] looks for its commits alone and ends as soon as it may; the
 //! rest is inflated to find its end, and dropped. A [`Pass`] takes a pack in pieces, as it arrives, names
 //! every object, and leaves an [`Index`] of about 60 bytes for each; [`resolve`] does the same for those
-//! that come as deltas, and [`Objects`] gives the content of any of them afterwards. A name is always
+//! that come as deltas upon what was not at hand, and [`Objects`] gives the content of any of them afterwards. A name is always
 //! computed from the content, so what is found here is true whatever the sender says. Format:
 //! gitformat-pack.
 
@@ -13,6 +13,7 @@ mod describe;
 mod entry;
 mod index;
 mod input;
+mod kept;
 mod name;
 mod objects;
 mod pass;

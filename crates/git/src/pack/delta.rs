@@ -6,7 +6,15 @@ const CUT: PackError = PackError::Malformed("a delta is cut short");
 
 /// Applies a delta to its base; what it makes must not be larger than `max`.
 pub(super) fn apply(base: &[u8], delta: &[u8], max: u64) -> Result<Vec<u8>, PackError> {
+    let mut result = Vec::new();
+    apply_into(base, delta, max, &mut result)?;
+    Ok(result)
+}
+
+/// The same, in the place of what was in `result`.
+pub(super) fn apply_into(base: &[u8], delta: &[u8], max: u64, result: &mut Vec<u8>) -> Result<(), PackError> {
     let mut delta = delta;
+    result.clear();
     if size(&mut delta)? != base.len() as u64 {
         return Err(PackError::Malformed("a delta is against another base"));
     }
@@ -15,7 +23,7 @@ pub(super) fn apply(base: &[u8], delta: &[u8], max: u64) -> Result<Vec<u8>, Pack
         return Err(PackError::TooLarge("the size of an object that comes as a delta"));
     }
     // The size is the sender's word: memory is taken as it comes, but for what is small.
-    let mut result = Vec::with_capacity(size.min(64 * 1024) as usize);
+    result.reserve(size.min(64 * 1024) as usize);
     while let Some((instruction, rest)) = delta.split_first() {
         delta = rest;
         let part = match instruction {
@@ -38,7 +46,7 @@ pub(super) fn apply(base: &[u8], delta: &[u8], max: u64) -> Result<Vec<u8>, Pack
     if result.len() as u64 != size {
         return Err(PackError::Malformed("a delta makes another size than it says"));
     }
-    Ok(result)
+    Ok(())
 }
 
 fn size(delta: &mut &[u8]) -> Result<u64, PackError> {
@@ -75,7 +83,9 @@ mod tests {
     fn applies_copies_and_insertions() {
         let base = b"the quick brown fox";
         let check = |delta: &[u8], expected: Option<&[u8]>| {
-            assert_eq!(apply(base, delta, 100).ok().as_deref(), expected, "{delta:?}");
+            let mut made = b"what was made before".to_vec();
+            let applied = apply_into(base, delta, 100, &mut made).ok().map(|()| &*made);
+            assert_eq!(applied, expected, "{delta:?}");
         };
         check(b"\x13\x09\x90\x04\x05slow ", Some(b"the slow "));
         check(b"\x13\x05\x91\x04\x05", Some(b"quick"));

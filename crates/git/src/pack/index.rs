@@ -7,7 +7,7 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{Budget, Commits, Kind, PackError};
+use super::{Budget, Commits, Kind, PackError, kept::Kept};
 use crate::oid::{ObjectFormat, Oid};
 
 /// The objects of one pack, in its order. Those that come as deltas have no name until they are resolved.
@@ -22,6 +22,8 @@ pub(crate) struct Index {
     /// Deltas, with the object that each stands on.
     pub(super) on_names: Vec<(Oid, u32)>,
     commits: Arc<Commits>,
+    /// What of them is at hand.
+    pub(super) kept: Kept,
 }
 
 #[derive(Clone, Copy)]
@@ -43,6 +45,7 @@ impl Index {
             on_entries: Vec::new(),
             on_names: Vec::new(),
             commits: Arc::new(Commits::new(format, budget.commits)),
+            kept: Kept::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The names of objects, by the same collision-detecting hash that git uses.
 
+use std::io::Write as _;
+
 use super::{PackError, entry::Kind};
 use crate::oid::{ObjectFormat, Oid};
 
@@ -17,7 +19,13 @@ impl Digest {
     /// Begins the name of an object.
     pub(super) fn object(format: ObjectFormat, kind: Kind, size: u64) -> Self {
         let mut digest = Self::new(format);
-        digest.update(format!("{} {size}\0", kind.word()).as_bytes());
+        // As `kind size`, with a NUL behind: longer than no word and 20 digits.
+        let mut head = [0; 32];
+        let mut rest = &mut head[..];
+        // It fits, so nothing can fail.
+        let _ = write!(rest, "{} {size}\0", kind.word());
+        let left = rest.len();
+        digest.update(&head[..head.len() - left]);
         digest
     }
 

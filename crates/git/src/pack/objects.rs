@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::{
     Budget, Index, Kind, PackError, Source, delta,
     entry::Stored,
     input::{Inflater, Input},
+    kept::Kept,
     window::Windows,
 };
 use crate::oid::{ObjectFormat, Oid};
@@ -16,10 +15,6 @@ use crate::oid::{ObjectFormat, Oid};
 const DEPTH: usize = 4095;
 /// Bytes of the deltas of one chain that are held at once.
 const CHAIN: usize = 32 << 20;
-/// Bytes of objects of one generation that are kept at hand.
-const KEPT: usize = 8 << 20;
-/// Bytes that one of them takes besides its content.
-const ENTRY: usize = 128;
 
 /// Where a pack comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +41,8 @@ pub(crate) struct Objects<S> {
     inflater: Inflater,
     held: u64,
     windows: Windows,
-    kept: Generations,
+    kept: Kept,
+    made: Vec<u8>,
 }
 
 pub(super) struct Pack<S> {
@@ -58,8 +54,8 @@ pub(super) struct Pack<S> {
 impl<S: Source> Objects<S> {
     /// None yet; no object larger than `held` bytes will be held.
     pub(crate) fn new(format: ObjectFormat, held: u64) -> Self {
-        let (windows, kept) = (Windows::default(), Generations::default());
-        Self { format, packs: Vec::new(), inflater: Inflater::new(), held, windows, kept }
+        let (windows, kept, made) = (Windows::default(), Kept::default(), Vec::new());
+        Self { format, packs: Vec::new(), inflater: Inflater::new(), held, windows, kept, made }
     }
 
     pub(crate) fn format(&self) -> ObjectFormat {
@@ -67,7 +63,12 @@ impl<S: Source> Objects<S> {
     }
 
     /// Adds a pack; says its number.
-    pub(crate) fn add(&mut self, source: S, index: Index, origin: Origin) -> usize {
+    pub(crate) fn add(&mut self, source: S, mut index: Index, origin: Origin) -> usize {
+        let kept = std::mem::take(&mut index.kept);
+        // The pass over it took it for the first.
+        if self.packs.is_empty() {
+            self.kept = kept;
+        }
         self.packs.push(Pack { index, source, origin });
         self.packs.len() - 1
     }
@@ -124,46 +125,19 @@ impl<S: Source> Objects<S> {
             if deltas.len() == DEPTH || held > CHAIN {
                 return Err(PackError::TooLarge("deltas upon deltas"));
             }
-            deltas.push(inflated);
+            deltas.push((next, inflated));
             next = base.ok_or(PackError::Malformed("a delta's base is gone"))?;
         };
-        for delta in deltas.iter().rev() {
-            let made = delta::apply(&content, delta, self.held)?;
-            budget.spend(made.len() as u64)?;
-            content = made.into();
+        if deltas.is_empty() {
+            self.kept.put(at, kind, &content);
         }
-        self.kept.put(at, kind, &content);
+        // All on the way are kept: what is asked for next often stands between.
+        for (at, delta) in deltas.iter().rev() {
+            delta::apply_into(&content, delta, self.held, &mut self.made)?;
+            budget.spend(self.made.len() as u64)?;
+            content = Arc::from(&*self.made);
+            self.kept.put(*at, kind, &content);
+        }
         Ok((kind, content))
-    }
-}
-
-/// Content at hand: what was used since the last change of generations, and in the one before.
-#[derive(Default)]
-struct Generations {
-    young: HashMap<Place, (Kind, Arc<[u8]>)>,
-    old: HashMap<Place, (Kind, Arc<[u8]>)>,
-    size: usize,
-}
-
-impl Generations {
-    fn get(&mut self, at: Place) -> Option<(Kind, Arc<[u8]>)> {
-        if let Some((kind, content)) = self.young.get(&at) {
-            return Some((*kind, Arc::clone(content)));
-        }
-        let (kind, content) = self.old.remove(&at)?;
-        self.put(at, kind, &content);
-        Some((kind, content))
-    }
-
-    fn put(&mut self, at: Place, kind: Kind, content: &Arc<[u8]>) {
-        let size = content.len() + ENTRY;
-        if self.size + size > KEPT {
-            self.old = std::mem::take(&mut self.young);
-            self.size = 0;
-        }
-        if size <= KEPT {
-            self.size += size;
-            self.young.insert(at, (kind, Arc::clone(content)));
-        }
     }
 }

@@ -1,21 +1,26 @@
 //! A pack taken in pieces, as it arrives: every object that comes whole is inflated once, named, and shown
-//! to who looks at it.
+//! to who looks at it; and every delta upon what is at hand, which most are, for git writes them behind their bases.
 //!
-//! Nothing of it is held but one object at a time, and of blobs not even that. Deltas are inflated to find
-//! their end; [`super::resolve`] makes objects of them when the whole pack is there.
+//! Nothing of it is held but one object at a time, of large blobs not even that, and some megabytes of what came last.
+//! Deltas upon anything else are inflated to find their end; [`super::resolve`] makes objects of them when the whole
+//! pack is there.
 
-use std::io::Read as _;
+use std::{io::Read as _, sync::Arc};
 
 use super::{
-    Budget, Index, Kind, Limits, PackError, Source,
+    Budget, Index, Kind, Limits, PackError, Place, Source, delta,
     entry::{self, Entry, HEAD, Stored},
     input::{CUT, Inflater},
-    name::Digest,
+    name::{Digest, name},
 };
 use crate::oid::{ObjectFormat, Oid};
 
 /// Bytes of the longest head of an entry, with some to spare.
 const ENTRY: usize = 64;
+/// Bytes of the largest blob that is kept at hand for deltas upon it.
+const BASE: u64 = 512 * 1024;
+/// Bytes that a buffer may keep from one object to the next.
+const BUFFER: usize = 1 << 20;
 /// Bytes that are read from a source at once.
 const READ: usize = 128 * 1024;
 
@@ -56,6 +61,10 @@ pub(crate) struct Pass<V> {
     digest: Digest,
     inflater: Inflater,
     index: Index,
+    /// What is held of the object, or delta, that is passing by.
+    held: Vec<u8>,
+    /// What the last delta made.
+    made: Vec<u8>,
     pub(crate) visitor: V,
 }
 
@@ -69,13 +78,20 @@ enum State {
 struct Body {
     size: u64,
     place: u32,
-    whole: Option<Whole>,
+    what: What,
 }
 
-struct Whole {
-    kind: Kind,
-    digest: Digest,
-    held: Vec<u8>,
+enum What {
+    Whole {
+        kind: Kind,
+        digest: Digest,
+        /// Whether it is held.
+        held: bool,
+    },
+    /// Upon what is at hand.
+    Delta(Kind, Arc<[u8]>),
+    /// To be resolved when the whole pack is there.
+    Left,
 }
 
 impl<V: Visit> Pass<V> {
@@ -90,6 +106,8 @@ impl<V: Visit> Pass<V> {
             digest: Digest::new(format),
             inflater: Inflater::new(),
             index: Index::new(format, budget),
+            held: Vec::new(),
+            made: Vec::new(),
             visitor,
         }
     }
@@ -161,16 +179,23 @@ impl<V: Visit> Pass<V> {
             }
             State::Body(body) => {
                 let step = self.inflater.step(input, body.size, budget)?;
-                if let Some(whole) = &mut body.whole {
-                    whole.digest.update(step.made);
-                    match whole.kind {
-                        Kind::Blob => self.visitor.part(step.made),
-                        Kind::Commit | Kind::Tree | Kind::Tag => whole.held.extend_from_slice(step.made),
+                let holds = match &mut body.what {
+                    What::Whole { kind, digest, held } => {
+                        digest.update(step.made);
+                        if *kind == Kind::Blob {
+                            self.visitor.part(step.made);
+                        }
+                        *held
                     }
+                    What::Delta(..) => true,
+                    What::Left => false,
+                };
+                if holds {
+                    self.held.extend_from_slice(step.made);
                 }
                 let read = step.read;
                 if step.ended {
-                    self.end()?;
+                    self.end(budget)?;
                 }
                 Ok(read)
             }
@@ -187,45 +212,92 @@ impl<V: Visit> Pass<V> {
         let size = entry.size;
         let place = self.index.add(start)?;
         self.left -= 1;
-        let kind = match entry.stored {
-            Stored::Whole(kind) => Some(kind),
+        let what = match entry.stored {
+            Stored::Whole(kind) => {
+                let held = kind != Kind::Blob || size <= BASE;
+                What::Whole { kind, digest: Digest::object(self.format, kind, size), held }
+            }
             Stored::OffsetDelta(base) => {
                 let base = self.index.at(base).ok_or(PackError::Malformed("a delta against no entry"))?;
-                self.index.on_entries.push((base, place));
-                None
+                self.at_hand(base).unwrap_or_else(|| {
+                    self.index.on_entries.push((base, place));
+                    What::Left
+                })
             }
-            Stored::RefDelta(base) => {
-                self.index.on_names.push((base, place));
-                None
+            Stored::RefDelta(name) => {
+                self.index.find(&name).and_then(|base| self.at_hand(base)).unwrap_or_else(|| {
+                    self.index.on_names.push((name, place));
+                    What::Left
+                })
             }
         };
-        let max = if kind == Some(Kind::Blob) { self.limits.object } else { self.limits.held };
-        if size > max {
+        let blob = matches!(what, What::Whole { kind: Kind::Blob, .. });
+        if size > if blob { self.limits.object } else { self.limits.held } {
             return Err(PackError::TooLarge("the size of an object"));
         }
-        if kind == Some(Kind::Blob) {
+        if blob {
             self.visitor.begin(size);
         }
-        let whole = kind.map(|kind| {
-            let digest = Digest::object(self.format, kind, size);
-            Whole { kind, digest, held: Vec::new() }
-        });
         self.inflater.begin();
-        self.state = State::Body(Body { size, place, whole });
+        self.state = State::Body(Body { size, place, what });
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), PackError> {
-        if let State::Body(Body { size, place, whole: Some(whole) }) =
-            std::mem::replace(&mut self.state, State::Entry)
-        {
-            let (kind, name, content) = (whole.kind, whole.digest.finish()?, &*whole.held);
-            self.index.set(place, kind, &name, size, content)?;
-            self.visitor.end(&Object { place, kind, name, content })?;
+    /// A delta upon the entry at a place, where its content is at hand.
+    fn at_hand(&mut self, base: u32) -> Option<What> {
+        let (kind, content) = self.index.kept.get(Place { pack: 0, place: base })?;
+        Some(What::Delta(kind, content))
+    }
+
+    fn end(&mut self, budget: &Budget) -> Result<(), PackError> {
+        if let State::Body(body) = std::mem::replace(&mut self.state, State::Entry) {
+            let Body { size, place, what } = body;
+            match what {
+                What::Whole { kind, digest, held } => {
+                    let content = if kind == Kind::Blob { &[] } else { &*self.held };
+                    let object = Object { place, kind, name: digest.finish()?, content };
+                    self.index.set(place, kind, &object.name, size, content)?;
+                    self.visitor.end(&object)?;
+                    if held {
+                        self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(&*self.held));
+                    }
+                }
+                What::Delta(kind, base) => self.make(place, kind, &base, budget)?,
+                What::Left => {}
+            }
+            for buffer in [&mut self.held, &mut self.made] {
+                buffer.clear();
+                buffer.shrink_to(BUFFER);
+            }
         }
         self.next_entry();
         Ok(())
     }
+
+    /// Makes an object of the delta that is held.
+    fn make(&mut self, place: u32, kind: Kind, base: &[u8], budget: &Budget) -> Result<(), PackError> {
+        delta::apply_into(base, &self.held, self.limits.held, &mut self.made)?;
+        let (made, size) = (&*self.made, self.made.len() as u64);
+        budget.spend(size)?;
+        let name = name(self.format, kind, made)?;
+        self.index.set(place, kind, &name, size, made)?;
+        show(&mut self.visitor, &Object { place, kind, name, content: made })?;
+        self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(made));
+        Ok(())
+    }
+}
+
+/// Shows an object that is held whole.
+///
+/// # Errors
+/// As [`Visit::end`].
+pub(super) fn show(visitor: &mut impl Visit, object: &Object<'_>) -> Result<(), PackError> {
+    if object.kind != Kind::Blob {
+        return visitor.end(object);
+    }
+    visitor.begin(object.content.len() as u64);
+    visitor.part(object.content);
+    visitor.end(&Object { content: &[], ..*object })
 }
 
 /// Passes over a whole pack that is there.

@@ -1,6 +1,6 @@
-//! Makes objects of the deltas of a pack, each once, those upon others after them.
+//! Makes objects of the deltas of a pack that [`Pass`](super::Pass) left, each once, those upon others after them.
 
-use super::{Budget, Kind, Object, Objects, PackError, Place, Source, Visit, name::name};
+use super::{Budget, Object, Objects, PackError, Place, Source, Visit, name::name, pass::show};
 use crate::oid::Oid;
 
 /// Resolves the deltas of the pack of that number, and shows what they make. Returns the objects that some
@@ -89,12 +89,6 @@ fn make<S: Source>(
     let name = name(objects.format(), kind, &content)?;
     let size = content.len() as u64;
     objects.index_mut(at.pack).set(at.place, kind, &name, size, &content)?;
-    let blob = kind == Kind::Blob;
-    if blob {
-        visitor.begin(size);
-        visitor.part(&content);
-    }
-    let content = if blob { &[] } else { &*content };
-    visitor.end(&Object { place: at.place, kind, name, content })?;
+    show(visitor, &Object { place: at.place, kind, name, content: &content })?;
     Ok(Some(at.place))
 }
