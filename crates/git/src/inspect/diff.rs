@@ -57,11 +57,20 @@ impl<S: Source> Diff<'_, S> {
             }
             // Most of two trees is alike.
             let alike = olds.iter().map(|old| tree::alike(&new, old, width)).min().unwrap_or_default();
-            let new = entries(&new[alike..], width, pair.new)?;
-            let olds = olds.iter().zip(&pair.olds);
-            let olds: Result<Vec<_>, _> =
-                olds.map(|(old, oid)| entries(&old[alike..], width, *oid)).collect();
-            for (entry, olds) in Joined::new(&new, &olds?) {
+            let (new, rests) = (&new[alike..], olds.iter().map(|old| &old[alike..]).collect::<Vec<_>>());
+            let (new, olds) = match tree::differing(new, &rests, width).filter(|(new, olds)| {
+                std::iter::once(new)
+                    .chain(olds)
+                    .all(|entries| entries.is_sorted_by(|a, b| a.order(b).is_le()))
+            }) {
+                Some(differing) => differing,
+                None => {
+                    let olds = rests.iter().zip(&pair.olds);
+                    let olds: Result<_, _> = olds.map(|(old, oid)| entries(old, width, *oid)).collect();
+                    (entries(new, width, pair.new)?, olds?)
+                }
+            };
+            for (entry, olds) in Joined::new(&new, &olds) {
                 let Some(name) = entry.or_else(|| *olds.first()?).map(|entry| entry.name) else { continue };
                 let is_tree = entry.or_else(|| *olds.first()?).is_some_and(|entry| entry.is_tree());
                 let mut path = pair.path.clone();

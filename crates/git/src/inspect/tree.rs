@@ -47,16 +47,52 @@ impl Entry<'_> {
 pub(super) fn entries(content: &[u8], width: usize) -> Result<Vec<Entry<'_>>, &'static str> {
     let (mut rest, mut entries) = (content, Vec::with_capacity(content.len() / (width + TYPICAL)));
     while !rest.is_empty() {
-        let space = memchr(b' ', rest).ok_or("holds an entry without a mode")?;
-        let mode = octal(&rest[..space]).ok_or("holds an entry without a mode")?;
-        rest = &rest[space + 1..];
-        let end = memchr(0, rest).ok_or("holds an entry without an end")?;
-        let (name, after) = (&rest[..end], &rest[end + 1..]);
-        let oid = after.get(..width).and_then(Oid::from_bytes).ok_or("holds an entry without an object")?;
-        rest = &after[width..];
-        entries.push(Entry { mode, name, oid });
+        entries.push(next(&mut rest, width)?);
     }
     Ok(entries)
+}
+
+/// The next entry of what is left of a tree.
+fn next<'a>(rest: &mut &'a [u8], width: usize) -> Result<Entry<'a>, &'static str> {
+    let space = memchr(b' ', rest).ok_or("holds an entry without a mode")?;
+    let mode = octal(&rest[..space]).ok_or("holds an entry without a mode")?;
+    let behind = &rest[space + 1..];
+    let end = memchr(0, behind).ok_or("holds an entry without an end")?;
+    let (name, after) = (&behind[..end], &behind[end + 1..]);
+    let oid = after.get(..width).and_then(Oid::from_bytes).ok_or("holds an entry without an object")?;
+    *rest = &after[width..];
+    Ok(Entry { mode, name, oid })
+}
+
+/// The entries of two trees, without those that both end with.
+pub(super) fn differing<'a, 'b>(
+    new: &'a [u8],
+    olds: &[&'b [u8]],
+    width: usize,
+) -> Option<(Vec<Entry<'a>>, Vec<Vec<Entry<'b>>>)> {
+    let shared = olds.iter().map(|old| end_alike(new, old)).min()?;
+    let (news, left) = until(new, shared, width)?;
+    let olds = olds.iter().map(|old| match until(old, left, width)? {
+        (entries, end) if end == left => Some(entries),
+        _ => None,
+    });
+    Some((news, olds.collect::<Option<_>>()?))
+}
+
+/// The entries until so many bytes are left at most, and how many are.
+fn until(content: &[u8], most: usize, width: usize) -> Option<(Vec<Entry<'_>>, usize)> {
+    let (mut rest, mut entries) = (content, Vec::new());
+    while rest.len() > most {
+        entries.push(next(&mut rest, width).ok()?);
+    }
+    Some((entries, rest.len()))
+}
+
+/// Bytes that both end with.
+fn end_alike(a: &[u8], b: &[u8]) -> usize {
+    const STEP: usize = 64;
+    let steps = a.rchunks_exact(STEP).zip(b.rchunks_exact(STEP)).take_while(|(a, b)| a == b).count();
+    steps * STEP
 }
 
 /// Bytes of the whole entries that two trees both begin with.
@@ -75,8 +111,12 @@ pub(super) fn alike(a: &[u8], b: &[u8], width: usize) -> usize {
 
 /// What is wrong with a tree, if anything.
 pub(super) fn check(content: &[u8], width: usize) -> Result<(), &'static str> {
-    let entries = entries(content, width)?;
-    for entry in &entries {
+    let mut before: Option<Entry<'_>> = None;
+    // A file and a directory of one name need not be neighbours: files whose names begin what comes now.
+    let mut files: Vec<&[u8]> = Vec::new();
+    let mut rest = content;
+    while !rest.is_empty() {
+        let entry = next(&mut rest, width)?;
         if !MODES.contains(&entry.mode) {
             return Err("holds an entry of a mode that git does not know");
         }
@@ -86,26 +126,29 @@ pub(super) fn check(content: &[u8], width: usize) -> Result<(), &'static str> {
         if let Some(fault) = fault(entry.name) {
             return Err(fault);
         }
-    }
-    for pair in entries.windows(2) {
-        match pair[0].order(&pair[1]) {
-            Ordering::Less => {}
-            Ordering::Equal => return Err("holds a name twice"),
-            Ordering::Greater => return Err("is not in order"),
+        match before.map(|before| before.order(&entry)) {
+            None | Some(Ordering::Less) => {}
+            Some(Ordering::Equal) => return Err("holds a name twice"),
+            Some(Ordering::Greater) => return Err("is not in order"),
         }
-    }
-    // A file and a directory of one name need not be neighbours.
-    for tree in entries.iter().filter(|entry| entry.is_tree()) {
-        let file = Entry { mode: 0, ..*tree };
-        if entries.binary_search_by(|entry| entry.order(&file)).is_ok() {
-            return Err("holds a name twice");
+        while files.pop_if(|file| !entry.name.starts_with(file)).is_some() {}
+        match entry.is_tree() {
+            true if files.last() == Some(&entry.name) => return Err("holds a name twice"),
+            true => {}
+            false => files.push(entry.name),
         }
+        before = Some(entry);
     }
     Ok(())
 }
 
 /// What is wrong with a name. The forms of `.git` are those that some file system takes for it.
 fn fault(name: &[u8]) -> Option<&'static str> {
+    // Almost all: what is wrong with a name begins like this, or has one of these in it.
+    let begins = matches!(name, [] | [b'.' | b'g' | b'G', ..]);
+    if !begins && name.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'/' | b'\\')) {
+        return None;
+    }
     match name {
         b"" => return Some("holds an empty name"),
         b"." | b".." => return Some("holds the name . or .."),
