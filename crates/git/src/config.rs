@@ -5,6 +5,7 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -104,6 +105,9 @@ pub struct InspectConfig {
     pub time: Duration,
     /// Packs that are worked on at the same time. Default: 4.
     pub jobs: usize,
+    /// Threads that look through the files of one pack besides that which reads it. Default: as many as there are
+    /// processors but one, and three at most.
+    pub threads: usize,
     /// Bytes of the upstream's answer to one question. Default: 256 MiB.
     pub answer: u64,
     /// Paths that one update may change. Default: 100,000.
@@ -161,6 +165,7 @@ impl Default for InspectConfig {
             inflated: 64 << 30,
             time: Duration::from_mins(5),
             jobs: 4,
+            threads: available_parallelism().map_or(0, |all| all.get() - 1).min(3),
             answer: 256 << 20,
             paths: 100_000,
             path: 4096,

@@ -7,6 +7,7 @@
 
 mod alone;
 mod arrival;
+mod batch;
 mod content;
 mod diff;
 mod error;
@@ -190,8 +191,8 @@ impl Inspector {
 }
 
 impl Packs {
-    fn add(&mut self, source: Spooled, index: crate::pack::Index, look: Look, origin: Origin) -> usize {
-        self.hits.push(look.hits);
+    fn add(&mut self, source: Spooled, index: crate::pack::Index, origin: Origin) -> usize {
+        self.hits.push(Hits::default());
         self.objects.add(source, index, origin)
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn through(
     let mut objects = Objects::new(format, held);
     objects.add(pack, index, Origin::Pushed);
     pack::resolve(&mut objects, 0, budget, &mut look)?;
+    look.settle()?;
     let hits = [look.hits];
     let tips: Vec<Oid> = match tip {
         Some(tip) => vec![tip],

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use lockgate_detect::{Finding, KnownValues, ScanOptions, Scanner, Tag};
 
-use super::tree;
+use super::{
+    batch::{Batches, Found, SMALL},
+    tree,
+};
 use crate::{
     config::{Binary, Huge, InspectConfig},
-    oid::ObjectFormat,
+    oid::{ObjectFormat, Oid},
     pack::{Kind, Object, PackError, Visit},
 };
 
@@ -33,6 +36,34 @@ pub(super) struct Hits {
     pub(super) further: u64,
 }
 
+impl Hits {
+    /// Adds those of other objects of the pack.
+    pub(super) fn append(&mut self, max: usize, other: Self) {
+        self.further += other.further;
+        for (place, hits) in other.by_place {
+            for hit in hits {
+                self.add(max, place, hit);
+            }
+        }
+    }
+
+    /// Lists a hit, and so many of all at most: those of the first objects, in whatever order they come.
+    fn add(&mut self, max: usize, place: u32, hit: Hit) {
+        self.by_place.entry(place).or_default().push(hit);
+        self.listed += 1;
+        if self.listed <= max {
+            return;
+        }
+        (self.listed, self.further) = (max, self.further + 1);
+        if let Some(mut last) = self.by_place.last_entry() {
+            last.get_mut().pop();
+            if last.get().is_empty() {
+                last.remove();
+            }
+        }
+    }
+}
+
 /// Looks at one pack.
 pub(super) struct Look {
     config: Arc<InspectConfig>,
@@ -42,6 +73,7 @@ pub(super) struct Look {
     /// Whether objects that git itself would not write are refused: not those the upstream has already.
     strict: bool,
     blob: Blob,
+    batches: Batches,
     pub(super) hits: Hits,
 }
 
@@ -49,6 +81,8 @@ pub(super) struct Look {
 enum Blob {
     Skipped,
     Refused,
+    /// Looked through together with others.
+    Gathered,
     /// Not yet known whether it is binary.
     Begun(Vec<u8>),
     Scanned(Box<Scanner>),
@@ -56,11 +90,31 @@ enum Blob {
 
 impl Look {
     pub(super) fn new(config: &Arc<InspectConfig>, format: ObjectFormat, scans: bool, strict: bool) -> Self {
-        Self { config: Arc::clone(config), format, scans, strict, blob: Blob::Skipped, hits: Hits::default() }
+        let batches = Batches::new(config);
+        let (config, blob, hits) = (Arc::clone(config), Blob::Skipped, Hits::default());
+        Self { config, format, scans, strict, blob, batches, hits }
+    }
+
+    /// Waits until all that was shown is looked through.
+    ///
+    /// # Errors
+    /// [`PackError::Object`] for what can't be looked through.
+    pub(super) fn settle(&mut self) -> Result<(), PackError> {
+        let found = self.batches.settle()?;
+        self.add_all(found)
+    }
+
+    fn add_all(&mut self, found: Found) -> Result<(), PackError> {
+        for (place, hit) in found.hits {
+            self.add(place, hit);
+        }
+        let limited =
+            |name| fault(Kind::Blob, name, "decodes to more than can be looked through for secrets");
+        found.limited.map_or(Ok(()), |name| Err(limited(name)))
     }
 
     fn decide(&mut self, beginning: &[u8]) {
-        self.blob = if beginning.contains(&0) {
+        self.blob = if is_binary(beginning) {
             Blob::Skipped
         } else {
             let mut scanner = scanner(&self.config);
@@ -76,17 +130,17 @@ impl Look {
         }
         match std::mem::replace(&mut self.blob, Blob::Skipped) {
             Blob::Skipped | Blob::Begun(_) => Ok(()),
-            Blob::Refused => Err(fault(object, "is too large to be looked through for secrets")),
-            Blob::Scanned(mut scanner) => {
-                scanner.finish();
-                for finding in scanner.drain_findings() {
-                    let Finding { rule, tag, line, .. } = finding;
-                    self.add(object.place, Hit { rule, tag, part: None, line });
-                }
-                if scanner.is_limited() && self.config.huge == Huge::Refuse {
-                    return Err(fault(object, "decodes to more than can be looked through for secrets"));
-                }
-                Ok(())
+            Blob::Refused => {
+                Err(fault(object.kind, object.name, "is too large to be looked through for secrets"))
+            }
+            Blob::Gathered => {
+                let found = self.batches.end(object.place, object.name)?;
+                self.add_all(found)
+            }
+            Blob::Scanned(scanner) => {
+                let (hits, limited) = end(&self.config, *scanner);
+                let hits = hits.into_iter().map(|hit| (object.place, hit)).collect();
+                self.add_all(Found { hits, limited: limited.then_some(object.name) })
             }
         }
     }
@@ -106,20 +160,18 @@ impl Look {
     }
 
     fn add(&mut self, place: u32, hit: Hit) {
-        if self.hits.listed == self.config.findings {
-            self.hits.further += 1;
-        } else {
-            self.hits.listed += 1;
-            self.hits.by_place.entry(place).or_default().push(hit);
-        }
+        self.hits.add(self.config.findings, place, hit);
     }
 
     fn check(&self, object: &Object<'_>) -> Result<(), PackError> {
         match object.kind {
             Kind::Tree => {
-                tree::check(object.content, self.format.width()).map_err(|what| fault(object, what))
+                let checked = tree::check(object.content, self.format.width());
+                checked.map_err(|what| fault(object.kind, object.name, what))
             }
-            Kind::Commit | Kind::Tag if object.content.contains(&0) => Err(fault(object, "holds a NUL byte")),
+            Kind::Commit | Kind::Tag if object.content.contains(&0) => {
+                Err(fault(object.kind, object.name, "holds a NUL byte"))
+            }
             Kind::Commit | Kind::Tag | Kind::Blob => Ok(()),
         }
     }
@@ -130,6 +182,7 @@ impl Visit for Look {
         self.blob = match (self.scans, size > self.config.scanned, self.config.huge, self.config.binary) {
             (false, ..) | (true, true, Huge::Skip, _) => Blob::Skipped,
             (true, true, Huge::Refuse, _) => Blob::Refused,
+            (true, false, ..) if size <= SMALL => Blob::Gathered,
             (true, false, _, Binary::Skip) => Blob::Begun(Vec::new()),
             (true, false, _, Binary::Scan) => Blob::Scanned(scanner(&self.config).into()),
         };
@@ -138,6 +191,7 @@ impl Visit for Look {
     fn part(&mut self, part: &[u8]) {
         match &mut self.blob {
             Blob::Skipped | Blob::Refused => {}
+            Blob::Gathered => self.batches.part(part),
             Blob::Scanned(scanner) => scanner.push(part),
             Blob::Begun(beginning) => {
                 let (first, rest) = part.split_at(part.len().min(BEGINNING - beginning.len()));
@@ -168,6 +222,29 @@ impl Visit for Look {
     }
 }
 
+/// The secrets in a file that is there, and whether it could not be looked through.
+pub(super) fn look_through(config: &InspectConfig, file: &[u8]) -> (Vec<Hit>, bool) {
+    if config.binary == Binary::Skip && is_binary(&file[..file.len().min(BEGINNING)]) {
+        return (Vec::new(), false);
+    }
+    let mut scanner = scanner(config);
+    scanner.push(file);
+    end(config, scanner)
+}
+
+/// The secrets in a file whose end was reached, and whether it could not be looked through.
+fn end(config: &InspectConfig, mut scanner: Scanner) -> (Vec<Hit>, bool) {
+    scanner.finish();
+    let hit = |Finding { rule, tag, line, .. }: Finding| Hit { rule, tag, part: None, line };
+    let hits = scanner.drain_findings().into_iter().map(hit).collect();
+    (hits, scanner.is_limited() && config.huge == Huge::Refuse)
+}
+
+/// By git's own test.
+fn is_binary(beginning: &[u8]) -> bool {
+    beginning.contains(&0)
+}
+
 /// The secrets in some text.
 pub(super) fn find(config: &InspectConfig, text: &[u8]) -> Vec<Finding> {
     let mut scanner = scanner(config);
@@ -195,7 +272,6 @@ fn newlines(text: &[u8]) -> u64 {
     text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-fn fault(object: &Object<'_>, fault: &'static str) -> PackError {
-    let Object { kind, name, .. } = object;
-    PackError::Object { kind: kind.word(), name: *name, fault }
+fn fault(kind: Kind, name: Oid, fault: &'static str) -> PackError {
+    PackError::Object { kind: kind.word(), name, fault }
 }

@@ -1,9 +1,6 @@
 //! Fetches from the upstream what a push lacks, and looks through it.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashSet};
 
 use lockgate_core::{protocol::Context, spool::Spool};
 
@@ -61,9 +58,9 @@ impl<'a> Supplier<'a> {
         let objects = Objects::new(self.format, self.inspector.config.held);
         let mut packs = Packs { objects, hits: Vec::new() };
         let Spooled { spool, start } = &self.spool;
-        let number = packs.add(Spooled { spool: spool.clone(), start: *start }, index, look, Origin::Pushed);
+        let number = packs.add(Spooled { spool: spool.clone(), start: *start }, index, Origin::Pushed);
         let mut missing;
-        (packs, missing) = self.resolve(packs, number, true).await?;
+        (packs, missing) = self.resolve(packs, number, look, true).await?;
         // What they are is not known yet, and a filter lets pass either files or trees.
         for omit in [Omit::BlobsAndTrees, Omit::Nothing] {
             if missing.is_empty() {
@@ -71,7 +68,8 @@ impl<'a> Supplier<'a> {
             }
             let question = Question { wants: missing, have: None, omit, shallow: true };
             packs = self.fetch(packs, question, Origin::Known).await?;
-            (packs, missing) = self.resolve(packs, number, true).await?;
+            let look = self.look(true);
+            (packs, missing) = self.resolve(packs, number, look, true).await?;
         }
         if missing.is_empty() { Ok(packs) } else { Err(InspectError::Missing) }
     }
@@ -139,11 +137,11 @@ impl<'a> Supplier<'a> {
         let work = move |budget: &Budget| {
             let source = Spooled { spool, start: 0 };
             let (index, look) = pack::pass(&source, pass, budget).map_err(InspectError::Answer)?;
-            let number = packs.add(source, index, look, origin);
-            Ok::<_, InspectError>((packs, number))
+            let number = packs.add(source, index, origin);
+            Ok::<_, InspectError>((packs, number, look))
         };
-        let (packs, number) = self.inspector.workshop.run(&self.budget, work).await?;
-        let (packs, missing) = self.resolve(packs, number, false).await?;
+        let (packs, number, look) = self.inspector.workshop.run(&self.budget, work).await?;
+        let (packs, missing) = self.resolve(packs, number, look, false).await?;
         if missing.is_empty() {
             Ok(packs)
         } else {
@@ -151,26 +149,29 @@ impl<'a> Supplier<'a> {
         }
     }
 
+    /// Makes objects of a pack's deltas; adds what was found in it so far to what is found in them.
     async fn resolve(
         &self,
         packs: Packs,
         number: usize,
+        look: Look,
         strict: bool,
     ) -> Result<(Packs, Vec<Oid>), InspectError> {
-        let (config, format, scans) = (Arc::clone(&self.inspector.config), self.format, self.wanted.content);
-        let mut packs = packs;
+        let (mut packs, mut look, max) = (packs, look, self.inspector.config.findings);
         let work = move |budget: &Budget| {
-            let hits = std::mem::take(&mut packs.hits[number]);
-            let mut look = Look::new(&config, format, scans, strict);
-            look.hits = hits;
             let missing = pack::resolve(&mut packs.objects, number, budget, &mut look);
+            let missing = missing.and_then(|missing| look.settle().map(|()| missing));
             let missing = missing.map_err(|error| {
                 if strict { InspectError::Pushed(error) } else { InspectError::Answer(error) }
             })?;
-            packs.hits[number] = look.hits;
+            packs.hits[number].append(max, look.hits);
             Ok((packs, missing))
         };
         self.inspector.workshop.run(&self.budget, work).await
+    }
+
+    fn look(&self, strict: bool) -> Look {
+        Look::new(&self.inspector.config, self.format, self.wanted.content, strict)
     }
 }
 
