@@ -109,7 +109,10 @@ impl Lfs {
 
     /// Reads JSON from a client.
     async fn json(&self, head: &request::Parts, body: Body) -> Result<bytes::Bytes, Refusal> {
-        let media_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let mut media_types = head.headers.get_all(header::CONTENT_TYPE).iter();
+        // Of two, another server might take the other.
+        let media_type = media_types.next().filter(|_| media_types.next().is_none());
+        let media_type = media_type.and_then(|value| value.to_str().ok());
         let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if ![MEDIA_TYPE, "application/json"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
             return Err(Refusal::new(RefusalKind::Invalid, format!("the content type is not {MEDIA_TYPE}")));

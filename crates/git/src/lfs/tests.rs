@@ -313,6 +313,11 @@ async fn refuses_what_could_be_read_in_two_ways() {
     )
     .await;
     check(|headers| drop(headers.remove(header::CONTENT_TYPE)), "content type").await;
+    check(
+        |headers| assert!(headers.append(header::CONTENT_TYPE, "text/plain".parse().unwrap())),
+        "content type",
+    )
+    .await;
     let mut request = batch("upload");
     request.extensions_mut().clear();
     assert!(caller.send(request).await.err().unwrap().reason.contains("which host"));
