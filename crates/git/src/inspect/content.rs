@@ -166,7 +166,10 @@ impl Look {
     fn check(&self, object: &Object<'_>) -> Result<(), PackError> {
         match object.kind {
             Kind::Tree => {
-                let checked = tree::check(object.content, self.format.width());
+                let checked = match object.upon {
+                    Some(before) => tree::check_change(before, object.content, self.format.width()),
+                    None => tree::check(object.content, self.format.width()),
+                };
                 checked.map_err(|what| fault(object.kind, object.name, what))
             }
             Kind::Commit | Kind::Tag if object.content.contains(&0) => {

@@ -87,16 +87,17 @@ impl<S: Source> Inquiry<'_, S> {
         let (max, scans, allowance) = (self.config.paths, self.wanted.content, &mut self.allowance);
         diff.run(new, olds, |_, path, entry, _| {
             let text = String::from_utf8_lossy(path).into_owned();
-            if scans {
-                names.extend_from_slice(path);
-                names.push(b'\n');
-                if let Some(Entry { oid, .. }) = entry.filter(|entry| !entry.is_gitlink()) {
-                    changed.push((text.clone(), oid));
-                }
+            if scans && let Some(Entry { oid, .. }) = entry.filter(|entry| !entry.is_gitlink()) {
+                changed.push((text.clone(), oid));
             }
             if !gathered.paths.contains(&text) {
                 allowance.take(&[&text])?;
                 gathered.paths.insert(text);
+                // Those that an earlier commit changed were looked at there.
+                if scans {
+                    names.extend_from_slice(path);
+                    names.push(b'\n');
+                }
             }
             if gathered.paths.len() > max || changed.len() > max {
                 return Err(InspectError::TooLarge("paths in one update"));

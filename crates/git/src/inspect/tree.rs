@@ -142,6 +142,22 @@ pub(super) fn check(content: &[u8], width: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The same of a tree that was made from another in which nothing is wrong: where only what its entries name differs,
+/// their modes and names need no second look.
+pub(super) fn check_change(before: &[u8], content: &[u8], width: usize) -> Result<(), &'static str> {
+    let alike = alike(before, content, width);
+    let (mut old, mut new) = (&before[alike..], &content[alike..]);
+    while old != new {
+        let (Ok(was), Ok(is)) = (next(&mut old, width), next(&mut new, width)) else {
+            return check(content, width);
+        };
+        if was.mode != is.mode || was.name != is.name || is.oid.is_null() {
+            return check(content, width);
+        }
+    }
+    Ok(())
+}
+
 /// What is wrong with a name. The forms of `.git` are those that some file system takes for it.
 fn fault(name: &[u8]) -> Option<&'static str> {
     // Almost all: what is wrong with a name begins like this, or has one of these in it.
@@ -242,6 +258,14 @@ mod tests {
         assert_eq!(check(&[]), "fine");
         let whole = tree(&sorted);
         let other = tree(&[sorted[0], sorted[1], ("100644", b"b0")]).repeat(9);
+        let changed = [&whole[..11], &[8; 20], &whole[31..]].concat();
+        let null = [&whole[..11], &[0; 20], &whole[31..]].concat();
+        let change = |after: &[u8]| check_change(&whole, after, 20).err().unwrap_or("fine");
+        assert_eq!((change(&whole), change(&changed), change(b"")), ("fine", "fine", "fine"));
+        assert_eq!(change(&null), "holds an entry of no object");
+        assert_eq!(change(&whole[..58]), "holds an entry without an object");
+        assert_eq!(change(&tree(&[sorted[1], sorted[0]])), "is not in order");
+        assert_eq!(change(&tree(&[sorted[0], sorted[1], ("100644", b".git")])), fault(b".git").unwrap());
         let shared = alike(&whole.repeat(9), &other, 20);
         assert_eq!((shared, alike(&other, &other, 20)), (59, 8 * 89 + 31));
         let ends: Vec<usize> =

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use hashbrown::HashTable;
 
 use super::PackError;
-use crate::oid::{ObjectFormat, Oid};
+use crate::oid::{ObjectFormat, Oid, key};
 
 /// Parents per commit, on average over a pack, that are kept.
 const PARENTS: usize = 4;
@@ -47,7 +47,7 @@ impl Commits {
 
     /// The place of a commit among them.
     pub(crate) fn find(&self, name: &Oid) -> Option<usize> {
-        let hash = self.hasher.hash_one(name.as_bytes());
+        let hash = self.hasher.hash_one(key(name.as_bytes()));
         self.by_name.find(hash, |place| self.name(*place) == name.as_bytes()).map(|place| *place as usize)
     }
 
@@ -95,7 +95,7 @@ impl Commits {
         let place = u32::try_from(place).map_err(|_| PackError::TooLarge("commits"))?;
         let Self { names, by_name, hasher, format, .. } = self;
         let name_of = |place: u32| &names[place as usize * format.width()..][..format.width()];
-        let hash = |place: u32| hasher.hash_one(name_of(place));
+        let hash = |place: u32| hasher.hash_one(key(name_of(place)));
         if by_name.find(hash(place), |other| name_of(*other) == name_of(place)).is_none() {
             by_name.insert_unique(hash(place), place, |other| hash(*other));
         }

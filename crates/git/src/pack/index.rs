@@ -8,7 +8,7 @@ use std::{
 use hashbrown::HashTable;
 
 use super::{Budget, Commits, Kind, PackError, kept::Kept};
-use crate::oid::{ObjectFormat, Oid};
+use crate::oid::{ObjectFormat, Oid, key};
 
 /// The objects of one pack, in its order. Those that come as deltas have no name until they are resolved.
 pub(crate) struct Index {
@@ -61,7 +61,7 @@ impl Index {
 
     /// The place of an object.
     pub(crate) fn find(&self, name: &Oid) -> Option<u32> {
-        let hash = self.hasher.hash_one(name.as_bytes());
+        let hash = self.hasher.hash_one(key(name.as_bytes()));
         self.by_name.find(hash, |place| self.bytes(*place) == name.as_bytes()).copied()
     }
 
@@ -118,12 +118,12 @@ impl Index {
         self.names[place as usize * width..][..width].copy_from_slice(name.as_bytes());
         let Self { names, by_name, hasher, .. } = self;
         let name_of = |place: u32| &names[place as usize * width..][..width];
-        let hash = hasher.hash_one(name.as_bytes());
+        let hash = hasher.hash_one(key(name.as_bytes()));
         // An object that comes twice is the same twice: its name says so.
         if by_name.find(hash, |other| name_of(*other) == name.as_bytes()).is_some() {
             return Ok(());
         }
-        by_name.insert_unique(hash, place, |other| hasher.hash_one(name_of(*other)));
+        by_name.insert_unique(hash, place, |other| hasher.hash_one(key(name_of(*other))));
         match (kind, Arc::get_mut(&mut self.commits)) {
             (Kind::Commit, Some(commits)) => commits.add(offset, name, content),
             (Kind::Commit, None) => Err(PackError::Malformed("a commit was found too late")),

@@ -32,6 +32,8 @@ pub(crate) struct Object<'a> {
     pub(crate) name: Oid,
     /// Its content; nothing for a blob, which was shown in parts.
     pub(crate) content: &'a [u8],
+    /// What was shown before, from which it was made by a delta.
+    pub(crate) upon: Option<&'a [u8]>,
 }
 
 /// Looks at the objects of a pack.
@@ -255,7 +257,7 @@ impl<V: Visit> Pass<V> {
             match what {
                 What::Whole { kind, digest, held } => {
                     let content = if kind == Kind::Blob { &[] } else { &*self.held };
-                    let object = Object { place, kind, name: digest.finish()?, content };
+                    let object = Object { place, kind, name: digest.finish()?, content, upon: None };
                     self.index.set(place, kind, &object.name, size, content)?;
                     self.visitor.end(&object)?;
                     if held {
@@ -281,7 +283,7 @@ impl<V: Visit> Pass<V> {
         budget.spend(size)?;
         let name = name(self.format, kind, made)?;
         self.index.set(place, kind, &name, size, made)?;
-        show(&mut self.visitor, &Object { place, kind, name, content: made })?;
+        show(&mut self.visitor, &Object { place, kind, name, content: made, upon: Some(base) })?;
         self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(made));
         Ok(())
     }

@@ -89,6 +89,6 @@ fn make<S: Source>(
     let name = name(objects.format(), kind, &content)?;
     let size = content.len() as u64;
     objects.index_mut(at.pack).set(at.place, kind, &name, size, &content)?;
-    show(visitor, &Object { place: at.place, kind, name, content: &content })?;
+    show(visitor, &Object { place: at.place, kind, name, content: &content, upon: None })?;
     Ok(Some(at.place))
 }
