@@ -31,6 +31,16 @@ pub struct Access {
     pub binding: String,
 }
 
+/// An access of which not everything is known yet.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// What is known of it.
+    pub access: Access,
+    /// The attributes that are still to be found out, whatever the access says of them: their values may be any,
+    /// and it may turn out to have none of them.
+    pub open: Vec<&'static str>,
+}
+
 /// Attribute values by name: few, so a list that is searched in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes(Vec<(&'static str, Value)>);

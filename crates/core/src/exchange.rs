@@ -33,7 +33,7 @@ use crate::{
     principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
     upstream::Upstream,
-    verdict::{OnFailure, Payload, RecordTerms, Verdict},
+    verdict::{OnFailure, Payload, Provisional, RecordTerms, Verdict},
 };
 
 /// Headers of any request that say how it travels, and no more.
@@ -45,6 +45,9 @@ const FRAMING: [HeaderName; 6] = [
     header::TE,
     header::TRANSFER_ENCODING,
 ];
+
+/// The kind of the recorded note that says that a request was begun upstream before its verdict.
+const EARLY: &str = "early";
 
 /// Where exchanges are recorded and indexed.
 #[derive(Clone)]
@@ -214,6 +217,13 @@ impl Exchange {
     pub async fn approval(&self, id: &str, state: &str, by: &[String]) -> Result<(), Unrecorded> {
         self.state().entry.approval = Some(id.to_owned());
         self.append(Event::Approval(json!({ "id": id, "state": state, "by": by }).to_string())).await
+    }
+
+    /// Records that the beginning of the request goes upstream before its verdict, and why it may, and waits until
+    /// that is durable. What never goes any further has no other mark of having been forwarded.
+    pub async fn begun(&self, provisional: &Provisional) -> Result<(), Unrecorded> {
+        self.note(EARLY, json!(provisional).to_string()).await?;
+        self.durable().await
     }
 
     /// Records that the request goes upstream now, and waits until that is durable.

@@ -4,6 +4,7 @@
 pub mod authenticate;
 pub mod classify;
 pub mod decide;
+mod early;
 pub mod forward;
 pub mod hold;
 pub mod mask;
@@ -13,6 +14,7 @@ pub mod route;
 
 use std::sync::Arc;
 
+pub use early::Begun;
 use http::{HeaderValue, Method, Request, Uri};
 
 use crate::{
@@ -104,6 +106,8 @@ pub struct Understood {
     pub dialect: Arc<dyn Dialect>,
     /// What would go upstream.
     pub request: Request<Body>,
+    /// The same, where it was begun before its verdict.
+    pub begun: Option<Begun>,
 }
 
 /// A request with a verdict that does not refuse it.

@@ -62,6 +62,7 @@ mod document;
 mod errors;
 mod expected;
 mod explain;
+mod foresee;
 mod glob;
 mod group;
 mod handle;

@@ -1,5 +1,7 @@
 //! Bodies that must be seen whole before a verdict: kept in bounded memory, then on disk.
 
+mod follow;
+
 use std::{
     fs::File,
     io::{SeekFrom, Write as _},
@@ -12,7 +14,9 @@ use futures::stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
+pub use self::follow::Follower;
 use crate::body::{self, Body, BodyError};
+use follow::Told;
 
 /// How much a read from a spool returns at once.
 const READ: usize = 128 * 1024;
@@ -48,7 +52,7 @@ pub enum SpoolError {
 impl Spools {
     /// An empty spool.
     pub fn create(&self) -> SpoolWriter {
-        SpoolWriter { limits: self.clone(), memory: BytesMut::new(), file: None, len: 0 }
+        SpoolWriter { limits: self.clone(), memory: BytesMut::new(), file: None, len: 0, told: None }
     }
 }
 
@@ -57,8 +61,9 @@ impl Spools {
 pub struct SpoolWriter {
     limits: Spools,
     memory: BytesMut,
-    file: Option<File>,
+    file: Option<Arc<File>>,
     len: u64,
+    told: Option<Told>,
 }
 
 impl SpoolWriter {
@@ -72,7 +77,8 @@ impl SpoolWriter {
             return Err(SpoolError::TooLarge { max: self.limits.max });
         }
         self.memory.extend_from_slice(bytes);
-        if self.memory.len() > self.limits.memory { self.flush().await } else { Ok(()) }
+        let most = if self.told.is_some() { self.limits.memory.min(READ) } else { self.limits.memory };
+        if self.memory.len() > most { self.flush().await } else { Ok(()) }
     }
 
     /// Appends a whole body.
@@ -86,6 +92,11 @@ impl SpoolWriter {
             }
         }
         Ok(())
+    }
+
+    /// Reads what is written while it is being written. From here on it is kept on disk.
+    pub fn follow(&mut self) -> Follower {
+        self.told.get_or_insert_default().follower()
     }
 
     /// Bytes so far.
@@ -103,20 +114,25 @@ impl SpoolWriter {
     /// # Errors
     /// [`SpoolError::Disk`].
     pub async fn finish(mut self) -> Result<Spool, SpoolError> {
-        if self.file.is_some() && !self.memory.is_empty() {
+        let on_disk = self.file.is_some() || self.told.is_some();
+        if on_disk && !self.memory.is_empty() {
             self.flush().await?;
         }
-        Ok(Spool { memory: self.memory.freeze(), file: self.file.map(Arc::new), len: self.len })
+        Ok(Spool { memory: self.memory.freeze(), file: self.file, len: self.len })
     }
 
     async fn flush(&mut self) -> Result<(), SpoolError> {
         let (file, memory, dir) = (self.file.take(), self.memory.split(), self.limits.dir.clone());
         let file = blocking(move || {
-            let mut file = file.map_or_else(|| tempfile::tempfile_in(dir), Ok)?;
-            file.write_all(&memory)?;
+            let file = file.map_or_else(|| tempfile::tempfile_in(dir).map(Arc::new), Ok)?;
+            (&*file).write_all(&memory)?;
             Ok(file)
         });
-        self.file = Some(file.await?);
+        let file = file.await?;
+        if let Some(told) = &self.told {
+            told.tell(&file, self.len);
+        }
+        self.file = Some(file);
         Ok(())
     }
 }
@@ -150,13 +166,7 @@ impl Spool {
             let start = (offset.min(self.len)) as usize;
             return Ok(self.memory.slice(start..start + left));
         };
-        blocking(move || {
-            use std::os::unix::fs::FileExt as _;
-            let mut buffer = BytesMut::zeroed(left);
-            file.read_exact_at(&mut buffer, offset)?;
-            Ok(buffer.freeze())
-        })
-        .await
+        read_exact_at(file, offset, left).await
     }
 
     /// A blocking reader from an offset, for parsers that know no async. It has a position of its own.
@@ -216,6 +226,16 @@ impl std::io::Seek for SpoolReader {
         self.offset = target.ok_or(std::io::ErrorKind::InvalidInput)?;
         Ok(self.offset)
     }
+}
+
+async fn read_exact_at(file: Arc<File>, offset: u64, length: usize) -> Result<Bytes, SpoolError> {
+    blocking(move || {
+        use std::os::unix::fs::FileExt as _;
+        let mut buffer = BytesMut::zeroed(length);
+        file.read_exact_at(&mut buffer, offset)?;
+        Ok(buffer.freeze())
+    })
+    .await
 }
 
 async fn blocking<T: Send + 'static>(

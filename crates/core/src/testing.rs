@@ -312,6 +312,7 @@ impl Rig {
             needs: ["path"].into_iter().collect(),
             dialect: Arc::new(ToyDialect { hold: Toy::default().hold }),
             request,
+            begun: None,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Upstream {
     pub identity: Identity,
     /// What becomes of its redirects.
     pub redirects: Redirects,
+    /// When requests whose content must be seen first go to it.
+    pub forward: Forwarding,
     /// URLs of the other origins where it keeps content, e.g. its object storage. Requests go to its own
     /// origin and to these, wherever else it may point; never with its credential to these.
     pub storage: Vec<Uri>,
@@ -72,6 +74,18 @@ pub enum Redirects {
     Refuse,
 }
 
+/// When a request whose content must be seen first, such as a push, goes upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// After its verdict: no byte of what is refused reaches the upstream.
+    #[default]
+    AfterVerdict,
+    /// While it is looked at, where nobody may have to approve it; its end is withheld until the verdict. What is
+    /// refused has reached the upstream then, without its end, and is cut off there: nobody can see it, and the
+    /// upstream throws it away, if not at once (git: at the latest with its next garbage collection). Faster, and right where the upstream itself may see what is forbidden.
+    Early,
+}
+
 /// How the callers of an upstream are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
@@ -98,6 +112,7 @@ impl Upstream {
             ignore_case: false,
             identity: Identity::default(),
             redirects: Redirects::default(),
+            forward: Forwarding::default(),
             storage: Vec::new(),
         }
     }

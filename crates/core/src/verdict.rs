@@ -61,6 +61,26 @@ impl Permit {
     }
 }
 
+/// The proof that the policy may permit a request of which not everything is known yet, that it does not forbid
+/// it whatever else comes to light, and that nobody can have to approve it. Only [`crate::policy`] can make one:
+/// the beginning of a request may go upstream with it, and never its end, which needs a [`Permit`].
+#[derive(Debug, Serialize)]
+pub struct Provisional {
+    policy: String,
+    open: Vec<String>,
+}
+
+impl Provisional {
+    pub(crate) fn new(policy: String, open: Vec<String>) -> Self {
+        Self { policy, open }
+    }
+
+    /// The rules that may still forbid it.
+    pub fn open(&self) -> &[String] {
+        &self.open
+    }
+}
+
 /// A request that waits for people.
 #[derive(Debug)]
 pub struct Hold {

@@ -12,7 +12,7 @@
 pub(crate) mod content;
 
 use lockgate_core::{
-    access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value},
+    access::{Access, Action, Attribute, Attributes, Matcher, Outline, Schema, Value},
     refusal::{Refusal, RefusalKind},
 };
 
@@ -247,6 +247,19 @@ pub fn push(
         }
     });
     Ok(accesses.collect())
+}
+
+/// The accesses of a push as they are known before its pack is: `wanted` will be said of its content.
+///
+/// # Errors
+/// As [`push`].
+pub fn outline(repository: &str, request: &PushRequest, wanted: Wanted) -> Result<Vec<Outline>, Refusal> {
+    let accesses = push(repository, request, &[], Content::default())?;
+    let outlines = accesses.into_iter().zip(&request.commands).map(|(access, command)| {
+        let of_history: &[&'static str] = if needs_ancestry(command) { &["change", "ancestry"] } else { &[] };
+        Outline { access, open: content::names(wanted).chain(of_history.iter().copied()).collect() }
+    });
+    Ok(outlines.collect())
 }
 
 impl<'a> Content<'a> {

@@ -238,6 +238,7 @@ impl Rig {
             exchange: Default::default(),
             spools: &self.spools,
             probe,
+            early: None,
             needs: &self.needs,
         }
     }

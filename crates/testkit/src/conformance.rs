@@ -274,6 +274,7 @@ async fn classify(suite: &Suite, sample: &Sample, body: Body) -> Result<Classifi
         exchange: Default::default(),
         spools: &spools,
         probe: &*suite.probe,
+        early: None,
         needs: &needs,
     };
     let request = head(sample).map(|()| body);

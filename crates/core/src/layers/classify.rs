@@ -6,11 +6,11 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use super::{Recorded, Target, Understood, forward};
+use super::{Recorded, Target, Understood, early::Starter, forward};
 use crate::{
     body::Body,
     policy::PolicyHandle,
-    protocol::{Classified, Context, Probe},
+    protocol::{Classified, Context, Early, Probe},
     refusal::{Refusal, RefusalKind},
     spool::Spools,
     step::{Next, Rendered, Step},
@@ -43,6 +43,7 @@ impl Step<Recorded> for Classify {
         let probe = Prober { target: &target, passthrough: passthrough.clone() };
         let schema = target.protocol.schema();
         let needs = self.policy.current().map(|policy| policy.needs(schema.protocol)).unwrap_or_default();
+        let starter = Starter::new(&target, &caller, passthrough.as_ref(), &exchange, &self.policy);
         let context = Context {
             upstream: &target.upstream,
             principal: &caller.principal,
@@ -50,6 +51,7 @@ impl Step<Recorded> for Classify {
             exchange: exchange.id(),
             spools: &self.spools,
             probe: &probe,
+            early: starter.as_ref().map(|starter| starter as &dyn Early),
             needs: &needs,
         };
         let (accesses, request, dialect) = match target.protocol.classify(context, request).await {
@@ -64,6 +66,7 @@ impl Step<Recorded> for Classify {
                 return Ok(target.protocol.refuse(&head, &refusal));
             }
         };
+        let begun = starter.and_then(Starter::begun);
         let protocol = Arc::clone(&target.protocol);
         let answer = async {
             if accesses.is_empty() {
@@ -71,8 +74,17 @@ impl Step<Recorded> for Classify {
             }
             exchange.accesses(schema, &accesses).await?;
             let (dialect, exchange) = (Arc::clone(&dialect), exchange.clone());
-            let asked =
-                Understood { target, caller, passthrough, exchange, accesses, needs, dialect, request };
+            let asked = Understood {
+                target,
+                caller,
+                passthrough,
+                exchange,
+                accesses,
+                needs,
+                dialect,
+                request,
+                begun,
+            };
             next.run(asked).await
         };
         Ok(answer.await.unwrap_or_else(|refusal| {

@@ -83,22 +83,25 @@ impl Service<Permitted> for Forward {
 
 async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     // The permit ends here: one forwarding each.
-    let Permitted { permit: _permit, asked } = permitted;
+    let Permitted { permit, asked } = permitted;
     let exchange = asked.exchange;
     let request = asked.request.map(|body| until_durable(body, exchange.clone()));
     let sent = redirect::Sent::of(&request);
     let request = prepare(&asked.target, asked.passthrough.as_ref(), request).await?;
     exchange.forwarded().await?;
     let upgrade = request.extensions().get::<Upgrade>().cloned();
-    let mut response = match &upgrade {
+    if exchange.mutates() && upgrade.is_none() {
         // A stream ends with its client.
-        Some(upgrade) => asked.target.client.upgrade(request, upgrade).await?,
-        None => {
-            if exchange.mutates() {
-                exchange.detach();
-            }
-            direct::send(&asked.target.client, request).await?
-        }
+        exchange.detach();
+    }
+    let completed = match asked.begun {
+        Some(begun) => begun.complete(permit).await?,
+        None => None,
+    };
+    let mut response = match (completed, &upgrade) {
+        (Some(response), _) => response,
+        (None, Some(upgrade)) => asked.target.client.upgrade(request, upgrade).await?,
+        (None, None) => direct::send(&asked.target.client, request).await?,
     };
     let becomes = response.headers().get(header::UPGRADE).cloned();
     strip_hop_by_hop(response.headers_mut());

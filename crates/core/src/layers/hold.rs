@@ -76,6 +76,8 @@ impl Step<Decided> for Hold {
             }
             Verdict::Hold(held) => held,
         };
+        // An upstream does not wait for people: it is sent anew when they have agreed.
+        let asked = Understood { begun: None, ..asked };
         let exchange = asked.exchange.clone();
         let dialect = Arc::clone(&asked.dialect);
         let (target, passthrough) = (Arc::clone(&asked.target), asked.passthrough.clone());
@@ -88,6 +90,7 @@ impl Step<Decided> for Hold {
             exchange: exchange.id(),
             spools: &self.spools,
             probe: &probe,
+            early: None,
             needs: &needs,
         };
         if let Some(text) = dialect.show(context).await {

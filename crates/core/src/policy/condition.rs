@@ -48,6 +48,22 @@ pub(super) enum Outcome {
     Open,
 }
 
+/// What may come of a condition when not everything is known of what is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Outlook {
+    pub(super) may_hold: bool,
+    pub(super) may_fail: bool,
+}
+
+impl Outlook {
+    /// Nothing is known.
+    pub(super) const OPEN: Self = Self { may_hold: true, may_fail: true };
+
+    pub(super) fn certain(holds: bool) -> Self {
+        Self { may_hold: holds, may_fail: !holds }
+    }
+}
+
 /// A condition on what is asked.
 #[derive(Debug)]
 pub(super) enum Condition {
@@ -149,6 +165,34 @@ impl Condition {
         }
     }
 
+    /// What may come of it, by what may come of each of its matchers.
+    pub(super) fn outlook(&self, matcher: &impl Fn(&Matcher) -> Outlook) -> Outlook {
+        let of = |conditions: &[Self]| -> Vec<Outlook> {
+            conditions.iter().map(|condition| condition.outlook(matcher)).collect()
+        };
+        match self {
+            Self::All(all) => {
+                let all = of(all);
+                Outlook {
+                    may_hold: all.iter().all(|one| one.may_hold),
+                    may_fail: all.iter().any(|one| one.may_fail),
+                }
+            }
+            Self::Any(_, any) => {
+                let any = of(any);
+                Outlook {
+                    may_hold: any.iter().any(|one| one.may_hold),
+                    may_fail: any.iter().all(|one| one.may_fail),
+                }
+            }
+            Self::Not(_, condition) => {
+                let Outlook { may_hold, may_fail } = condition.outlook(matcher);
+                Outlook { may_hold: may_fail, may_fail: may_hold }
+            }
+            Self::Is(_, own) => matcher(own),
+        }
+    }
+
     /// Whether it says anything of what an action reads part by part.
     pub(super) fn is_partial(&self) -> bool {
         match self {
@@ -192,7 +236,7 @@ impl Condition {
 }
 
 impl Matcher {
-    fn matches(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
         match self {
             Self::Everything => true,
             Self::Who { groups, people } => {

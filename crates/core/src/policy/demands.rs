@@ -4,7 +4,7 @@
 
 use super::{
     Policy,
-    condition::{Condition, Matcher},
+    condition::{Matcher, Outlook},
     group::Group,
     rule::Rule,
 };
@@ -56,7 +56,8 @@ impl Policy {
 impl ApprovalRule<'_> {
     /// Whether a request of any of these principals to an upstream of this protocol may match.
     pub fn may_match(&self, upstream: &str, protocol: &str, kin: &Kin<'_>) -> bool {
-        self.rule.when.outlook(&Glimpse { upstream, protocol, kin, groups: self.groups }).may_hold
+        let glimpse = Glimpse { upstream, protocol, kin, groups: self.groups };
+        self.rule.when.outlook(&|matcher| matcher.glimpsed(&glimpse)).may_hold
     }
 }
 
@@ -75,50 +76,8 @@ struct Glimpse<'a> {
     groups: &'a [Group],
 }
 
-/// What may come of a condition.
-#[derive(Clone, Copy)]
-struct Outlook {
-    may_hold: bool,
-    may_fail: bool,
-}
-
-impl Outlook {
-    fn certain(holds: bool) -> Self {
-        Self { may_hold: holds, may_fail: !holds }
-    }
-}
-
-impl Condition {
-    fn outlook(&self, glimpse: &Glimpse<'_>) -> Outlook {
-        let of = |conditions: &[Self]| -> Vec<Outlook> {
-            conditions.iter().map(|condition| condition.outlook(glimpse)).collect()
-        };
-        match self {
-            Self::All(all) => {
-                let all = of(all);
-                Outlook {
-                    may_hold: all.iter().all(|one| one.may_hold),
-                    may_fail: all.iter().any(|one| one.may_fail),
-                }
-            }
-            Self::Any(_, any) => {
-                let any = of(any);
-                Outlook {
-                    may_hold: any.iter().any(|one| one.may_hold),
-                    may_fail: any.iter().all(|one| one.may_fail),
-                }
-            }
-            Self::Not(_, condition) => {
-                let Outlook { may_hold, may_fail } = condition.outlook(glimpse);
-                Outlook { may_hold: may_fail, may_fail: may_hold }
-            }
-            Self::Is(_, matcher) => matcher.outlook(glimpse),
-        }
-    }
-}
-
 impl Matcher {
-    fn outlook(&self, glimpse: &Glimpse<'_>) -> Outlook {
+    fn glimpsed(&self, glimpse: &Glimpse<'_>) -> Outlook {
         match self {
             Self::Everything => Outlook::certain(true),
             Self::Upstreams(globs) => Outlook::certain(globs.matches(glimpse.upstream)),
@@ -129,7 +88,7 @@ impl Matcher {
                     || people.iter().any(|people| people.issuer == kin.issuer);
                 Outlook { may_hold, may_fail: true }
             }
-            Self::Actions(_) | Self::Attribute { .. } => Outlook { may_hold: true, may_fail: true },
+            Self::Actions(_) | Self::Attribute { .. } => Outlook::OPEN,
         }
     }
 }

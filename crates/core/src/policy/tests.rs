@@ -4,6 +4,7 @@ mod content;
 mod errors;
 mod examples;
 mod explain;
+mod foresee;
 mod hostile;
 mod laws;
 mod matchers;

@@ -18,6 +18,15 @@ pub fn wanted(needs: &Needs) -> Wanted {
     Wanted { history: any(&HISTORY), paths: any(&PATHS), content: any(&CONTENT) }
 }
 
+/// The attributes of it.
+pub(super) fn names(wanted: Wanted) -> impl Iterator<Item = &'static str> {
+    let of = |is_wanted: bool, names: &'static [&'static str]| if is_wanted { names } else { &[] };
+    [of(wanted.history, &HISTORY), of(wanted.paths, &PATHS), of(wanted.content, &CONTENT)]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
 /// Adds what was wanted: every attribute of it, for one that is absent would be in doubt.
 pub(crate) fn add(mut attributes: Attributes, wanted: Wanted, facts: &Facts) -> Attributes {
     if wanted.history {

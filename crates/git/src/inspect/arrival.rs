@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lockgate_core::protocol::Gate;
 use tokio::task::JoinHandle;
 
 use super::{InspectError, content::Look};
@@ -20,6 +21,25 @@ const PIECE: usize = 256 * 1024;
 /// Bytes that may wait for one to be done.
 const WAITING: usize = 2 << 20;
 
+/// Bytes of what was looked through that are kept back all the same.
+const KEPT_BACK: u64 = 4 * 1024;
+
+/// A way for what was looked through to go on.
+#[derive(Clone)]
+struct Onward {
+    gate: Gate,
+    /// Where the pack begins in what goes.
+    pack: u64,
+}
+
+impl Onward {
+    fn open(&self, pass: &Pass<Look>) {
+        if let Some(bytes) = pass.unfinished().checked_sub(KEPT_BACK) {
+            self.gate.open(self.pack + bytes);
+        }
+    }
+}
+
 /// A pack that is not there yet.
 pub(crate) struct Arrival {
     state: State,
@@ -29,6 +49,7 @@ pub(crate) struct Arrival {
     /// How long one piece of work may take.
     time: Duration,
     workshop: Workshop,
+    onward: Option<Onward>,
 }
 
 /// A pack that was looked through, but for its deltas.
@@ -46,7 +67,20 @@ enum State {
 impl Arrival {
     pub(super) fn new(pass: Pass<Look>, budget: Budget, time: Duration, workshop: &Workshop) -> Self {
         let workshop = workshop.clone();
-        Self { state: State::Idle(pass.into()), waiting: Vec::new(), size: 0, budget, time, workshop }
+        Self {
+            state: State::Idle(pass.into()),
+            waiting: Vec::new(),
+            size: 0,
+            budget,
+            time,
+            workshop,
+            onward: None,
+        }
+    }
+
+    /// Lets go on what was looked through, but for what makes it a pack; `pack` is where it begins in what goes.
+    pub(crate) fn lead_on(&mut self, gate: Gate, pack: u64) {
+        self.onward = Some(Onward { gate, pack });
     }
 
     /// Takes the next bytes.
@@ -80,22 +114,25 @@ impl Arrival {
 
     /// Begins to work on what waits, when what was begun is done.
     async fn work(self) -> Result<Self, InspectError> {
-        let Self { state, waiting, budget, time, workshop, .. } = self;
+        let Self { state, waiting, budget, time, workshop, onward, .. } = self;
         let mut pass = idle(state).await?;
         // Nobody is hurried who sends slowly.
         let own = Budget { until: Instant::now() + time, ..budget.clone() };
-        let shop = workshop.clone();
+        let (shop, on) = (workshop.clone(), onward.clone());
         let work = async move {
             let work = move |budget: &Budget| {
                 for bytes in waiting {
                     pass.feed(&bytes, budget)?;
+                    if let Some(onward) = &on {
+                        onward.open(&pass);
+                    }
                 }
                 Ok(pass)
             };
             shop.run(&own, work).await
         };
         let state = State::Busy(tokio::spawn(work));
-        Ok(Self { state, waiting: Vec::new(), size: 0, budget, time, workshop })
+        Ok(Self { state, waiting: Vec::new(), size: 0, budget, time, workshop, onward })
     }
 
     async fn idle(self) -> Result<Box<Pass<Look>>, InspectError> {

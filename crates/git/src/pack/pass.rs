@@ -56,6 +56,8 @@ pub(crate) struct Pass<V> {
     state: State,
     /// Bytes before the input.
     offset: u64,
+    /// As of the end of some input that did not end the last entry.
+    unfinished: u64,
     /// Entries to come.
     left: u32,
     /// What was read of a head or of the checksum.
@@ -103,6 +105,7 @@ impl<V: Visit> Pass<V> {
             limits,
             state: State::Head,
             offset: 0,
+            unfinished: 0,
             left: 0,
             head: Vec::new(),
             digest: Digest::new(format),
@@ -134,7 +137,16 @@ impl<V: Visit> Pass<V> {
             self.offset += read as u64;
             rest = after;
         }
+        match self.state {
+            State::Head | State::Entry | State::Body(_) => self.unfinished = self.offset,
+            State::Checksum => {}
+        }
         Ok(())
+    }
+
+    /// Bytes of a beginning of the pack that lacks the end of an entry at least, and so is none to anybody.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.unfinished
     }
 
     /// Ends it: what was found, and who looked at it.

@@ -7,9 +7,9 @@ use http::{Request, header, request};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
     body::{Body, BodyError},
-    protocol::{Classified, Context},
+    protocol::{Classified, Context, Early, Gate},
     refusal::{Refusal, RefusalKind},
-    spool::{Spool, SpoolError, Spools},
+    spool::{Spool, SpoolError, SpoolWriter},
     upstream::Auth,
 };
 
@@ -25,6 +25,32 @@ use crate::{
     respond::{self, PushDialect},
     route::{Route, Service},
 };
+
+/// Bytes of a pack from which on it is worth while to begin the push upstream before it is there.
+const EARLY: u64 = 128 * 1024;
+
+/// What is known of a push before it is read.
+#[derive(Clone, Copy)]
+struct Known<'a, 'b> {
+    context: Context<'a>,
+    route: &'a Route,
+    head: &'b request::Parts,
+    /// What is looked for in its pack.
+    wanted: Wanted,
+}
+
+impl Known<'_, '_> {
+    /// Begins the push upstream, where that may be.
+    fn begin(
+        self,
+        early: &dyn Early,
+        request: &PushRequest,
+        spool: &mut SpoolWriter,
+    ) -> Result<Option<Gate>, Refusal> {
+        let outlines = classify::outline(&self.route.repository, request, self.wanted)?;
+        Ok(early.begin(&outlines, self.head, spool.follow()))
+    }
+}
 
 /// A push that was read to its end.
 pub(super) struct Push {
@@ -45,9 +71,11 @@ impl Git {
         mut head: request::Parts,
         mut body: Body,
     ) -> Result<Classified, Refusal> {
+        head.headers.remove(header::ACCEPT_ENCODING);
         let wanted = classify::wanted(context.needs).or(self.config.inspect.wanted);
         let mut request = None;
-        let mut push = match self.read_push(&mut body, context.spools, wanted, &mut request).await {
+        let known = Known { context, route, head: &head, wanted };
+        let mut push = match self.read_push(&mut body, known, &mut request).await {
             Ok(push) => push,
             Err(refusal) => {
                 self.config.drain.drain(&mut body).await;
@@ -71,7 +99,6 @@ impl Git {
             tracing::debug!(command.name, facts.commits, paths, findings, "a push was looked into");
         }
         let content = Content { wanted, facts: looked.then_some(&facts) };
-        head.headers.remove(header::ACCEPT_ENCODING);
         Ok(Classified::Asks {
             accesses: classify::push(&route.repository, &push.request, &ancestry, content)?,
             request: Request::from_parts(head, push.spool.body_after(Bytes::new())),
@@ -91,15 +118,15 @@ impl Git {
 
 impl Git {
     /// Reads it to its end. `request` says what was understood of it also where that fails.
-    async fn read_push(
-        &self,
+    async fn read_push<'a>(
+        &'a self,
         body: &mut Body,
-        spools: &Spools,
-        wanted: Wanted,
+        known: Known<'a, '_>,
         request: &mut Option<Arc<PushRequest>>,
     ) -> Result<Push, Refusal> {
         let mut parser = Some(PushParser::new(self.config.commands, self.config.section));
-        let (mut spool, mut arrival, mut pack) = (spools.create(), None, None);
+        let (mut spool, mut arrival, mut pack) = (known.context.spools.create(), None, None);
+        let mut early = known.context.early;
         while let Some(frame) = body.frame().await {
             let data = frame.map_err(broken)?.into_data().unwrap_or_default();
             let mut of_pack = data.clone();
@@ -111,11 +138,17 @@ impl Git {
                         of_pack.advance(consumed);
                         let read = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
                         *request = read.map(Arc::new);
-                        arrival = request.as_ref().and_then(|request| self.arrival(request, wanted));
+                        arrival = request.as_ref().and_then(|request| self.arrival(request, known.wanted));
                     }
                 }
             }
             spool.write(&data).await.map_err(unspooled)?;
+            if let (Some(request), Some(arrival), Some(pack)) = (&*request, &mut arrival, pack)
+                && let Some(early) = early.take_if(|_| spool.len() - pack >= EARLY)
+                && let Some(gate) = known.begin(early, request, &mut spool)?
+            {
+                arrival.lead_on(gate, pack);
+            }
             arrival = match arrival {
                 Some(arrival) => Some(arrival.feed(of_pack).await?),
                 None => None,

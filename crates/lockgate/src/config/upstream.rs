@@ -7,7 +7,7 @@ use std::{
 
 use lockgate_core::secret::Secret;
 use lockgate_core::upstream::{
-    Auth as CoreAuth, ClientCertificate as CoreClientCertificate, Credentials, Identity,
+    Auth as CoreAuth, ClientCertificate as CoreClientCertificate, Credentials, Forwarding, Identity,
     Redirects as CoreRedirects, Upstream as CoreUpstream,
 };
 use serde::Deserialize;
@@ -55,6 +55,9 @@ pub(crate) struct Upstream {
     /// What becomes of its redirects, as of renamed repositories: `follow` (the default) or `refuse`.
     #[serde(default)]
     pub(crate) redirects: Redirects,
+    /// When pushes go to it whose content must be seen: `after_verdict` (the default) or `early`.
+    #[serde(default)]
+    pub(crate) forward: Forward,
     /// URLs of other origins where it keeps content, such as the object storage of LFS; none.
     #[serde(default)]
     pub(crate) storage: Vec<HttpUrl>,
@@ -103,6 +106,17 @@ pub(crate) enum Redirects {
     Follow,
     /// They are refused, with where they lead.
     Refuse,
+}
+
+/// When pushes go to an upstream.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Forward {
+    /// After the verdict on them.
+    #[default]
+    AfterVerdict,
+    /// While they are looked into, where nobody may have to approve them; their end after the verdict.
+    Early,
 }
 
 impl Upstream {
@@ -190,6 +204,10 @@ impl Upstream {
             redirects: match self.redirects {
                 Redirects::Refuse => CoreRedirects::Refuse,
                 Redirects::Follow => CoreRedirects::Follow,
+            },
+            forward: match self.forward {
+                Forward::AfterVerdict => Forwarding::AfterVerdict,
+                Forward::Early => Forwarding::Early,
             },
             credentials,
             auth: match self.auth {

@@ -9,6 +9,7 @@ mod content;
 mod crash;
 mod demo;
 mod detect;
+mod early;
 mod evidence;
 mod fetch;
 mod hold;

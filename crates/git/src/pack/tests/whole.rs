@@ -99,3 +99,29 @@ fn every_split_comes_to_the_same() {
         prop_assert_eq!(&listed(&pack, ObjectFormat::Sha1, &cuts).unwrap(), &expected);
     });
 }
+
+/// What may go on of a pack lacks the end of its last entry, whatever follows the pack and however it is cut.
+#[test]
+fn what_is_unfinished_is_no_pack_to_anybody() {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let pack = similar(format).pack(&["main"], &[]);
+        let (end, more) = (pack.len() - format.width(), [&*pack, &[b'x'; 5000]].concat());
+        for cut in [1, 7, 999, more.len()] {
+            let limits = Limits { objects: 10_000, object: 1 << 20, held: 1 << 20 };
+            let mut pass = Pass::new(format, limits, &budget(), Lengths::default());
+            let (mut fed, mut most) = (0, 0);
+            let error = more.chunks(cut).find_map(|piece| {
+                let error = pass.feed(piece, &budget()).err();
+                fed += piece.len();
+                most = pass.unfinished();
+                assert!(most < end as u64 && most <= fed as u64, "{most} of {end} in pieces of {cut}");
+                error
+            });
+            assert!(matches!(error, Some(PackError::Malformed("something follows its end"))), "{error:?}");
+            assert!(
+                cut == more.len() || most as usize + 2 * cut >= end,
+                "{most} of {end} in pieces of {cut}"
+            );
+        }
+    }
+}
