@@ -170,3 +170,25 @@ async fn files_too_large_to_be_scanned() {
     let facts = inspect(&repo.backend(), skipping, &commands, &pack).await.unwrap().remove(0);
     assert_eq!(facts.largest, 5000);
 }
+
+#[tokio::test]
+async fn the_same_whichever_thread_looks_through_a_file() {
+    let (repo, old) = published(SHA1);
+    for n in 0..400 {
+        let key = if n % 7 == 0 { secret(n) } else { String::new() };
+        repo.file(&format!("{n}.txt"), format!("{}\n{key}\n", format!("line {n} ").repeat(200)));
+    }
+    repo.save("two");
+    let pack = repo.pack(&["HEAD", "^upstream/main"], &[]);
+    let commands = [command(Some(old), repo.oid("HEAD"), "refs/heads/main")];
+    let mut all = Vec::new();
+    for (threads, findings) in [(0, 1000), (3, 1000), (0, 9), (1, 9), (3, 9)] {
+        let config = InspectConfig { threads, findings, ..config(ALL) };
+        let facts = inspect(&repo.backend(), config, &commands, &pack).await.unwrap().remove(0);
+        all.push((places(&repo, &facts.findings), facts.further));
+    }
+    assert_eq!((all[0].0.lines().count(), all[0].1), (58, 0));
+    assert_eq!(all[0], all[1]);
+    assert_eq!((all[2].0.lines().count(), all[2].1), (9, 49));
+    assert_eq!((&all[2], &all[2]), (&all[3], &all[4]));
+}
