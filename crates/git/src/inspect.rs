@@ -37,11 +37,13 @@ pub use fuzz::{fuzz_objects, fuzz_pack};
 
 use crate::{
     ancestry::{Pushed, Spooled},
+    ask::Asker,
     config::InspectConfig,
     facts::{Facts, Wanted},
-    oid::ObjectFormat,
+    oid::{ObjectFormat, Oid},
     pack::{Budget, Limits, Objects, Origin, Pass, Place},
     parse::Command,
+    route::Route,
     work::Workshop,
 };
 use content::{Hits, Look};
@@ -85,7 +87,19 @@ impl Inspector {
         Some(Arrival::new(pass, budget, self.config.time, &self.workshop))
     }
 
-    /// What each command brings, in their order. Nothing is said of deletions, or where nothing is wanted.
+    /// The upstream's default branch, with which new refs are compared; `None` where it could not be asked in time.
+    pub(crate) async fn head(
+        &self,
+        context: Context<'_>,
+        route: &Route,
+        format: ObjectFormat,
+    ) -> Option<Option<Oid>> {
+        let mut asker = Asker::new(context, route, format, self.config.answer);
+        tokio::time::timeout(self.config.time, asker.head()).await.ok()?.ok()
+    }
+
+    /// What each command brings, in their order. Nothing is said of deletions, or where nothing is wanted. `head` is
+    /// the upstream's default branch, where that is known.
     ///
     /// # Errors
     /// [`InspectError`].
@@ -95,11 +109,13 @@ impl Inspector {
         pushed: &Pushed<'_>,
         arrived: Option<Arrived>,
         wanted: Wanted,
+        head: Option<Option<Oid>>,
     ) -> Result<Vec<Facts>, InspectError> {
         let mut all = vec![Facts::default(); pushed.commands.len()];
         let Some(Arrived { index, look, budget }) = arrived else { return Ok(all) };
         let budget = Budget { until: Instant::now() + self.config.time, ..budget };
         let mut supplier = Supplier::new(self, context, pushed, wanted, budget.clone());
+        supplier.head = head;
         let packs = supplier.pushed(index, look).await?;
         let mut shared =
             Shared { packs, reached: HashSet::new(), allowance: Allowance::new(self.config.facts) };

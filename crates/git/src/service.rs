@@ -3,6 +3,7 @@
 //! The only place of this crate where bodies are read. A push is read to its end before anything is
 //! decided, and drained where it is refused before that, for git does not listen while it sends.
 
+mod aside;
 mod push;
 mod shown;
 

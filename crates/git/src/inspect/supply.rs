@@ -30,7 +30,7 @@ pub(super) struct Supplier<'a> {
     pub(super) wanted: Wanted,
     pub(super) budget: Budget,
     /// The upstream's default branch, once somebody asked.
-    head: Option<Option<Oid>>,
+    pub(super) head: Option<Option<Oid>>,
 }
 
 impl<'a> Supplier<'a> {

@@ -63,7 +63,7 @@ async fn inspect(
     };
     let route = Route::parse(&http::Method::POST, &"/app.git/git-receive-pack".parse().unwrap()).unwrap();
     let pushed = Pushed { route: &route, format, commands, spool: &spool, pack: start, known: None };
-    inspector.facts(rig.context(probe), &pushed, arrived, wanted).await
+    inspector.facts(rig.context(probe), &pushed, arrived, wanted, None).await
 }
 
 fn config(wanted: Wanted) -> InspectConfig {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
+use futures::FutureExt as _;
 use http::{Request, header, request};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
@@ -13,15 +14,15 @@ use lockgate_core::{
     upstream::Auth,
 };
 
-use super::{Git, shown::ShownPush};
+use super::{Git, aside::Aside, shown::ShownPush};
 use crate::{
     ancestry::Pushed,
     classify::{self, Content},
     facts::Wanted,
     inspect::{Arrival, Arrived},
-    oid::ObjectFormat,
+    oid::{ObjectFormat, Oid},
     pack::Commits,
-    parse::{ParseError, Progress, PushParser, PushRequest},
+    parse::{Command, ParseError, Progress, PushParser, PushRequest},
     respond::{self, PushDialect},
     route::{Route, Service},
 };
@@ -75,7 +76,8 @@ impl Git {
         let wanted = classify::wanted(context.needs).or(self.config.inspect.wanted);
         let mut request = None;
         let known = Known { context, route, head: &head, wanted };
-        let mut push = match self.read_push(&mut body, known, &mut request).await {
+        let mut base = Aside::NOTHING;
+        let mut push = match self.read_push(&mut body, known, &mut request, &mut base).await {
             Ok(push) => push,
             Err(refusal) => {
                 self.config.drain.drain(&mut body).await;
@@ -93,7 +95,8 @@ impl Git {
         let known = arrived.as_ref().map(|arrived| Arc::clone(arrived.index.commits()));
         let pushed = push.pushed(route, known);
         let ancestry = self.prover.prove(context, &pushed).await;
-        let facts = self.inspector.facts(context, &pushed, arrived, wanted).await?;
+        let base = base.answer().await.flatten();
+        let facts = self.inspector.facts(context, &pushed, arrived, wanted, base).await?;
         for (facts, command) in facts.iter().zip(&push.request.commands).filter(|_| wanted.any()) {
             let (paths, findings) = (facts.paths.len(), facts.findings.len());
             tracing::debug!(command.name, facts.commits, paths, findings, "a push was looked into");
@@ -123,11 +126,12 @@ impl Git {
         body: &mut Body,
         known: Known<'a, '_>,
         request: &mut Option<Arc<PushRequest>>,
+        base: &mut Aside<'a, Option<Option<Oid>>>,
     ) -> Result<Push, Refusal> {
         let mut parser = Some(PushParser::new(self.config.commands, self.config.section));
         let (mut spool, mut arrival, mut pack) = (known.context.spools.create(), None, None);
         let mut early = known.context.early;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = base.beside(body.frame()).await {
             let data = frame.map_err(broken)?.into_data().unwrap_or_default();
             let mut of_pack = data.clone();
             if let Some(reading) = &mut parser {
@@ -139,6 +143,9 @@ impl Git {
                         let read = parser.take().map(PushParser::finish).transpose().map_err(malformed)?;
                         *request = read.map(Arc::new);
                         arrival = request.as_ref().and_then(|request| self.arrival(request, known.wanted));
+                        if let (Some(request), Some(_)) = (&*request, &arrival) {
+                            self.ask_base(request, known, base);
+                        }
                     }
                 }
             }
@@ -162,6 +169,19 @@ impl Git {
             push.arrived = Some(arrival.finish().await?);
         }
         Ok(push)
+    }
+
+    /// Asks, while the push is read, what new refs are compared with.
+    fn ask_base<'a>(
+        &'a self,
+        request: &PushRequest,
+        known: Known<'a, '_>,
+        base: &mut Aside<'a, Option<Option<Oid>>>,
+    ) {
+        let creates = |command: &Command| command.old.is_null() && !command.new.is_null();
+        if let Some(format) = request.format().filter(|_| request.commands.iter().any(creates)) {
+            base.ask(self.inspector.head(known.context, known.route, format).boxed());
+        }
     }
 
     fn dialect(&self, route: &Route, push: &Push) -> ShownPush {
