@@ -52,7 +52,7 @@ impl Bench {
             for place in 0..SUBJECTS.len() {
                 let subject = SUBJECTS[(round + place) % SUBJECTS.len()];
                 // What pushes bring is of no concern to clones.
-                if subject != Subject::Inspecting {
+                if !matches!(subject, Subject::Inspecting | Subject::Early) {
                     self.clone(objects, subject, &cloned)?;
                 }
                 self.push(Work::Push(objects), subject, history)?;

@@ -64,14 +64,15 @@ impl Report {
                 limit: CLONE_GOAL,
             });
             goals.push(Goal {
-                what: format!("push of {objects} objects: inspected / direct"),
-                found: middle(push, Subject::Inspecting) / middle(push, Subject::Direct),
+                what: format!("push of {objects} objects: early / direct"),
+                found: middle(push, Subject::Early) / middle(push, Subject::Direct),
                 limit: INSPECTED_GOAL,
             });
         }
         for (subject, what, limit) in [
             (Subject::Lockgate, "peak memory of lockgate", MEMORY_GOAL),
             (Subject::Inspecting, "the same, inspected", INSPECTED_MEMORY_GOAL),
+            (Subject::Early, "the same, early", INSPECTED_MEMORY_GOAL),
         ] {
             let peak = bench.peak_memory.iter().find(|(of, _)| *of == subject);
             goals.push(Goal {
@@ -107,8 +108,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "| seconds | direct | nginx | lockgate | inspected | lockgate / nginx | inspected / direct |\n\
-             |---|---|---|---|---|---|---|"
+            "| seconds | direct | nginx | lockgate | inspected | early | lockgate / nginx | inspected / direct | early / direct |\n\
+             |---|---|---|---|---|---|---|---|---|"
         )?;
         for row in rows {
             writeln!(f, "{row}")?;
@@ -126,8 +127,9 @@ const METHOD: &str = "\
 Medians of interleaved rounds in one run, the fastest and the slowest in brackets; processor times are means.
 The server is `git http-backend` behind nginx and fcgiwrap, the same for all; *nginx* is a second nginx in
 front of it, a plain unbuffered reverse proxy; *lockgate* authenticates, decides and records everything; *inspected*
-is lockgate with a rule that has every object of a push searched for secrets. Plain HTTP on loopback; the big
-push is measured once.";
+is lockgate with a rule that has every object of a push searched for secrets, and *early* the same with
+`forward: early`, which sends a push on while it is searched, but for its end. Plain HTTP on loopback; the big push is
+measured once.";
 
 /// One line of the table, from the sorted values of each subject.
 fn row(name: &str, values: impl Fn(Subject) -> Vec<f64>) -> String {
@@ -138,7 +140,8 @@ fn row(name: &str, values: impl Fn(Subject) -> Vec<f64>) -> String {
     };
     let gateway = ratio(Subject::Lockgate, Subject::Nginx);
     let inspected = ratio(Subject::Inspecting, Subject::Direct);
-    format!("| {name} | {} | {gateway} | {inspected} |", cells.join(" | "))
+    let early = ratio(Subject::Early, Subject::Direct);
+    format!("| {name} | {} | {gateway} | {inspected} | {early} |", cells.join(" | "))
 }
 
 /// What stands where there is nothing to say.

@@ -1,4 +1,4 @@
-//! What is compared: four ways to one server.
+//! What is compared: five ways to one server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,10 +15,12 @@ pub(crate) enum Subject {
     Lockgate,
     /// Searches every object of a push for secrets, too.
     Inspecting,
+    /// The same, where pushes are begun upstream before their verdict.
+    Early,
 }
 
-pub(crate) const SUBJECTS: [Subject; 4] =
-    [Subject::Direct, Subject::Nginx, Subject::Lockgate, Subject::Inspecting];
+pub(crate) const SUBJECTS: [Subject; 5] =
+    [Subject::Direct, Subject::Nginx, Subject::Lockgate, Subject::Inspecting, Subject::Early];
 
 /// The server and what stands in front of it.
 pub(crate) struct Subjects {
@@ -26,6 +28,7 @@ pub(crate) struct Subjects {
     nginx: Nginx,
     lockgate: Lockgate,
     inspecting: Lockgate,
+    early: Lockgate,
     idp: Idp,
 }
 
@@ -34,14 +37,16 @@ impl Subjects {
         let server = GitServer::start()?;
         let nginx = Nginx::start("", &NGINX.replace("{upstream}", &server.url()), None)?;
         let idp = Idp::start()?;
-        let start = |policy: &str| {
+        let start = |policy: &str, forward: &str| {
             let mut lockgate = Lockgate::prepare(program.canonicalize()?)?;
-            configure(&lockgate, &server, &idp, policy)?;
+            configure(&lockgate, &server, &idp, policy, forward)?;
             lockgate.start()?;
             anyhow::Ok(lockgate)
         };
-        let (lockgate, inspecting) = (start(POLICY)?, start(&[POLICY, NO_SECRETS].concat())?);
-        Ok(Self { server, nginx, lockgate, inspecting, idp })
+        let inspects = [POLICY, NO_SECRETS].concat();
+        let lockgate = start(POLICY, "after_verdict")?;
+        let (inspecting, early) = (start(&inspects, "after_verdict")?, start(&inspects, "early")?);
+        Ok(Self { server, nginx, lockgate, inspecting, early, idp })
     }
 
     /// The URL of a repository of the server.
@@ -51,12 +56,13 @@ impl Subjects {
             Subject::Nginx => format!("{}/{repository}", self.nginx.url()),
             Subject::Lockgate => format!("{}/git/bench/{repository}", self.lockgate.url()),
             Subject::Inspecting => format!("{}/git/bench/{repository}", self.inspecting.url()),
+            Subject::Early => format!("{}/git/bench/{repository}", self.early.url()),
         }
     }
 
     /// Starts the gateways afresh.
     pub(crate) fn restart(&mut self) -> Result<()> {
-        for lockgate in [&mut self.lockgate, &mut self.inspecting] {
+        for lockgate in [&mut self.lockgate, &mut self.inspecting, &mut self.early] {
             lockgate.stop()?;
             lockgate.start()?;
         }
@@ -69,6 +75,7 @@ impl Subjects {
             Subject::Direct | Subject::Nginx => Ok(0),
             Subject::Lockgate => self.lockgate.peak_memory(),
             Subject::Inspecting => self.inspecting.peak_memory(),
+            Subject::Early => self.early.peak_memory(),
         }
     }
 
@@ -79,6 +86,7 @@ impl Subjects {
             Subject::Nginx => process::processor_time(self.nginx.pid()),
             Subject::Lockgate => process::processor_time(self.lockgate.running()?.pid()),
             Subject::Inspecting => process::processor_time(self.inspecting.running()?.pid()),
+            Subject::Early => process::processor_time(self.early.running()?.pid()),
         }
     }
 
@@ -99,14 +107,14 @@ location / {
 }
 ";
 
-fn configure(lockgate: &Lockgate, server: &GitServer, idp: &Idp, policy: &str) -> Result<()> {
+fn configure(lockgate: &Lockgate, server: &GitServer, idp: &Idp, policy: &str, forward: &str) -> Result<()> {
     std::fs::write(lockgate.folder().join("policy.yaml"), policy)?;
     lockgate.configure(&format!(
         "listen: {{ address: \"{}\" }}\n\
          control: {{ listen: \"{}\" }}\n\
          data_dir: data\n\
          policy: policy.yaml\n\
-         upstreams: [{{ name: bench, kind: git, url: \"{}\" }}]\n\
+         upstreams: [{{ name: bench, kind: git, url: \"{}\", forward: {forward} }}]\n\
          issuers: [{{ name: bench, issuer: \"{}\", audiences: [lockgate] }}]\n",
         lockgate.port().addr(),
         lockgate.control_port().addr(),
