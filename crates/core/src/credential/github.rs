@@ -11,6 +11,8 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::Read as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,6 +30,8 @@ use crate::{
 
 /// Whose app is installed where, at most; more are found out anew.
 const MAX_OWNERS: usize = 4096;
+/// A private key is smaller than this.
+const KEY_MAX: u64 = 64 << 10;
 /// The longest that a token is believed to live.
 const MAX_LIFE: Duration = Duration::from_hours(24);
 /// A token is renewed so long before its end.
@@ -42,6 +46,8 @@ pub struct GithubAppConfig {
     pub app: String,
     /// Its private key, in PEM (PKCS #1 or PKCS #8).
     pub private_key: Secret,
+    /// The file that it stands in, which is read again before each token is asked for: keys are replaced.
+    pub private_key_file: Option<PathBuf>,
     /// The installation; found out per owner without.
     pub installation: Option<u64>,
     /// Whether each token is for one repository alone.
@@ -98,6 +104,8 @@ impl GithubError {
 pub struct GithubApp {
     config: GithubAppConfig,
     api: Api,
+    /// The private key that is signed by.
+    pem: Mutex<Secret>,
     /// By owner, in small letters: GitHub's names have no case.
     installations: Mutex<HashMap<String, u64>>,
 }
@@ -111,7 +119,8 @@ impl GithubApp {
         let key = Key::from_pem(&config.private_key, config.app.clone())?;
         let client = web::client(config.ca.as_deref())?;
         let api = Api::new(&config.api, client, key).map_err(GithubConfigError::Url)?;
-        Ok(Self { config, api, installations: Mutex::default() })
+        let pem = Mutex::new(config.private_key.clone());
+        Ok(Self { config, api, pem, installations: Mutex::default() })
     }
 
     /// The owner and the name of a repository, which are then good in a URL.
@@ -132,7 +141,31 @@ impl GithubApp {
         }
     }
 
+    /// Takes what stands in the key's file now. What can't be used is told, and the last that could serves on.
+    async fn renew_key(&self) {
+        let Some(path) = self.config.private_key_file.clone() else { return };
+        let pem = match tokio::task::spawn_blocking(move || read_pem(&path)).await {
+            Ok(Ok(pem)) => pem,
+            Ok(Err(error)) => return tracing::warn!(%error, "a GitHub App's private key can't be read again"),
+            // The process is ending.
+            Err(_) => return,
+        };
+        let mut last = self.pem.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.expose() == pem.expose() {
+            return;
+        }
+        match Key::from_pem(&pem, self.config.app.clone()) {
+            Ok(key) => {
+                tracing::info!(app = self.config.app, "a GitHub App signs by another private key");
+                self.api.set_key(key);
+                *last = pem;
+            }
+            Err(error) => tracing::warn!(%error, "a GitHub App's private key was replaced by what is none"),
+        }
+    }
+
     async fn token(&self, owner: &str, name: &str) -> Result<Fetched, GithubError> {
+        self.renew_key().await;
         let only = self.config.per_repository.then_some(name);
         if let Some(installation) = self.config.installation {
             return Ok(fetched(self.api.token(installation, only, &self.config.permissions).await?));
@@ -160,6 +193,13 @@ impl GithubApp {
     fn installations(&self) -> std::sync::MutexGuard<'_, HashMap<String, u64>> {
         self.installations.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn read_pem(path: &Path) -> std::io::Result<Secret> {
+    let mut text = String::new();
+    #[expect(clippy::disallowed_methods, reason = "bounded by take; what is cut is no key")]
+    std::fs::File::open(path)?.take(KEY_MAX).read_to_string(&mut text)?;
+    Ok(Secret::new(text))
 }
 
 fn fetched(token: api::Token) -> Fetched {

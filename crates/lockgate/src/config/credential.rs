@@ -312,9 +312,12 @@ impl GithubApp {
     }
 
     fn resolve(&self, of: &For<'_>) -> Result<CoreSource> {
-        let pem = match self.source().map_err(anyhow::Error::msg)? {
-            Source::File(path) => read_text(&of.config.resolve(&path), KEY_MAX)?,
-            Source::Env(name) => std::env::var(&name).with_context(|| format!("${name} is not set"))?,
+        let (pem, file) = match self.source().map_err(anyhow::Error::msg)? {
+            Source::File(path) => {
+                let path = of.config.resolve(&path);
+                (read_text(&path, KEY_MAX)?, Some(path))
+            }
+            Source::Env(name) => (std::env::var(&name).with_context(|| format!("${name} is not set"))?, None),
         };
         let id = self.app_id.map(|id| id.to_string());
         let permissions = self.permissions.iter().map(|(name, permission)| {
@@ -328,6 +331,7 @@ impl GithubApp {
         let app = CoreGithubApp::new(GithubAppConfig {
             app: self.client_id.clone().or(id).context("`client_id` or `app_id` is missing")?,
             private_key: Secret::new(pem),
+            private_key_file: file,
             installation: self.installation_id,
             per_repository: self.per_repository.unwrap_or(true),
             permissions: permissions.collect(),

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,7 +73,7 @@ pub(super) struct Token {
 pub(super) struct Api {
     base: Url,
     client: Client,
-    key: Key,
+    key: Mutex<Arc<Key>>,
     /// Seconds by which GitHub's clock is ahead of ours.
     ahead: AtomicI64,
 }
@@ -99,7 +102,12 @@ impl Api {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Self { base, client, key, ahead: AtomicI64::new(0) })
+        Ok(Self { base, client, key: Mutex::new(Arc::new(key)), ahead: AtomicI64::new(0) })
+    }
+
+    /// Signs by another key from here on.
+    pub(super) fn set_key(&self, key: Key) {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 
     /// Where the app is installed that may see a repository.
@@ -155,7 +163,8 @@ impl Api {
 
     async fn send(&self, method: Method, path: &str, body: Option<String>) -> Result<Response, ApiError> {
         let url = self.base.join(path).map_err(|_| ApiError::Nonsense("no address"))?;
-        let token = self.key.sign(self.now().as_second())?;
+        let key = Arc::clone(&self.key.lock().unwrap_or_else(PoisonError::into_inner));
+        let token = key.sign(self.now().as_second())?;
         let mut bearer =
             HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| ApiError::Sign)?;
         bearer.set_sensitive(true);

@@ -82,6 +82,7 @@ impl Rig {
         GithubAppConfig {
             app: "Iv1.abc".into(),
             private_key: Secret::new(&*self.pem),
+            private_key_file: None,
             installation: None,
             per_repository: true,
             permissions: BTreeMap::from([("contents".to_owned(), "read".to_owned())]),
@@ -169,6 +170,22 @@ async fn failed(app: &GithubApp, resource: &str) -> GithubError {
         Err(CredentialError::Github(error)) => error,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn signs_by_the_key_that_stands_in_the_file_now() {
+    let (rig, other) = (Rig::new(), Rig::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.pem");
+    let app =
+        GithubApp::new(GithubAppConfig { private_key_file: Some(file.clone()), ..rig.config() }).unwrap();
+    // The file is not there yet: what was read at the start serves.
+    app.fetch("team/app").await.unwrap();
+    std::fs::write(&file, &other.pem).unwrap();
+    rig.forge.lock().unwrap().public = other.forge.lock().unwrap().public.clone();
+    app.fetch("team/app").await.unwrap();
+    std::fs::write(&file, "no key").unwrap();
+    app.fetch("team/app").await.unwrap();
 }
 
 #[tokio::test]
