@@ -169,6 +169,7 @@ fn credentials_that_are_wrong() {
         ("  ignore_case: true\n  repositories: [a, 'Team/*']\n", "6:21", "in small letters"),
         ("  repositories: ['[a']\n", "5:18", "["),
         ("  redirects: maybe\n", "5", "`maybe` is not known here"),
+        ("  forward: at_once\n", "5", "`at_once` is not known here"),
     ];
     for (lines, place, message) in rows {
         let error = refused(&upstream(lines));

@@ -1,5 +1,5 @@
 //! Clone and push side by side: direct, through nginx as a plain reverse proxy, through lockgate, and through
-//! lockgate with a policy that looks into pushes.
+//! lockgate with a policy that looks into pushes: before they go upstream, and while they do.
 //!
 //! All serve the same repositories of the same server; rounds are interleaved, so that whatever else the
 //! machine does hits all of them alike, and what is compared are medians of one run. Run by `cargo xtask bench`.
