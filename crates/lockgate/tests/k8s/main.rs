@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod clients;
 mod hold;
+mod identity;
 mod secrets;
 mod streams;
 mod world;

@@ -62,22 +62,38 @@ impl World {
 
     /// As [`World::start`], with another policy.
     pub(crate) fn start_under(policy: &str) -> Result<Self> {
+        let credential = json!({ "bearer": { "token_file": "token" } });
+        Self::begin(policy, &json!({ "credential": credential, "impersonate": { "prefix": "agent:" } }))
+    }
+
+    /// As [`World::start`], with this of the upstream instead of a token and impersonation.
+    pub(crate) fn start_with(upstream: &Value) -> Result<Self> {
+        Self::begin(POLICY, upstream)
+    }
+
+    fn begin(policy: &str, upstream: &Value) -> Result<Self> {
         let cluster = Cluster::shared()?;
         let gate = Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))?;
         let (idp, namespace) = (Idp::start()?, cluster.namespace()?);
         let mut world = Self { cluster, namespace, idp, gate };
         world.admin()?.apply(&rights().to_string())?;
-        world.configure(policy)?;
+        world.configure(policy, upstream)?;
         world.gate.start()?;
         Ok(world)
     }
 
-    fn configure(&self, policy: &str) -> Result<()> {
+    fn configure(&self, policy: &str, more: &Value) -> Result<()> {
         let (folder, cluster) = (self.gate.folder(), self.cluster);
         cluster.ca().server()?.write(folder)?;
         let ca = cluster.ca().write(folder)?;
         std::fs::write(folder.join("token"), cluster.token())?;
         std::fs::write(folder.join("policy.yaml"), policy)?;
+        std::fs::create_dir_all(folder.join("admin"))?;
+        cluster.admin().write(&folder.join("admin"))?;
+        let mut upstream = json!({ "name": "prod", "kind": "k8s", "url": cluster.url(), "ca": ca });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            upstream[name] = value.clone();
+        }
         let config = json!({
             "listen": {
                 "address": self.gate.port().addr().to_string(),
@@ -85,14 +101,7 @@ impl World {
             },
             "data_dir": "data",
             "policy": "policy.yaml",
-            "upstreams": [{
-                "name": "prod",
-                "kind": "k8s",
-                "url": cluster.url(),
-                "ca": ca,
-                "credential": { "bearer": { "token_file": "token" } },
-                "impersonate": { "prefix": "agent:" },
-            }],
+            "upstreams": [upstream],
             "issuers": [{
                 "name": "idp",
                 "issuer": self.idp.issuer(),
