@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::Value;
 
 use crate::facts::segment;
@@ -104,7 +105,34 @@ pub fn check(body: &[u8], object: Option<&Value>) -> Result<(), GuardError> {
     if let Some(field) = object.and_then(|object| field(object, &mut String::new())) {
         return Err(GuardError::Placeholder(field));
     }
-    if NEEDLES.is_match(body) { Err(GuardError::Placeholder(BODY.to_owned())) } else { Ok(()) }
+    if NEEDLES.is_match(body) || unescaped(body).is_some_and(|body| NEEDLES.is_match(&body)) {
+        return Err(GuardError::Placeholder(BODY.to_owned()));
+    }
+    Ok(())
+}
+
+/// A body whose letters are not written as `\u0041`, as far as it has such: of a JSON patch, whose values are not
+/// looked at one by one.
+fn unescaped(body: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    let mut rest = body;
+    while let Some(at) = memmem::find(rest, br"\u00") {
+        let letter = rest.get(at + 4..at + 6).and_then(|digits| std::str::from_utf8(digits).ok());
+        let letter = letter.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        plain.extend_from_slice(&rest[..at]);
+        let length = if let Some(letter) = letter {
+            plain.push(letter);
+            6
+        } else {
+            plain.push(rest[at]);
+            1
+        };
+        rest = &rest[at + length..];
+    }
+    (rest.len() < body.len()).then(|| {
+        plain.extend_from_slice(rest);
+        plain
+    })
 }
 
 /// The first field with a placeholder.
@@ -215,7 +243,8 @@ pub fn fuzz_guard(data: &[u8]) {
     let Some((size, body)) = data.split_first() else { return };
     let mut finder = Finder::new();
     let found = body.chunks(usize::from(*size) + 1).fold(false, |_, piece| finder.push(piece));
-    assert_eq!(found, check(body, None).is_err(), "the cuts do not matter");
+    assert_eq!(found, NEEDLES.is_match(body), "the cuts do not matter");
+    assert!(!found || check(body, None).is_err());
 }
 
 #[cfg(test)]

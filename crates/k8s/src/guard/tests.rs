@@ -52,6 +52,12 @@ fn a_placeholder_is_found_in_every_form() {
             assert!(found, "{form} by {size}");
         }
     }
+    let escaped: String = MARKER.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    for form in [escaped, STANDARD.encode(MARKER).replace('W', "\\u0057"), format!("\\u00\\u00zz{MARKER}")] {
+        let patch = format!(r#"[{{"op":"add","path":"/data/a","value":"{form}"}}]"#);
+        assert!(check(patch.as_bytes(), None).is_err(), "{form}");
+    }
+    assert_eq!(check(br#"{"a":"\u00"}"#, None), Ok(()));
     assert_eq!(check(b"[MASK", None), Ok(()));
     assert_eq!(check(&b"W01B".repeat(1000), None), Ok(()));
 }
