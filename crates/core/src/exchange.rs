@@ -8,12 +8,9 @@ mod closing;
 mod end;
 mod unrecorded;
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
@@ -26,6 +23,7 @@ use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
 
+use self::end::now;
 pub use self::{closing::Closing, unrecorded::Unrecorded};
 use crate::{
     access::{Access, Schema},
@@ -395,9 +393,4 @@ impl Exchange {
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // Every critical section leaves the state whole.
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn now() -> u64 {
-    // Before 1970 there is no agreement on microseconds anyway.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }

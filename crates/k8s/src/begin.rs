@@ -8,10 +8,14 @@ use lockgate_core::{
     layers::mask::{PAUSE, Secrets},
     refusal::{Refusal, RefusalKind},
 };
+use lockgate_detect::Placeholder;
 use tokio::sync::oneshot;
 
 use crate::{
-    stream::{self, ClientHalf, Limits, Maskers, Purpose, Subprotocol, Transport, Upgrade},
+    stream::{
+        self, Channel, ClientHalf, Limits, Maskers, Purpose, Subprotocol, Transport, Upgrade,
+        transcript::Copying,
+    },
     upgrade::{Framing, STREAM_PROTOCOL, Stream},
 };
 
@@ -19,15 +23,18 @@ use crate::{
 pub(crate) struct Begin {
     asked: Stream,
     purpose: Purpose,
+    /// Whether what comes is a tar, in which lengths must stay as they are.
+    is_download: bool,
     client: Mutex<Option<oneshot::Sender<ClientHalf>>>,
 }
 
 impl Begin {
     /// Nothing of what the client sends passes before the stream has begun.
-    pub(crate) fn of(asked: Stream, purpose: Purpose, body: Body) -> (Self, Body) {
+    pub(crate) fn of(asked: Stream, purpose: Purpose, command: &[String], body: Body) -> (Self, Body) {
         let (client, half) = oneshot::channel();
         let body = stream::watched(body, async { half.await.ok() });
-        (Self { asked, purpose, client: Mutex::new(Some(client)) }, body)
+        let is_download = Copying::of(command) == Some(Copying::Download);
+        (Self { asked, purpose, is_download, client: Mutex::new(Some(client)) }, body)
     }
 
     /// Begins the stream: lets pass what the client sends, and masks what the upstream does.
@@ -49,9 +56,14 @@ impl Begin {
             return Err(Refusal::new(RefusalKind::Denied, reason));
         }
         let maskers: Option<Maskers> = (!secrets.is_empty()).then(|| {
-            let secrets = secrets.clone();
-            Box::new(move |channel: stream::Channel| channel.port().is_none().then(|| secrets.masker()))
-                as Maskers
+            let (secrets, is_download) = (secrets.clone(), self.is_download);
+            Box::new(move |channel| match channel {
+                Channel::Stdout if is_download => Some(secrets.masker_with(Placeholder::SameLength)),
+                Channel::Data { .. } | Channel::DataError { .. } => None,
+                Channel::Stdin | Channel::Stdout | Channel::Stderr | Channel::Error | Channel::Resize => {
+                    Some(secrets.masker())
+                }
+            }) as Maskers
         });
         let upgrade = Upgrade { transport, purpose: self.purpose.clone() };
         let (client, server) = stream::halves(&upgrade, Limits::default(), Box::new(|_| Ok(())), maskers);

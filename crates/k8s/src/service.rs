@@ -116,7 +116,9 @@ impl Kubernetes {
             set.extend(stream.headers().clone());
             head.extensions.insert(Upgrade(stream.token()));
             dialect.wait = self.config.wait_stream;
-            let (begin, body) = Begin::of(stream, purpose(resource.as_ref(), &query), brought.into_body());
+            let command: Vec<String> = query.all("command").map(str::to_owned).collect();
+            let (begin, body) =
+                Begin::of(stream, purpose(resource.as_ref(), &query), &command, brought.into_body());
             dialect.begin = Some(begin);
             brought = Brought::Stream(body);
         }

@@ -11,7 +11,8 @@ pub(crate) const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream
 
 /// Subprotocols of WebSockets, the best first.
 const CHANNELS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
-const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+/// kubectl tunnels SPDY; kube-rs and the Python client name the ports in the query, for two channels each.
+const FORWARDS: [&str; 2] = ["SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"];
 const SPDY_CHANNELS: [&str; 1] = ["v4.channel.k8s.io"];
 const SPDY_FORWARD: &str = "portforward.k8s.io";
 
@@ -110,7 +111,7 @@ pub fn understand(
             }
             headers.insert(header::SEC_WEBSOCKET_VERSION, version);
             headers.insert(header::SEC_WEBSOCKET_KEY, one(header::SEC_WEBSOCKET_KEY)?);
-            let known: &[&'static str] = if forwards { &[TUNNEL] } else { &CHANNELS };
+            let known: &[&'static str] = if forwards { &FORWARDS } else { &CHANNELS };
             let offered = offered(&head.headers, &header::SEC_WEBSOCKET_PROTOCOL, known)?;
             let offered = HeaderValue::from_str(&offered.join(", ")).map_err(|_| UpgradeError::Protocol)?;
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
@@ -202,7 +203,9 @@ mod tests {
         assert!(stream("GET", "exec", &exec).unwrap().is_some());
         assert_eq!(stream("POST", "exec", &exec), Err(UpgradeError::Handshake));
         assert_eq!(stream("GET", "log", &exec), Err(UpgradeError::NoStream));
-        assert_eq!(stream("GET", "portforward", &exec), Err(UpgradeError::Protocol));
+        assert!(stream("GET", "portforward", &exec).unwrap().is_some());
+        let newer = [&WEBSOCKET[..], &[("sec-websocket-protocol", "v5.channel.k8s.io")]].concat();
+        assert_eq!(stream("GET", "portforward", &newer), Err(UpgradeError::Protocol));
         assert_eq!(stream("GET", "exec", &WEBSOCKET), Err(UpgradeError::Protocol));
         let long = [&exec[..], &[("content-length", "3")]].concat();
         assert_eq!(stream("GET", "exec", &long), Err(UpgradeError::Handshake));

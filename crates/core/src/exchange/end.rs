@@ -1,13 +1,22 @@
 //! How an exchange ends: when its last handle is dropped, so that an outcome is recorded however it comes
 //! about. Its recording is closed, its entry goes to the index, a line to the log.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use lockgate_recording::Outcome;
 use uuid::Uuid;
 
-use super::{Inner, lock, now};
+use super::{Inner, lock};
 use crate::index::Entry;
+
+/// Microseconds since 1970.
+pub(super) fn now() -> u64 {
+    // Before 1970 there is no agreement on microseconds anyway.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
 
 impl Drop for Inner {
     fn drop(&mut self) {

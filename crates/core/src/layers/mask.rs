@@ -21,7 +21,7 @@ use crate::{
 use http::{HeaderMap, HeaderName, Response, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use lockgate_detect::{KnownValues, MaskBody, MaskOptions, Masker, RuleError, RuleSet, TagKey};
+use lockgate_detect::{KnownValues, MaskBody, MaskOptions, Masker, Placeholder, RuleError, RuleSet, TagKey};
 
 /// What describes the exact bytes of a body, and is not true any more of masked ones.
 const OF_THE_BYTES: [HeaderName; 6] = [
@@ -92,8 +92,14 @@ impl Secrets {
 
     /// A masker of one stream of text.
     pub fn masker(&self) -> Masker {
+        self.masker_with(Placeholder::Plain)
+    }
+
+    /// The same, with this in the place of secrets.
+    pub fn masker_with(&self, placeholder: Placeholder) -> Masker {
         let nothing = KnownValues::new();
-        Masker::new(&self.rules, self.known.as_ref().unwrap_or(&nothing), &self.key, MaskOptions::default())
+        let options = MaskOptions { placeholder, ..MaskOptions::default() };
+        Masker::new(&self.rules, self.known.as_ref().unwrap_or(&nothing), &self.key, options)
     }
 }
 

@@ -4,6 +4,9 @@
 //! The API server decodes the path before it splits it, so that `/api%2Fv1/pods` is a list of pods. What two readers
 //! could split in two ways is refused here, and the path that goes upstream is written anew from what was understood.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use http::{Method, Uri};
@@ -313,110 +316,4 @@ fn proxied(parts: &Parts, raw: &str) -> String {
     let own = proxy.map_or(parts.names.len(), |at| at + 1);
     let end = parts.ends.get(own.wrapping_sub(1)).copied().unwrap_or(raw.len());
     written(&parts.names[..own.min(parts.names.len())], false) + &raw[end..]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(method: &str, uri: &str) -> Result<Address, InfoError> {
-        let uri: Uri = uri.parse().unwrap();
-        let query = Query::parse(uri.query()).map_err(InfoError::Query)?;
-        Address::parse(&method.parse().unwrap(), &uri, &query)
-    }
-
-    /// `verb group/version resource/subresource namespace name`, or what is wrong.
-    fn line(request: &str) -> String {
-        let (method, uri) = request.split_once(' ').unwrap();
-        match parse(method, uri) {
-            Ok(Address { info: Info::Other { path, verb }, path: upstream }) => {
-                format!("{verb} {path} -> {upstream}")
-            }
-            Ok(Address { info: Info::Resource(it), path }) => format!(
-                "{} {}/{} {} ns={} name={} rest={} -> {path}",
-                it.verb,
-                it.group,
-                it.version,
-                it.full(),
-                it.namespace,
-                it.name,
-                it.rest
-            ),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn requests_are_understood_as_the_api_server_does() {
-        let requests = [
-            "GET /",
-            "GET /version",
-            "GET /api",
-            "GET /api/",
-            "GET /api/v1",
-            "GET /apis/apps/v1",
-            "GET /openapi/v3/apis/apps/v1?hash=1",
-            "GET /api/v1/namespaces",
-            "GET /api/v1/namespaces/prod",
-            "PUT /api/v1/namespaces/prod/finalize",
-            "PATCH /api/v1/namespaces/prod/status",
-            "GET /api/v1/namespaces/prod/pods",
-            "GET /api/v1/namespaces/prod/pods?watch",
-            "GET /api/v1/namespaces/prod/pods?watch=0",
-            "GET /api/v1/namespaces/prod/pods?watch=yes&watch=0",
-            "GET /api/v1/namespaces/prod/secrets?fieldSelector=metadata.name%3Ddb",
-            "GET /api/v1/namespaces/prod/secrets?watch=1&fieldSelector=metadata.name%3D%3Ddb,type=Opaque",
-            "GET /api/v1/watch/namespaces/prod/secrets/db",
-            "GET /api/v1/watch/pods",
-            "HEAD /api/v1/nodes/n1",
-            "DELETE /apis/apps/v1/namespaces/prod/deployments",
-            "DELETE /apis/apps/v1/namespaces/prod/deployments/web",
-            "PATCH /apis/apps/v1/namespaces/prod/deployments/web/scale",
-            "POST /api/v1/namespaces/prod/pods/web/exec?command=ls",
-            "GET /api/v1/namespaces/prod/pods/web/exec/",
-            "GET /api/v1/namespaces/prod/services/https:web:443/proxy/a%2Fb/../c//d?x=1",
-            "GET /api/v1/nodes/n1/proxy/run/x",
-            "GET /api/v1/proxy/namespaces/prod/pods/web/y",
-            "OPTIONS /api/v1/pods",
-            "GET /%61pi/v1/%73ecrets",
-            "GET /api/v1/namespaces/prod/pods/w%20b",
-        ];
-        insta::assert_snapshot!(requests.map(|request| format!("{request}\n  {}", line(request))).join("\n"));
-    }
-
-    #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
-        for request in [
-            "GET /api/v1/namespaces/prod/secrets%2Fdb",
-            "GET /api%2Fv1/secrets",
-            "GET /api//v1/secrets",
-            "GET //api/v1/secrets",
-            "GET /api/v1/../v1/secrets",
-            "GET /api/v1/%2e%2e/secrets",
-            "GET /api/v1/./secrets",
-            "GET /api/v1/secrets//",
-        ] {
-            assert_eq!(line(request), InfoError::Ambiguous.to_string(), "{request}");
-        }
-        assert_eq!(line("GET /api/v1/se%00crets"), InfoError::NotText.to_string());
-        assert_eq!(line("GET /api/v1/se%ffcrets"), InfoError::NotText.to_string());
-        assert_eq!(line("GET /api/v1/watch"), InfoError::NoResource.to_string());
-        let deep = format!("GET /api/v1{}", "/a".repeat(20));
-        assert_eq!(line(&deep), InfoError::TooDeep.to_string());
-    }
-
-    #[test]
-    fn what_goes_upstream_is_understood_as_the_same() {
-        for request in [
-            "GET /api/v1/namespaces/prod/pods/w%20b",
-            "GET /%61pi/v1/%73ecrets",
-            "GET /api/v1/namespaces/prod/pods/web/exec/",
-            "GET /api/v1/namespaces/prod/services/web/proxy/a%2Fb/../c//d",
-            "GET /api/",
-        ] {
-            let (method, uri) = request.split_once(' ').unwrap();
-            let address = parse(method, uri).unwrap();
-            assert_eq!(parse(method, &address.path), Ok(address), "{request}");
-        }
-    }
 }

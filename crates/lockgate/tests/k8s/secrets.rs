@@ -130,6 +130,9 @@ fn a_masked_secret_is_seen_in_no_way() -> Result<()> {
                 assert!(!seen.contains(form) && !lower.contains(form), "{line}: {form} in {seen}");
             }
         }
+        kubectl.get(&["cp", "app:etc/db/password", "copied"])?;
+        let copied = std::fs::read_to_string(kubectl.home().join("copied"))?;
+        assert!(copied.len() == PLANTED.len() && !copied.contains(PLANTED), "{copied}");
         if transport == Transport::WebSocket {
             let table = kubectl.run(&["get", "secrets"])?;
             assert!(table.stdout.contains("Opaque"), "{}{}", table.stdout, table.stderr);
