@@ -32,7 +32,7 @@ const TAIL: u64 = 64 << 10;
 /// How many footers are read at the same time.
 const PARALLEL: usize = 8;
 /// Bundles may have been open this long when an exchange began in them.
-const LONGEST_OPEN_MILLIS: u64 = 10 * 60 * 1000;
+pub(super) const LONGEST_OPEN_MILLIS: u64 = 10 * 60 * 1000;
 
 /// What a bundle holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,10 @@ impl Archive {
         self.footer(BundleRef { bundle, size }).await
     }
 
-    async fn footer(&self, BundleRef { bundle, size }: BundleRef) -> Result<BundleContents, ReadError> {
+    pub(super) async fn footer(
+        &self,
+        BundleRef { bundle, size }: BundleRef,
+    ) -> Result<BundleContents, ReadError> {
         let damaged = |kind| ReadError::Damaged { bundle, fault: Fault { offset: 0, chunk: None, kind } };
         if size < TRAILER_LEN as u64 {
             return Err(damaged(FaultKind::Truncated));

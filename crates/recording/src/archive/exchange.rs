@@ -4,9 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
+use tokio::fs::File;
 use uuid::Uuid;
 
-use super::{Archive, ReadError, track::Track};
+use super::{
+    Archive, ReadError,
+    follow::{self, Following},
+    track::Track,
+};
 use crate::{
     event::Recorded,
     format::bundle::{BundleReader, Step},
@@ -20,19 +25,38 @@ use crate::{
 /// Whether the exchange has an end is known when [`next`](Self::next) has given `None`; see
 /// [`is_complete`](Self::is_complete).
 pub struct ExchangeReader {
-    archive: Archive,
-    exchange: Uuid,
-    bundles: VecDeque<Uuid>,
-    current: Option<Current>,
-    records: VecDeque<Record>,
-    track: Track,
+    pub(super) archive: Archive,
+    pub(super) exchange: Uuid,
+    pub(super) bundles: VecDeque<Uuid>,
+    pub(super) current: Option<Current>,
+    pub(super) records: VecDeque<Record>,
+    pub(super) track: Track,
+    /// Where the exchange may be under way.
+    pub(super) following: Option<Following>,
 }
 
 /// The bundle that is being read.
-struct Current {
+pub(super) struct Current {
     bundle: Uuid,
-    octets: BoxStream<'static, object_store::Result<Bytes>>,
+    octets: Octets,
     reader: BundleReader,
+}
+
+/// The octets of a bundle.
+enum Octets {
+    Store(BoxStream<'static, object_store::Result<Bytes>>),
+    /// They may become more until the bundle is at its end.
+    Spool(File),
+}
+
+/// How far a bundle was read.
+enum Progress {
+    /// The records of the next chunk.
+    Chunk(Vec<Record>),
+    /// It is whole.
+    End,
+    /// It is being written.
+    Later,
 }
 
 impl Archive {
@@ -53,6 +77,7 @@ impl Archive {
             current: None,
             records: VecDeque::new(),
             track: Track::new(exchange),
+            following: None,
         })
     }
 }
@@ -94,16 +119,24 @@ impl ExchangeReader {
                 Some(current) => current,
                 None => {
                     let Some(bundle) = self.bundles.pop_front() else { return Ok(false) };
-                    let octets = self.archive.open(bundle).await?;
+                    let spooled = match &mut self.following {
+                        Some(following) => following.open(bundle).await?,
+                        None => None,
+                    };
+                    let octets = match spooled {
+                        Some(file) => Octets::Spool(file),
+                        None => Octets::Store(self.archive.open(bundle).await?),
+                    };
                     self.current.insert(Current { bundle, octets, reader: BundleReader::new() })
                 }
             };
             match current.step().await? {
-                Some(records) => {
+                Progress::Chunk(records) => {
                     let ours = |record: &Record| record.exchange == self.exchange.as_bytes()[..];
                     self.records.extend(records.into_iter().filter(ours));
                 }
-                None => self.current = None,
+                Progress::End => self.current = None,
+                Progress::Later => return Ok(false),
             }
         }
         Ok(true)
@@ -111,16 +144,22 @@ impl ExchangeReader {
 }
 
 impl Current {
-    /// The records of the next chunk; `None` after the last.
-    async fn step(&mut self) -> Result<Option<Vec<Record>>, ReadError> {
+    async fn step(&mut self) -> Result<Progress, ReadError> {
         let damaged = |fault| ReadError::Damaged { bundle: self.bundle, fault };
         loop {
             match self.reader.step().map_err(damaged)? {
-                Step::Chunk { records } => return Ok(Some(records)),
+                Step::Chunk { records } => return Ok(Progress::Chunk(records)),
                 Step::Header(_) | Step::End => {}
-                Step::More => match self.octets.next().await {
-                    Some(octets) => self.reader.feed(&octets?),
-                    None => return self.reader.finish().map(|()| None).map_err(damaged),
+                Step::More => match &mut self.octets {
+                    Octets::Store(octets) => match octets.next().await {
+                        Some(octets) => self.reader.feed(&octets?),
+                        None => return self.reader.finish().map(|()| Progress::End).map_err(damaged),
+                    },
+                    Octets::Spool(file) => match follow::piece(file).await? {
+                        Some(octets) => self.reader.feed(&octets),
+                        None if self.reader.finish().is_ok() => return Ok(Progress::End),
+                        None => return Ok(Progress::Later),
+                    },
                 },
             }
         }

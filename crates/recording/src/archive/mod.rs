@@ -2,6 +2,7 @@
 
 mod contents;
 mod exchange;
+mod follow;
 mod list;
 pub(crate) mod track;
 
@@ -27,6 +28,9 @@ pub enum ReadError {
     /// The store does not answer, or refuses.
     #[error("the store cannot be read")]
     Store(#[from] object_store::Error),
+    /// The spool of this machine can't be read.
+    #[error("the spool cannot be read")]
+    Spool(#[source] std::io::Error),
     /// No bundle holds it.
     #[error("{0} is not in the archive")]
     NotFound(Uuid),

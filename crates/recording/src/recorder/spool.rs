@@ -162,18 +162,7 @@ impl Spool {
 
     /// The bundle files that are there, in the order of their ids.
     pub(crate) fn bundles(&self) -> io::Result<Vec<(Uuid, PathBuf)>> {
-        let mut bundles = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != SUFFIX) {
-                continue;
-            }
-            if let Some(id) = path.file_stem().and_then(|stem| Uuid::parse_str(stem.to_str()?).ok()) {
-                bundles.push((id, path));
-            }
-        }
-        bundles.sort();
-        Ok(bundles)
+        bundles(&self.directory)
     }
 
     /// Deletes the file of a bundle.
@@ -203,6 +192,22 @@ impl State {
         let root = last.root[..].try_into().map(Link).map_err(|_| "no root")?;
         Ok(Some(Last { number: last.number, bundle, root }))
     }
+}
+
+/// The bundle files of a spool directory, in the order of their ids; also while a recorder has it open.
+pub(crate) fn bundles(directory: &Path) -> io::Result<Vec<(Uuid, PathBuf)>> {
+    let mut bundles = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != SUFFIX) {
+            continue;
+        }
+        if let Some(id) = path.file_stem().and_then(|stem| Uuid::parse_str(stem.to_str()?).ok()) {
+            bundles.push((id, path));
+        }
+    }
+    bundles.sort();
+    Ok(bundles)
 }
 
 fn read_state(path: &Path) -> Result<Option<State>, RecordError> {

@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod faulty;
+mod follow;
 mod memory;
 mod process;
 mod recorder;
