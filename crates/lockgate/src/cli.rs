@@ -1,6 +1,7 @@
 //! The command line. Every command that prints something prints JSON with `--json`.
 
 mod approvals;
+mod kubeconfig;
 mod policy;
 mod sessions;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     approvals::ApprovalsCommand,
+    kubeconfig::KubeconfigArgs,
     policy::{ExplainArgs, PolicyCommand},
     sessions::{Filter, RawSide, ReplayArgs, SessionsCommand, VerdictWord},
 };
@@ -38,6 +40,7 @@ Examples:
   lockgate approvals approve <ID>            let one of them pass
   lockgate sessions search --ref 'refs/heads/main' --verdict deny
   lockgate sessions replay <EXCHANGE>        what was sent and answered, byte for byte
+  lockgate kubeconfig prod --merge           let kubectl reach an upstream through it
   lockgate verify                            check that the recording is whole and unaltered
 
 Exit status: 0 when all is well, 1 when a problem was found, 2 when the command makes no sense.";
@@ -79,6 +82,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Finds the secrets in files or in what comes by a pipe, or masks them
     Detect(DetectArgs),
+    /// Prints how kubectl reaches an upstream through the gateway, or adds it to a kubeconfig
+    Kubeconfig(KubeconfigArgs),
     /// Prints completions for a shell
     Completions {
         /// The shell

@@ -3,6 +3,7 @@
 mod approvals;
 mod config;
 mod detect;
+mod kubeconfig;
 mod policy;
 mod pushes;
 mod sessions;
@@ -41,6 +42,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit> {
         Command::Sessions(command) => return sessions::run(command).await,
         Command::Verify(args) => return verify::run(&args).await,
         Command::Detect(args) => return detect::run(&args),
+        Command::Kubeconfig(args) => kubeconfig::run(&args)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockgate", &mut script);

@@ -60,6 +60,7 @@ fn default_filter(command: &Command) -> &'static str {
         | Command::Sessions(_)
         | Command::Verify(_)
         | Command::Detect(_)
+        | Command::Kubeconfig(_)
         | Command::Completions { .. } => "error",
     }
 }

@@ -49,6 +49,12 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
 }
 
+/// Prints to stderr what is to be known of what is printed.
+pub(crate) fn warn(text: &str) {
+    // There is nowhere left to say that it can't be said.
+    let _ = writeln!(io::stderr().lock(), "lockgate: {}", plain(text));
+}
+
 /// Prints a value as JSON, indented.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     say!("{}", serde_json::to_string_pretty(value)?);

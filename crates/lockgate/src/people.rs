@@ -1,5 +1,7 @@
 //! A person at the command line: their connection to the control plane, and the recordings they look at.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
@@ -55,6 +57,12 @@ impl Person {
     /// The recordings, or where they are.
     pub(crate) fn archive_here(&self) -> Result<Archive> {
         self.archive()?.context(ELSEWHERE)
+    }
+
+    /// Where recordings wait for the store, where that is on this machine.
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        let spool = wiring::spool(&self.config);
+        std::fs::read_dir(&spool).is_ok().then_some(spool)
     }
 
     /// A failed call, and what to do about it.

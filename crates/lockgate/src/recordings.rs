@@ -134,12 +134,16 @@ impl Transcript {
 
     /// A field of the request's head, where it stands in the recording as it was.
     pub(crate) fn request_field(&self, name: &str) -> Option<String> {
-        let head = self.request.as_ref()?;
-        let field = head.fields.iter().find(|field| field.name == name.as_bytes())?;
-        match &field.value {
-            FieldValue::Exact(value) => Some(String::from_utf8_lossy(value).into_owned()),
-            FieldValue::Redacted { .. } => None,
-        }
+        exact(&self.request.as_ref()?.fields, name)
+    }
+}
+
+/// The first field of this name, where it stands in the recording as it was.
+pub(crate) fn exact(fields: &[Field], name: &str) -> Option<String> {
+    let field = fields.iter().find(|field| field.name == name.as_bytes())?;
+    match &field.value {
+        FieldValue::Exact(value) => Some(String::from_utf8_lossy(value).into_owned()),
+        FieldValue::Redacted { .. } => None,
     }
 }
 

@@ -8,11 +8,12 @@ use super::{File, Problems};
 ///
 /// A protocol knows the core alone; the core knows no server; nobody knows the binary. The test kit may be a
 /// dev-dependency of any of them and a dependency of none.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("lockgate-detect", &[]),
     ("lockgate-recording", &[]),
     ("lockgate-core", &["lockgate-detect", "lockgate-recording"]),
     ("lockgate-git", &["lockgate-core", "lockgate-detect"]),
+    ("lockgate-k8s", &["lockgate-core", "lockgate-detect"]),
     ("lockgate-proto", &[]),
     ("lockgate-control", &["lockgate-core", "lockgate-recording", "lockgate-proto"]),
     (
@@ -22,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "lockgate-recording",
             "lockgate-core",
             "lockgate-git",
+            "lockgate-k8s",
             "lockgate-proto",
             "lockgate-control",
         ],

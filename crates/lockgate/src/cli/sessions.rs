@@ -150,7 +150,10 @@ impl OutcomeWord {
 Examples:
   lockgate sessions replay <ID>                              heads and bodies as text, with times
   lockgate sessions replay <ID> --raw request > body         the exact bytes of the request's body
-  lockgate sessions replay <ID> --into repo.git              a repository with what was pushed")]
+  lockgate sessions replay <ID> --into repo.git              a repository with what was pushed
+  lockgate sessions replay <ID> --cast exec.cast             an exec, for `asciinema play exec.cast`
+  lockgate sessions replay <ID> --follow --cast | asciinema play -
+                                                             the same while it is under way")]
 pub(crate) struct ReplayArgs {
     /// The exchange
     pub(crate) id: String,
@@ -160,6 +163,13 @@ pub(crate) struct ReplayArgs {
     /// Writes what was pushed into a new bare repository
     #[arg(long, value_name = "FOLDER", conflicts_with = "json")]
     pub(crate) into: Option<PathBuf>,
+    /// Writes the terminal of an exec or attach as asciicast v2; to stdout, or into a new file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    #[arg(conflicts_with_all = ["into", "json", "raw"])]
+    pub(crate) cast: Option<PathBuf>,
+    /// Goes on until the exchange ends, where it is under way
+    #[arg(short, long, conflicts_with_all = ["into", "raw"])]
+    pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

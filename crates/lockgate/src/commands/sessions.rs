@@ -3,6 +3,7 @@
 mod reindex;
 mod replay;
 mod show;
+mod stream;
 
 use anyhow::Result;
 use lockgate_control::model::{EntryFilter, Page, PageRequest, Session, Verdict};

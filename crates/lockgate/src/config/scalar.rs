@@ -118,7 +118,7 @@ fn name(text: &str) -> Result<Name, String> {
     ))
 }
 
-fn http_url(text: &str) -> Result<HttpUrl, String> {
+pub(crate) fn http_url(text: &str) -> Result<HttpUrl, String> {
     // The text itself may hold a credential, so no error repeats it.
     let url = url::Url::parse(text).map_err(|error| format!("this is not a URL: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) {

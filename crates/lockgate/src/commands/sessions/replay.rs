@@ -1,5 +1,9 @@
 //! `lockgate sessions replay`: an exchange as it was, from its recording alone.
 
+mod cast;
+mod follow;
+mod moments;
+
 use std::{io::Read as _, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,7 +13,10 @@ use lockgate_recording::{Event, Field, FieldValue, Recorded, What};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::{Exit, pushes};
+use super::{
+    super::{Exit, pushes},
+    stream,
+};
 use crate::{
     cli::{RawSide, ReplayArgs},
     output::{self, say},
@@ -20,16 +27,24 @@ use crate::{
 /// How much of a body is printed as text, in all.
 const TEXT_MAX: u64 = 16 << 10;
 
+/// How much of each direction of a stream is printed as text.
+const STREAM_MAX: u64 = 1 << 20;
+
 pub(super) async fn run(args: &ReplayArgs) -> Result<Exit> {
     let person = Person::connect(&args.reach)?;
     let exchange = exchange(&person, &args.id).await?;
+    if args.follow {
+        let source = follow::Source::following(person, exchange)?;
+        return print(source, args).await;
+    }
     // The index knows where it lies; what it does not know yet is looked for.
     let entry = person.client.entry(&args.id).await.ok();
     let bundles = entry.iter().flat_map(|entry| &entry.bundles);
     let bundles: Vec<_> = bundles.filter_map(|id| Uuid::parse_str(id).ok()).collect();
     let archive = person.archive_here()?;
     let ended = entry.is_some();
-    let enough = |it: &Transcript| it.closed.is_some() || (!ended && it.sent.whole);
+    let enough =
+        |it: &Transcript| it.closed.is_some() || (!ended && (it.sent.whole || stream::is_stream(it)));
     let transcript = pushes::read(&archive, exchange, &bundles, enough).await?;
     let transcript = transcript.context("its recording is not in the store")?;
     if let Some(side) = args.raw {
@@ -39,19 +54,29 @@ pub(super) async fn run(args: &ReplayArgs) -> Result<Exit> {
         pushes::rebuild(&transcript, folder).await?;
         return Ok(Exit::Ok);
     }
-    let mut reader =
-        recordings::open(&archive, exchange, &bundles).await?.context("its recording is gone")?;
-    let mut printer = Printer { json: args.reach.json, left: [TEXT_MAX; 2] };
-    while let Some(recorded) = reader.next().await? {
+    let reader = recordings::open(&archive, exchange, &bundles).await?.context("its recording is gone")?;
+    print(follow::Source::stored(reader), args).await
+}
+
+/// Prints what a source has, to its end.
+async fn print(mut source: follow::Source, args: &ReplayArgs) -> Result<Exit> {
+    if let Some(file) = &args.cast {
+        return cast::write(source, file).await;
+    }
+    let mut printer = Printer {
+        json: args.reach.json,
+        left: [TEXT_MAX; 2],
+        stream: stream::Reading::default(),
+        stream_left: [STREAM_MAX; 2],
+    };
+    while let Some(recorded) = source.next().await? {
         printer.print(&recorded)?;
     }
-    if reader.is_complete() {
-        return Ok(Exit::Ok);
-    }
-    if !args.reach.json {
+    let is_told = printer.end();
+    if !source.is_complete() && !args.reach.json {
         say!("            (the recording has no end: the exchange is under way, or was cut off)");
     }
-    Ok(Exit::Problem)
+    Ok(if source.is_complete() && is_told { Exit::Ok } else { Exit::Problem })
 }
 
 /// The exchange, or what the id is of instead.
@@ -86,15 +111,24 @@ fn raw(transcript: &Transcript, side: RawSide) -> Result<Exit> {
     Ok(if body.whole || transcript.closed.is_some() { Exit::Ok } else { Exit::Problem })
 }
 
-/// Prints events as they were recorded.
+/// Prints events as they were recorded; of a stream what happened on its channels, in the place of its bytes.
 struct Printer {
     json: bool,
     /// How much text of each body is still printed.
     left: [u64; 2],
+    stream: stream::Reading,
+    stream_left: [u64; 2],
 }
 
 impl Printer {
     fn print(&mut self, recorded: &Recorded) -> Result<()> {
+        let (json, left) = (self.json, &mut self.stream_left);
+        let is_of_stream = self.stream.take(recorded, &mut |moment| {
+            if json { say!("{}", moments::value(&moment)) } else { moments::print(&moment, left) }
+        });
+        if is_of_stream {
+            return Ok(());
+        }
         if self.json {
             say!("{}", serde_json::to_string(&value(recorded))?);
             return Ok(());
@@ -115,6 +149,19 @@ impl Printer {
             }
         }
         Ok(())
+    }
+
+    /// Says what could not be told. Whether everything was.
+    fn end(&self) -> bool {
+        let problems = self.stream.problems();
+        for problem in &problems {
+            if self.json {
+                say!("{}", json!({ "event": "stream_problem", "text": problem }));
+            } else {
+                say!("            ! {}", output::plain(problem));
+            }
+        }
+        problems.is_empty()
     }
 
     fn event(&mut self, at: Duration, event: &Event) {
@@ -146,13 +193,16 @@ impl Printer {
     }
 
     fn data(&mut self, at: Duration, mark: &str, side: usize, data: &[u8]) {
-        let length = data.len() as u64;
-        let whole = length <= self.left[side];
-        let text =
-            if whole { format!("[{length} bytes] {}", shown(data)) } else { format!("[{length} bytes]") };
-        self.left[side] = if whole { self.left[side] - length } else { 0 };
-        line(at, mark, &text);
+        line(at, mark, &sized(data, &mut self.left[side]));
     }
+}
+
+/// How many bytes these are, and they as text as long as some of that is `left`.
+fn sized(data: &[u8], left: &mut u64) -> String {
+    let length = data.len() as u64;
+    let whole = length <= *left;
+    *left = if whole { *left - length } else { 0 };
+    if whole { format!("[{length} bytes] {}", shown(data)) } else { format!("[{length} bytes]") }
 }
 
 fn line(at: Duration, mark: &str, text: &str) {

@@ -1,22 +1,29 @@
 //! `lockgate sessions show`: a session with its exchanges, or an exchange with what its recording says.
 
 use anyhow::{Context as _, Result, bail};
-use lockgate_control::model::{EntryFilter, PageRequest};
+use lockgate_control::{
+    CallError,
+    model::{EntryFilter, PageRequest},
+};
 use lockgate_core::index::Entry;
 use lockgate_git::report::{PushDescription, PushResult};
+use lockgate_recording::{Archive, ReadError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{super::pushes, print_entries, what};
+use super::{super::pushes, print_entries, stream, what};
 use crate::{
     cli::Reach,
+    entries,
     output::{self, plain, say},
     people::{self, ELSEWHERE, Person},
-    recordings::Transcript,
+    recordings::{self, Transcript},
 };
 
 /// How many exchanges of a session are shown.
 const SHOWN: u32 = 1000;
+/// The outcome of an exchange whose recording has no end yet.
+const UNDER_WAY: &str = "under way, or cut off";
 
 pub(super) async fn run(id: &str, reach: &Reach) -> Result<()> {
     let person = Person::connect(reach)?;
@@ -47,18 +54,40 @@ async fn show_session(person: &Person, id: &str, json: bool) -> Result<()> {
 }
 
 async fn show_exchange(person: &Person, exchange: Uuid, json: bool) -> Result<()> {
-    let entry = person.client.entry(&exchange.to_string()).await;
-    let entry = entry.map_err(|error| person.explain(error))?;
+    let known = match person.client.entry(&exchange.to_string()).await {
+        Ok(entry) => Some(entry),
+        Err(CallError::NotFound(_)) => None,
+        Err(error) => return Err(person.explain(error)),
+    };
+    let Some(archive) = person.archive()? else {
+        return show_entry(&known.with_context(|| format!("there is no exchange {exchange}"))?, json);
+    };
+    let entry = match known {
+        Some(entry) => entry,
+        None => under_way(&archive, exchange).await?,
+    };
     let bundles: Vec<_> = entry.bundles.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
-    let Some(archive) = person.archive()? else { return show_entry(&entry, json) };
-    let transcript = pushes::read(&archive, exchange, &bundles, |it| it.closed.is_some()).await?;
+    let is_under_way = entry.outcome == UNDER_WAY;
+    let enough = |it: &Transcript| it.closed.is_some() || is_under_way;
+    let transcript = pushes::read(&archive, exchange, &bundles, enough).await?;
     let transcript = transcript.context("its recording is not in the store")?;
     let push = if pushes::is_push(&transcript) { Some(pushes::describe(&transcript).await?) } else { None };
+    let stream = match stream::is_stream(&transcript) {
+        true => {
+            let reader = recordings::open(&archive, exchange, &bundles).await?;
+            let reader = reader.context("its recording is gone")?;
+            Some(stream::Gathered::of(reader, &transcript.accesses[0]).await?)
+        }
+        false => None,
+    };
     if json {
         let mut value = json!({ "entry": entry, "approvals": transcript.approvals });
         value["verdict"] = transcript.verdict.clone();
         if let Some((push, _)) = &push {
             value["content"] = pushes::commits(push);
+        }
+        if let Some(stream) = &stream {
+            value["stream"] = stream.value();
         }
         return output::json(&value);
     }
@@ -67,7 +96,24 @@ async fn show_exchange(person: &Person, exchange: Uuid, json: bool) -> Result<()
         print_updates(push, result.as_ref(), &transcript.verdict);
         pushes::print_commits(push);
     }
+    if let Some(stream) = &stream {
+        stream.print();
+    }
     Ok(())
+}
+
+/// What the recording says of an exchange that the index does not know: it learns of one at its end.
+async fn under_way(archive: &Archive, exchange: Uuid) -> Result<Entry> {
+    let bundles = match archive.find(exchange).await {
+        Err(ReadError::NotFound(_)) => {
+            bail!("there is no exchange {exchange}, or nothing of it is stored yet")
+        }
+        found => found?,
+    };
+    let entry = entries::read(archive, exchange, &bundles).await?;
+    let entry = entry.context("its beginning is not in the store")?;
+    let is_open = entry.outcome == entries::CUT_OFF;
+    Ok(Entry { outcome: if is_open { UNDER_WAY.into() } else { entry.outcome }, ..entry })
 }
 
 /// What the index knows of an exchange, where the recording is elsewhere.
