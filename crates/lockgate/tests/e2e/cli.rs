@@ -135,7 +135,7 @@ fn example_policies_are_good() -> Result<()> {
         assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
         names.push(path);
     }
-    assert!(names.len() >= 7, "{names:?}");
+    assert!(names.len() >= 12, "{names:?}");
     Ok(())
 }
 
