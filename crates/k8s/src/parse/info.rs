@@ -287,6 +287,22 @@ fn boundary(parts: &Parts, rest: usize, resource: &Resource) -> usize {
     parts.ends.get(before + own - 1).or(parts.ends.last()).copied().unwrap_or_default()
 }
 
+/// Takes a method and an address: what goes upstream is understood as the same again. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_address(data: &[u8]) {
+    let Some((method, uri)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once(' ')) else {
+        return;
+    };
+    let (Ok(method), Ok(uri)) = (method.parse::<Method>(), uri.parse::<Uri>()) else { return };
+    let Ok(query) = Query::parse(uri.query()) else { return };
+    let Ok(address) = Address::parse(&method, &uri, &query) else { return };
+    let upstream = address.uri(&uri).expect("what was written can be read");
+    let again = Query::parse(upstream.query()).and_then(|query| {
+        Ok(Address::parse(&method, &upstream, &query).expect("what was understood is understood again"))
+    });
+    assert_eq!(again, Ok(address));
+}
+
 fn verb_of(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" | "HEAD" => "get",

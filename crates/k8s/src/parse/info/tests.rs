@@ -88,6 +88,17 @@ fn what_can_be_read_in_two_ways_is_refused() {
     assert_eq!(line(&deep), InfoError::TooDeep.to_string());
 }
 
+proptest::proptest! {
+    #[test]
+    fn promises_hold_on_random_input(
+        method in "GET|POST|PUT|DELETE|HEAD",
+        path in "(/|api|apis|v1|watch|proxy|namespaces|pods|exec|%2[fF5]|%[0-9a-f]{2}|\\.|\\.\\.|a|é){0,12}",
+        query in "(\\?(watch|=|&|fieldSelector|metadata\\.name|%3D|1){0,6})?",
+    ) {
+        fuzz_address(format!("{method} /{path}{query}").as_bytes());
+    }
+}
+
 #[test]
 fn what_goes_upstream_is_understood_as_the_same() {
     for request in [
