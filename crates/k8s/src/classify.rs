@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use http::{HeaderMap, Method, header};
 use lockgate_core::access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value};
 
@@ -211,7 +211,8 @@ fn stream(mut attributes: Attributes, resource: &Resource, query: &Query) -> Att
     }
     if resource.subresource == "exec" {
         let command: Vec<&str> = query.all("command").collect();
-        attributes = attributes.with("command", command.join(" "));
+        // As a list, of which what is written down is short, and without secrets.
+        attributes = attributes.with("command", Value::List(vec![command.join(" ")]));
     }
     if let Some(container) = query.first("container") {
         attributes = attributes.with("container", container.to_owned());
@@ -226,9 +227,13 @@ fn binding(info: &Info, query: &Query, head: &Asked<'_>) -> String {
         Info::Resource(_) | Info::Other { .. } => head.method.as_str(),
     };
     let mut line = format!("{method} {}", head.path);
+    let mut sum = Context::new(&SHA256);
     for (name, value) in query.pairs() {
-        // Lengths, so that no two queries are one line.
-        let _ = write!(line, " {name}={}:{value}", value.len());
+        // Lengths, so that no two queries are the same bytes. The values may be secret, as those of a command.
+        sum.update(format!("{}:{name}{}:{value}", name.len(), value.len()).as_bytes());
+    }
+    if query.pairs().next().is_some() {
+        let _ = write!(line, " query sha256:{}", hex::encode(sum.finish()));
     }
     if !head.body.is_empty() {
         let kind = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());

@@ -30,7 +30,7 @@ use crate::{
     },
     respond,
     sessions::Sessions,
-    show::Write,
+    show::{self, Write},
     stream::Purpose,
     upgrade,
 };
@@ -70,6 +70,7 @@ impl Kubernetes {
             wait: self.config.wait,
             begin: None,
             write: None,
+            command: None,
             unprocessable: None,
             is_long_running: false,
             known: Known {
@@ -117,6 +118,9 @@ impl Kubernetes {
             head.extensions.insert(Upgrade(stream.token()));
             dialect.wait = self.config.wait_stream;
             let command: Vec<String> = query.all("command").map(str::to_owned).collect();
+            if !command.is_empty() {
+                dialect.command = Some(show::command(&self.config.detector, &command));
+            }
             let (begin, body) =
                 Begin::of(stream, purpose(resource.as_ref(), &query), &command, brought.into_body());
             dialect.begin = Some(begin);
@@ -199,6 +203,8 @@ struct Kube {
     begin: Option<Begin>,
     /// What it would change, for people who are asked.
     write: Option<Write>,
+    /// What it would run, for them.
+    command: Option<String>,
     /// The field for which what it brings is refused.
     unprocessable: Option<String>,
     is_long_running: bool,
@@ -267,7 +273,12 @@ impl Dialect for Kube {
     }
 
     fn show<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move { Some(self.write.as_ref()?.text(context.probe).await) })
+        Box::pin(async move {
+            match &self.write {
+                Some(write) => Some(write.text(context.probe).await),
+                None => self.command.clone(),
+            }
+        })
     }
 
     fn content(&self, head: &response::Parts) -> Content {

@@ -157,11 +157,21 @@ impl Write {
     }
 
     fn masked(&self, text: &str) -> String {
-        let Detector { rules, key, .. } = &self.detector;
-        let mut masker = Masker::new(rules, &KnownValues::new(), key, MaskOptions::exact());
-        let mut masked = Vec::new();
-        masker.push(text.as_bytes(), &mut masked);
-        masker.finish(&mut masked);
-        String::from_utf8_lossy(&masked).into_owned()
+        masked(&self.detector, text)
     }
+}
+
+/// The words of a command, for people who are asked.
+pub(crate) fn command(detector: &Detector, words: &[String]) -> String {
+    let lines = words.iter().map(|word| format!("{word}\n"));
+    masked(detector, &format!("the command, word by word:\n{}", lines.collect::<String>()))
+}
+
+fn masked(detector: &Detector, text: &str) -> String {
+    let Detector { rules, key, .. } = detector;
+    let mut masker = Masker::new(rules, &KnownValues::new(), key, MaskOptions::exact());
+    let mut masked = Vec::new();
+    masker.push(text.as_bytes(), &mut masked);
+    masker.finish(&mut masked);
+    String::from_utf8_lossy(&masked).into_owned()
 }

@@ -66,11 +66,15 @@ fn an_exec_waits_by_both_transports() -> Result<()> {
     pod(&world.admin()?, "production", "sleep 1000")?;
     for transport in Transport::ALL {
         let kubectl = world.kubectl("ada")?.transport(transport);
-        let exec = kubectl.spawn(&["exec", "production", "--", "echo", "released"])?;
+        let token = concat!("ghp_", "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx");
+        let exec = kubectl.spawn(&["exec", "production", "--", "echo", "released", token])?;
         let id = world.pending()?;
+        let shown = world.run(&["approvals", "show", &id])?.stdout;
+        assert!(shown.contains("  echo\n  released\n  [MASKED:github-pat:"), "{shown}");
+        assert!(!shown.contains(token), "{shown}");
         assert!(world.run(&["approvals", "approve", &id])?.status.success());
         let done = exec.finish(LIMIT)?;
-        assert_eq!(done.stdout, "released\n", "{transport:?}: {}", done.stderr);
+        assert_eq!(done.stdout, format!("released {token}\n"), "{transport:?}: {}", done.stderr);
     }
     Ok(())
 }

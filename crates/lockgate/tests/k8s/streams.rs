@@ -87,3 +87,27 @@ fn ports_are_forwarded() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_stream_ends_with_its_client_and_says_so() -> Result<()> {
+    let world = World::start()?;
+    pod(&world.admin()?, "box", "sleep 1000")?;
+    for transport in Transport::ALL {
+        let kubectl = world.kubectl(&format!("{transport:?}"))?.transport(transport);
+        let script = "echo $$ > pid; echo begun; exec cat";
+        let mut exec = kubectl.spawn(&["exec", "-i", "box", "--", "sh", "-c", script])?;
+        exec.wait_for_stdout("begun")?;
+        exec.kill()?;
+        let who = format!("idp:{transport:?}");
+        let found = wait::until("the end of the exchange", || {
+            let found = world.json(&["sessions", "search", "--principal", &who, "--action", "connect"]);
+            found.ok()?.as_array()?.first().cloned()
+        })?;
+        assert_eq!(found["outcome"], "client gone", "{transport:?}: {found}");
+        let folder = world.cluster.container_folder(&world.namespace, "box", "main");
+        let pid = std::fs::read_to_string(folder.join("pid"))?;
+        let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+        wait::until("the command to end", || (!process.exists()).then_some(()))?;
+    }
+    Ok(())
+}
