@@ -18,7 +18,7 @@ pub(crate) const MAGIC: [u8; 4] = *b"k8s\0";
 /// Why bytes are not an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtobufError {
-    /// It does not begin with [`MAGIC`].
+    /// It does not begin as the API server's protobuf does.
     #[error("protobuf without the magic of Kubernetes")]
     Magic,
     /// Cut off, or not the wire format; where, in bytes of the innermost message.
