@@ -166,6 +166,10 @@ pub(super) async fn prepare(
         headers.remove(name);
     }
     if let Some(Sets(set)) = sets {
+        // The client's own would stand before these, and count.
+        for name in set.keys() {
+            headers.remove(name);
+        }
         for (name, value) in &set {
             headers.append(name, value.clone());
         }
@@ -270,6 +274,19 @@ mod tests {
         let request = prepared(Auth::Passthrough, &[("cookie", "a=b")]).await;
         assert_eq!(request.headers()[header::AUTHORIZATION], "Basic own");
         assert_eq!(request.headers()[header::COOKIE], "a=b");
+    }
+
+    #[tokio::test]
+    async fn what_the_protocol_sets_stands_alone() {
+        let mut request = testing::get("/x");
+        request.headers_mut().insert("audit-id", HeaderValue::from_static("forged"));
+        let set = [("audit-id", "ours"), ("a", "1"), ("a", "2")];
+        let set = set.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        request.extensions_mut().insert(Sets(set.into_iter().collect()));
+        let request = prepare(&testing::target(Auth::Passthrough), None, request).await.unwrap();
+        let all = |name: &str| request.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(all("audit-id"), ["ours"]);
+        assert_eq!(all("a"), ["1", "2"]);
     }
 
     #[tokio::test]
