@@ -113,9 +113,16 @@ impl Address {
     pub fn parse(method: &Method, uri: &Uri, query: &Query) -> Result<Self, InfoError> {
         let raw = uri.path();
         let parts = parts(raw)?;
-        let info = info(method, &parts, query, raw)?;
+        let (info, own) = info(method, &parts, query, raw)?;
+        // Others than proxies may be called `proxy`, and are no reason to trust what comes behind.
+        if parts.unclear.is_some_and(|at| at < own) {
+            return Err(InfoError::Ambiguous);
+        }
         let path = match &info {
-            Info::Resource(resource) if resource.is_proxy() => proxied(&parts, raw),
+            Info::Resource(resource) if resource.is_proxy() => {
+                written(&parts.names[..own], false) + &resource.rest
+            }
+            Info::Resource(_) | Info::Other { .. } if parts.is_cut => return Err(InfoError::TooDeep),
             Info::Resource(_) => written(&parts.names, false),
             // Discovery tells `/api` from `/api/`.
             Info::Other { .. } => written(&parts.names, raw.len() > 1 && raw.ends_with('/')),
@@ -193,11 +200,17 @@ struct Parts {
     names: Vec<String>,
     /// Where each ends in the path as it was sent.
     ends: Vec<usize>,
+    /// The first that could be read in two ways, behind one that is called `proxy`.
+    unclear: Option<usize>,
+    /// Whether there are more, behind one that is called `proxy`.
+    is_cut: bool,
 }
 
-/// The path's parts. Those behind `proxy` are somebody else's: they are counted, and not judged.
+/// The path's parts. Those behind `proxy` may be somebody else's: whether they are is judged once it is known what
+/// is asked for.
 fn parts(raw: &str) -> Result<Parts, InfoError> {
     let (mut names, mut ends) = (Vec::new(), Vec::new());
+    let (mut unclear, mut is_cut) = (None, false);
     let mut at = 0;
     let mut open = false;
     for part in raw.split('/') {
@@ -211,11 +224,15 @@ fn parts(raw: &str) -> Result<Parts, InfoError> {
         if name.chars().any(char::is_control) {
             return Err(InfoError::NotText);
         }
-        if !open && (name.is_empty() || name == "." || name == ".." || name.contains('/')) {
-            return Err(InfoError::Ambiguous);
+        if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+            if !open {
+                return Err(InfoError::Ambiguous);
+            }
+            unclear = unclear.or(Some(names.len()));
         }
         if names.len() == DEPTH {
             if open {
+                is_cut = true;
                 break;
             }
             return Err(InfoError::TooDeep);
@@ -224,14 +241,16 @@ fn parts(raw: &str) -> Result<Parts, InfoError> {
         names.push(name.into_owned());
         ends.push(end);
     }
-    Ok(Parts { names, ends })
+    Ok(Parts { names, ends, unclear, is_cut })
 }
 
-fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<Info, InfoError> {
+/// What is asked for, and how many of the parts say so: behind them lies what a proxy is asked for.
+fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Info, usize), InfoError> {
     let names: Vec<&str> = parts.names.iter().map(String::as_str).collect();
     let other = || {
         let path = percent_decode_str(raw).decode_utf8().map_err(|_| InfoError::NotText)?;
-        Ok(Info::Other { path: path.into_owned(), verb: method.as_str().to_ascii_lowercase() })
+        let verb = method.as_str().to_ascii_lowercase();
+        Ok((Info::Other { path: path.into_owned(), verb }, parts.names.len()))
     };
     let (group, version, rest) = match &*names {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),

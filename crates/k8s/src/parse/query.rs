@@ -91,19 +91,32 @@ impl Query {
         self.all("dryRun").any(|value| value == "All")
     }
 
-    /// The one name that a field selector lets through: `metadata.name=x` among its terms.
+    /// The one name that a field selector lets through: `metadata.name=x` among its terms
+    /// (`pkg/fields/selector.go` of k8s.io/apimachinery).
     pub fn selected_name(&self) -> Option<String> {
-        let terms = self.first("fieldSelector").unwrap_or_default().split(',');
-        let name = terms.filter_map(|term| {
-            let value = term.trim().strip_prefix("metadata.name")?.trim_start();
-            let value = value.strip_prefix("==").or_else(|| value.strip_prefix('='))?;
-            Some(value.trim())
+        let mut terms = terms(self.first("fieldSelector").unwrap_or_default());
+        terms.sort_unstable();
+        let mut names = terms.into_iter().filter_map(|term| {
+            // `!=` leaves its mark with the field.
+            let (field, value) = term.split_once('=')?;
+            (field == "metadata.name").then(|| value.strip_prefix('=').unwrap_or(value))
         });
         let is_name = |name: &&str| {
-            !name.is_empty() && *name != "." && *name != ".." && !name.contains(['/', '%', '\\'])
+            !name.is_empty() && *name != "." && *name != ".." && !name.contains(['/', '%', '\\', '='])
         };
-        name.filter(is_name).map(str::to_owned).next()
+        names.next().filter(is_name).map(str::to_owned)
     }
+}
+
+/// The terms of a field selector: what stands behind a backslash does not separate them.
+fn terms(selector: &str) -> Vec<&str> {
+    let mut is_escaped = false;
+    let separates = |letter: char| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        is_escaped = !was_escaped && letter == '\\';
+        !was_escaped && letter == ','
+    };
+    selector.split(separates).collect()
 }
 
 fn decoded(text: &str) -> Result<String, QueryError> {
@@ -168,7 +181,17 @@ mod tests {
         let name = |selector: &str| query(&format!("fieldSelector={selector}")).selected_name();
         assert_eq!(name("metadata.name=db").as_deref(), Some("db"));
         assert_eq!(name("type=Opaque,metadata.name==db").as_deref(), Some("db"));
-        for other in ["metadata.name!=db", "metadata.name=", "metadata.namespace=x", "metadata.name=a/b"] {
+        assert_eq!(name(r"type!=a\\,metadata.name=db").as_deref(), Some("db"), "an escaped backslash");
+        assert_eq!(name("metadata.name=b,metadata.name=a").as_deref(), Some("a"), "by their order");
+        for other in [
+            "metadata.name!=db",
+            "metadata.name=",
+            "metadata.namespace=x",
+            "metadata.name=a/b",
+            r"type!=a\,metadata.name=db",
+            r"metadata.name=d\b",
+            "metadata.name =db",
+        ] {
             assert_eq!(name(other), None, "{other}");
         }
     }

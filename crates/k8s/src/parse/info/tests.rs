@@ -78,6 +78,13 @@ fn what_can_be_read_in_two_ways_is_refused() {
         "GET /api/v1/%2e%2e/secrets",
         "GET /api/v1/./secrets",
         "GET /api/v1/secrets//",
+        // What is only called so is no proxy.
+        "GET /api/v1/namespaces/proxy/secrets%2Fdb",
+        "POST /api/v1/namespaces/proxy/serviceaccounts%2Fdefault%2Ftoken",
+        "GET /api/v1/namespaces/proxy/services%2Fweb/proxy/x",
+        "GET /api/v1/namespaces/prod/services/proxy/proxy%2Fx",
+        "GET /api/v1/namespaces/prod/secrets/proxy/../db",
+        "GET /a/b/c/proxy//d",
     ] {
         assert_eq!(line(request), InfoError::Ambiguous.to_string(), "{request}");
     }
@@ -85,6 +92,8 @@ fn what_can_be_read_in_two_ways_is_refused() {
     assert_eq!(line("GET /api/v1/se%ffcrets"), InfoError::NotText.to_string());
     assert_eq!(line("GET /api/v1/watch"), InfoError::NoResource.to_string());
     let deep = format!("GET /api/v1{}", "/a".repeat(20));
+    assert_eq!(line(&deep), InfoError::TooDeep.to_string());
+    let deep = format!("GET /api/v1/namespaces/proxy{}", "/a".repeat(20));
     assert_eq!(line(&deep), InfoError::TooDeep.to_string());
 }
 
@@ -106,6 +115,7 @@ fn what_goes_upstream_is_understood_as_the_same() {
         "GET /%61pi/v1/%73ecrets",
         "GET /api/v1/namespaces/prod/pods/web/exec/",
         "GET /api/v1/namespaces/prod/services/web/proxy/a%2Fb/../c//d",
+        "GET /api/v1/namespaces/proxy/services/proxy/proxy/a%2Fb",
         "GET /api/",
     ] {
         let (method, uri) = request.split_once(' ').unwrap();
