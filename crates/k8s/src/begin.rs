@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     stream::{
-        self, Channel, ClientHalf, Limits, Maskers, Purpose, Subprotocol, Transport, Upgrade,
+        self, Channel, ClientHalf, Event, Limits, Maskers, Purpose, Subprotocol, Transport, Upgrade, Watcher,
         transcript::Copying,
     },
     upgrade::{Framing, STREAM_PROTOCOL, Stream},
@@ -66,7 +66,7 @@ impl Begin {
             }) as Maskers
         });
         let upgrade = Upgrade { transport, purpose: self.purpose.clone() };
-        let (client, server) = stream::halves(&upgrade, Limits::default(), Box::new(|_| Ok(())), maskers);
+        let (client, server) = stream::halves(&upgrade, Limits::default(), watcher(&self.purpose), maskers);
         // Sent once: a stream begins once. Whoever does not wait for it any more has ended.
         if let Some(waits) = self.client.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = waits.send(client);
@@ -90,5 +90,40 @@ impl Begin {
                 offered.any(|name| name == chosen).then_some(Transport::Spdy)
             }
         }
+    }
+}
+
+/// Holds a port-forward that names ports in its query to them: that is what was judged, and the upstream heeds only
+/// what its streams name.
+fn watcher(purpose: &Purpose) -> Watcher {
+    let ports = match purpose {
+        Purpose::Forward(ports) => ports.clone(),
+        Purpose::Command => Vec::new(),
+    };
+    Box::new(move |event: Event<'_>| {
+        let Event::Opened { channel, .. } = event else { return Ok(()) };
+        match channel.port() {
+            Some(port) if !ports.is_empty() && !ports.contains(&port) => {
+                Err(format!("port {port} is not one that the request names"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Channel;
+
+    #[test]
+    fn a_port_forward_is_held_to_the_ports_that_it_names() {
+        let opens = |ports: &[u16], port: u16| {
+            let mut watcher = watcher(&Purpose::Forward(ports.to_vec()));
+            watcher(Event::Opened { id: 1, channel: Channel::Data { port } })
+        };
+        assert_eq!(opens(&[80, 443], 443), Ok(()));
+        assert!(opens(&[80, 443], 5432).is_err());
+        assert_eq!(opens(&[], 5432), Ok(()), "the streams alone name them");
     }
 }

@@ -85,6 +85,8 @@ impl Kubernetes {
                 query.check().map_err(invalid)?;
             }
             let stream = upgrade::understand(resource.as_ref(), &head).map_err(invalid)?;
+            let purpose = purpose(resource.as_ref(), &query).ok_or_else(|| invalid("a port is no number"))?;
+            let stream = stream.map(|stream| (stream, purpose));
             if stream.is_some() || is_proxy {
                 return Ok((stream, Brought::Stream(body), Understood::default()));
             }
@@ -113,7 +115,7 @@ impl Kubernetes {
             Asked { method: &head.method, path: &address.path, headers: &head.headers, body: brought.seen() };
         let accesses = classify::accesses(&address.info, &query, asked, content);
         let mut set = identity::headers(context).map_err(invalid)?;
-        if let Some(stream) = stream {
+        if let Some((stream, purpose)) = stream {
             set.extend(stream.headers().clone());
             head.extensions.insert(Upgrade(stream.token()));
             dialect.wait = self.config.wait_stream;
@@ -122,7 +124,7 @@ impl Kubernetes {
                 dialect.command = Some(show::command(&self.config.detector, &command));
             }
             let (begin, body) =
-                Begin::of(stream, purpose(resource.as_ref(), &query), &command, brought.into_body());
+                Begin::of(stream, purpose, &command, brought.into_body());
             dialect.begin = Some(begin);
             brought = Brought::Stream(body);
         }
@@ -185,13 +187,14 @@ impl Protocol for Kubernetes {
     }
 }
 
-/// What a stream is for: of a port-forward by WebSocket the ports stand in the query.
-fn purpose(resource: Option<&Resource>, query: &Query) -> Purpose {
+/// What a stream is for: of a port-forward ports may stand in the query; none where one is no number.
+fn purpose(resource: Option<&Resource>, query: &Query) -> Option<Purpose> {
     match resource.map(|resource| &*resource.subresource) {
         Some("portforward") => {
-            Purpose::Forward(query.all("ports").filter_map(|port| port.parse().ok()).collect())
+            let ports: Option<Vec<u16>> = query.all("ports").map(|port| port.parse().ok()).collect();
+            ports.map(Purpose::Forward)
         }
-        Some(_) | None => Purpose::Command,
+        Some(_) | None => Some(Purpose::Command),
     }
 }
 

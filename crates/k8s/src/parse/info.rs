@@ -290,20 +290,16 @@ fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Inf
         name,
         rest: String::new(),
     };
+    let mut own = names.len();
     if resource.is_proxy() {
-        resource.rest = raw[boundary(parts, rest.len(), &resource)..].to_owned();
+        let of_proxy = if resource.verb == "proxy" { 2 } else { 3 };
+        own = own.min(own - rest.len() + of_proxy);
+        resource.rest = parts.ends.get(own - 1).map_or_else(String::new, |end| raw[*end..].to_owned());
     } else if rest.len() > 3 {
         // Nothing of the API server lies deeper, but what an aggregated one may have: shown as it is.
         resource.subresource = rest[2..].join("/");
     }
-    Ok(Info::Resource(resource))
-}
-
-/// Where the path ends that leads to a proxy, and begins that it is asked for.
-fn boundary(parts: &Parts, rest: usize, resource: &Resource) -> usize {
-    let before = parts.names.len() - rest;
-    let own = if resource.verb == "proxy" { 2 } else { 3 };
-    parts.ends.get(before + own - 1).or(parts.ends.last()).copied().unwrap_or_default()
+    Ok((Info::Resource(resource), own))
 }
 
 /// Takes a method and an address: what goes upstream is understood as the same again. For fuzzing.
@@ -343,12 +339,4 @@ fn written(names: &[String], slash: bool) -> String {
         path.push('/');
     }
     path
-}
-
-/// The path to a proxy, and what it is asked for as it was sent.
-fn proxied(parts: &Parts, raw: &str) -> String {
-    let proxy = parts.names.iter().skip(3).position(|name| name == "proxy").map(|at| at + 3);
-    let own = proxy.map_or(parts.names.len(), |at| at + 1);
-    let end = parts.ends.get(own.wrapping_sub(1)).copied().unwrap_or(raw.len());
-    written(&parts.names[..own.min(parts.names.len())], false) + &raw[end..]
 }
