@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use http::{HeaderMap, Method, header};
 use lockgate_core::access::{Access, Action, Attribute, Attributes, Matcher, Schema, Value};
+use percent_encoding::percent_decode_str;
 
 use crate::{
     content::{self, Content},
@@ -183,7 +184,9 @@ fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {
                 attributes = attributes.with(name, value.clone());
             }
             if it.is_proxy() {
-                attributes = attributes.with("path", it.rest.clone());
+                // As who is behind the proxy reads it, so that `%65xec` is `exec` to a rule.
+                let path = percent_decode_str(&it.rest).decode_utf8_lossy();
+                attributes = attributes.with("path", path.into_owned());
             }
             if is_stream(it) {
                 attributes = stream(attributes, it, query);
