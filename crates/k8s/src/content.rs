@@ -101,7 +101,11 @@ pub(crate) async fn understand(
     let object = object::object(body, encoding).map_err(|error| invalid(&error))?;
     placeholders(body, Some(&object.value))?;
     let brings = matches!(resource.verb, "create" | "update");
-    let name = object.value.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+    let metadata = &object.value["metadata"];
+    let generated =
+        || Some(format!("{}*", metadata["generateName"].as_str().filter(|name| !name.is_empty())?));
+    let name =
+        metadata["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned).or_else(generated);
     let facts = if is_asked && brings { complete(Facts::of(&object, detector))? } else { Vec::new() };
     Ok(Content { name: name.filter(|_| brings), facts })
 }
