@@ -145,6 +145,22 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
     /// The body, of what has one that is looked at.
     pub body: &'a [u8],
+    /// Whether it is only tried, as [`is_dry_run`] says.
+    pub is_dry_run: bool,
+}
+
+/// Whether the API server can only try this. It does not heed `dryRun` where no object is stored: a token that is
+/// asked for so is a token, and a stream a stream.
+pub fn can_be_tried(resource: &Resource) -> bool {
+    matches!(resource.verb, "create" | "update" | "patch" | "delete" | "deletecollection")
+        && !resource.is_proxy()
+        && !is_stream(resource)
+        && resource.subresource != "token"
+}
+
+/// Whether a change is only tried; `said` is what the body of a delete says, which counts instead of the query.
+pub fn is_dry_run(info: &Info, query: &Query, said: Option<bool>) -> bool {
+    info.resource().is_some_and(can_be_tried) && said.unwrap_or_else(|| query.is_dry_run())
 }
 
 /// Whether a request becomes a stream both ways, where its client asks for one.
@@ -196,7 +212,7 @@ fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {
             attributes = attributes.with("path", path.clone()).with("verb", verb.clone());
         }
     }
-    attributes = attributes.with("dry_run", query.is_dry_run());
+    attributes = attributes.with("dry_run", head.is_dry_run);
     if let Some(manager) = query.first("fieldManager") {
         attributes = attributes.with("field_manager", manager.to_owned());
     }
@@ -244,4 +260,29 @@ fn binding(info: &Info, query: &Query, head: &Asked<'_>) -> String {
         let _ = write!(line, " {} sha256:{sum}", String::from_utf8_lossy(kind));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::info::Address;
+
+    #[test]
+    fn only_what_the_api_server_only_tries_is_a_dry_run() {
+        let check = |method: Method, path: &str, said: Option<bool>, expected: bool| {
+            let uri = format!("/api/v1/namespaces/prod/{path}?dryRun=All").parse().unwrap();
+            let query = Query::parse(Some("dryRun=All")).unwrap();
+            let info = Address::parse(&method, &uri, &query).unwrap().info;
+            assert_eq!(is_dry_run(&info, &query, said), expected, "{method} {path}");
+        };
+        check(Method::POST, "pods", None, true);
+        check(Method::POST, "pods/web/eviction", None, true);
+        check(Method::DELETE, "pods/web", None, true);
+        check(Method::DELETE, "pods/web", Some(false), false);
+        check(Method::DELETE, "pods", Some(false), false);
+        check(Method::POST, "pods/web/exec", None, false);
+        check(Method::POST, "services/web/proxy/x", None, false);
+        check(Method::POST, "serviceaccounts/default/token", None, false);
+        check(Method::GET, "pods", None, false);
+    }
 }

@@ -49,6 +49,9 @@ pub(crate) struct Content {
     pub(crate) name: Option<String>,
     /// Of each object, where the policy asks for facts.
     pub(crate) facts: Vec<Facts>,
+    /// Of a delete with options in its body: whether they say that it is only tried. The API server does not read
+    /// the query then.
+    pub(crate) is_dry_run: Option<bool>,
 }
 
 /// Why a write is refused.
@@ -95,7 +98,7 @@ pub(crate) async fn understand(
         } else {
             Vec::new()
         };
-        return Ok(Content { name: None, facts: complete(facts)? });
+        return Ok(Content { facts: complete(facts)?, ..Content::default() });
     }
     let encoding = Encoding::of(content_type).ok_or_else(unknown)?;
     let object = object::object(body, encoding).map_err(|error| invalid(&error))?;
@@ -107,7 +110,9 @@ pub(crate) async fn understand(
     let name =
         metadata["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned).or_else(generated);
     let facts = if is_asked && brings { complete(Facts::of(&object, detector))? } else { Vec::new() };
-    Ok(Content { name: name.filter(|_| brings), facts })
+    let deletes = matches!(resource.verb, "delete" | "deletecollection");
+    let dry_run = || object.value["dryRun"].as_array().is_some_and(|list| list.contains(&"All".into()));
+    Ok(Content { name: name.filter(|_| brings), facts, is_dry_run: deletes.then(dry_run) })
 }
 
 fn asks(needs: &Needs) -> bool {

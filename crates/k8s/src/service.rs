@@ -111,8 +111,13 @@ impl Kubernetes {
                 return Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) });
             }
         };
-        let asked =
-            Asked { method: &head.method, path: &address.path, headers: &head.headers, body: brought.seen() };
+        let asked = Asked {
+            method: &head.method,
+            path: &address.path,
+            headers: &head.headers,
+            body: brought.seen(),
+            is_dry_run: classify::is_dry_run(&address.info, &query, content.is_dry_run),
+        };
         let accesses = classify::accesses(&address.info, &query, asked, content);
         let mut set = identity::headers(context).map_err(invalid)?;
         if let Some((stream, purpose)) = stream {
@@ -136,7 +141,8 @@ impl Kubernetes {
         let uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
         head.uri = uri.clone();
         if let (Some(resource), Brought::Whole(body)) = (&dialect.resource, &brought)
-            && matches!(resource.verb, "create" | "update" | "patch" | "delete")
+            && classify::can_be_tried(resource)
+            && resource.verb != "deletecollection"
         {
             dialect.write = Some(Write {
                 method: head.method.clone(),
