@@ -128,8 +128,7 @@ impl Kubernetes {
             if !command.is_empty() {
                 dialect.command = Some(show::command(&self.config.detector, &command));
             }
-            let (begin, body) =
-                Begin::of(stream, purpose, &command, brought.into_body());
+            let (begin, body) = Begin::of(stream, purpose, &command, brought.into_body());
             dialect.begin = Some(begin);
             brought = Brought::Stream(body);
         }
