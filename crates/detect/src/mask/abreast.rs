@@ -78,8 +78,12 @@ fn place(candidate: &Candidate, upto: u64) -> Option<(Part, StateID)> {
 fn run(dfa: &Dfa, live: &mut [Candidate], group: &Group, at: u64, bytes: &[u8]) {
     let (mut states, mut ends, mut taken) = (group.states, [NONE; LANES], 0);
     for &byte in bytes {
-        let next = states.map(|state| dfa.next_state(state, byte));
-        if next.iter().any(|&state| dfa.is_special_state(state)) {
+        let (mut next, mut is_special) = (states, false);
+        for state in &mut next {
+            *state = dfa.next_state(*state, byte);
+            is_special |= dfa.is_special_state(*state);
+        }
+        if is_special {
             if next.iter().any(|&state| dfa.is_special_state(state) && !dfa.is_match_state(state)) {
                 break;
             }

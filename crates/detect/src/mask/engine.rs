@@ -112,9 +112,9 @@ impl Engine {
         for mut candidate in live {
             candidate.end_of_input(context, &view, self.now);
             if candidate.end == NONE && self.is_truncated(context, &candidate) {
-                self.mask_so_far(context, &view, candidate);
+                self.mask_so_far(context, &view, &mut candidate);
             } else {
-                self.conclude(context, &view, candidate);
+                self.conclude(context, &view, &mut candidate);
             }
         }
         self.settle(context, &view, Input::Slice(&[]), self.now, out);
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// A candidate is over: if it has matched and passes its rule's checks, it is a secret.
-    pub(super) fn conclude(&mut self, context: &Context<'_>, view: &View<'_>, mut candidate: Candidate) {
+    pub(super) fn conclude(&mut self, context: &Context<'_>, view: &View<'_>, candidate: &mut Candidate) {
         if candidate.end == NONE {
             return;
         }
@@ -189,9 +189,9 @@ impl Engine {
         self.record(context, view, candidate);
     }
 
-    pub(super) fn record(&mut self, context: &Context<'_>, view: &View<'_>, candidate: Candidate) {
+    pub(super) fn record(&mut self, context: &Context<'_>, view: &View<'_>, candidate: &mut Candidate) {
         let (start, end) = (candidate.secret, candidate.end);
-        let found = match (candidate.needle, candidate.swallowed) {
+        let found = match (candidate.needle.take(), candidate.swallowed.take()) {
             (Some(needle), _) => Found {
                 start,
                 end,
@@ -269,7 +269,7 @@ impl Engine {
         true
     }
 
-    fn mask_so_far(&mut self, context: &Context<'_>, view: &View<'_>, mut candidate: Candidate) {
+    fn mask_so_far(&mut self, context: &Context<'_>, view: &View<'_>, candidate: &mut Candidate) {
         candidate.end = self.now;
         self.record(context, view, candidate);
     }

@@ -66,16 +66,17 @@ impl Engine {
     }
 
     /// Whether another finding will name the place of `found`, so that nobody will see its tag. Tells it of
-    /// what was found last only, since input made to be slow has one finding overlap the next.
+    /// what begins last before it only, since input made to be slow has one finding overlap the next.
     pub(super) fn is_outranked(&self, found: &Found) -> bool {
         let start = found.start.max(self.cursor);
         let precedence = (found.rank, start, Reverse(found.end), &*found.rule);
         let region = self.region.as_ref().filter(|region| start < region.end);
-        let last = self.pending.iter().rev().take(4);
+        let before = self.pending.partition_point(|other| other.start <= start);
+        let last = self.pending[..before].iter().rev().take(4);
         region
             .and_then(|region| region.best.as_ref())
             .into_iter()
-            .chain(last.filter(|other| other.start <= start && start < other.end))
+            .chain(last.filter(|other| start < other.end))
             .any(|other| other.precedence() < precedence)
     }
 

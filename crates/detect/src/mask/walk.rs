@@ -116,25 +116,28 @@ impl Engine {
         bytes: &[u8],
     ) {
         abreast::advance(context, live, at, bytes);
-        let (mut index, mut taken) = (0, 0);
-        while let Some(candidate) = live.get_mut(index) {
-            taken += std::mem::take(&mut candidate.ahead);
-            let (count, step) = candidate.advance(context, view, at + taken as u64, &bytes[taken..]);
-            taken += count;
+        // Those that stay keep their order: who began first comes to an end first, and names what overlaps.
+        let mut kept = 0;
+        for index in 0..live.len() {
+            let candidate = &mut live[index];
+            let mut taken = std::mem::take(&mut candidate.ahead);
+            let step = loop {
+                let (count, step) = candidate.advance(context, view, at + taken as u64, &bytes[taken..]);
+                taken += count;
+                if step != Step::Full || !self.swallow(context, view, candidate) {
+                    break step;
+                }
+            };
             match step {
-                Step::On => index += 1,
-                Step::Rest => {
-                    let candidate = live.swap_remove(index);
-                    self.lay_down(&candidate);
+                Step::On => {
+                    live.swap(kept, index);
+                    kept += 1;
                 }
-                Step::Full if self.swallow(context, view, candidate) => continue,
-                Step::Over | Step::Full => {
-                    let candidate = live.swap_remove(index);
-                    self.conclude(context, view, candidate);
-                }
+                Step::Rest => self.lay_down(candidate),
+                Step::Over | Step::Full => self.conclude(context, view, candidate),
             }
-            taken = 0;
         }
+        live.truncate(kept);
     }
 
     /// Of two that rest for one rule, the earlier covers the later.
@@ -179,7 +182,7 @@ impl Engine {
             match step {
                 Step::On => live.push(candidate),
                 Step::Rest => self.lay_down(&candidate),
-                Step::Over | Step::Full => self.conclude(context, view, candidate),
+                Step::Over | Step::Full => self.conclude(context, view, &mut candidate),
             }
         }
     }
@@ -207,10 +210,10 @@ impl Engine {
             self.resting.iter().enumerate().map(|(index, one)| (one.start, one.target, index)).min();
         match (awake, resting) {
             (Some(oldest), resting) if resting.is_none_or(|other| oldest < other) => {
-                let mut candidate = live.swap_remove(oldest.2);
+                let mut candidate = live.remove(oldest.2);
                 if candidate.secret != NONE {
                     candidate.end = now;
-                    self.record(context, view, candidate);
+                    self.record(context, view, &mut candidate);
                 }
             }
             (_, Some((.., index))) => {
@@ -237,27 +240,24 @@ fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
 
 fn merge(live: &mut Vec<Candidate>) {
     // What those before `index` are in, by a few bits of it: most are alone there.
-    let (mut index, mut seen) = (0, 0u128);
-    while index < live.len() {
+    let (mut kept, mut seen) = (0, 0u128);
+    for index in 0..live.len() {
         let (before, rest) = live.split_at_mut(index);
-        let this = &mut rest[0];
+        let (before, this) = (&mut before[..kept], &mut rest[0]);
         let place = 1 << (this.place() % 128);
-        if seen & place == 0 {
+        let is_absorbed = seen & place != 0
+            && before.iter_mut().any(|other| {
+                if this.absorbs(other) {
+                    std::mem::swap(this, other);
+                    return true;
+                }
+                other.absorbs(this)
+            });
+        if !is_absorbed {
             seen |= place;
-            index += 1;
-            continue;
-        }
-        let absorbed = before.iter_mut().any(|other| {
-            if this.absorbs(other) {
-                std::mem::swap(this, other);
-                return true;
-            }
-            other.absorbs(this)
-        });
-        if absorbed {
-            live.swap_remove(index);
-        } else {
-            index += 1;
+            live.swap(kept, index);
+            kept += 1;
         }
     }
+    live.truncate(kept);
 }

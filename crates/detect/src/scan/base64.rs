@@ -100,10 +100,10 @@ fn short_runs(text: &[u8]) -> usize {
     let mut at = 0;
     while let Some(run) = text.get(at..).and_then(|rest| rest.first_chunk::<{ MIN_RUN as usize }>()) {
         // Eight at once, without a branch: words end anywhere.
-        let last =
-            run.iter().rev().take(8).fold(0u8, |last, &byte| last >> 1 | !IN_RUN[usize::from(byte)] & 128);
+        let last = run.iter().rev().take(8).enumerate();
+        let last = last.fold(0u32, |last, (place, &byte)| last | NOT_IN_RUN[usize::from(byte)] << place);
         let inside = match last.trailing_zeros() as usize {
-            8 => run.iter().rev().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count(),
+            32 => run.iter().rev().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count(),
             inside => inside,
         };
         if inside == run.len() {
@@ -114,15 +114,15 @@ fn short_runs(text: &[u8]) -> usize {
     at
 }
 
-/// All bits for a byte of a run, none for any other.
-const IN_RUN: [u8; 256] = {
-    let mut within = [0; 256];
+/// One for a byte that ends a run.
+const NOT_IN_RUN: [u32; 256] = {
+    let mut ends = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        within[byte] = if VALUES[byte] == 0 { 0 } else { 0xff };
+        ends[byte] = (VALUES[byte] == 0) as u32;
         byte += 1;
     }
-    within
+    ends
 };
 
 /// The character of the standard alphabet that a byte stands for, or zero.
