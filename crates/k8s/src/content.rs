@@ -93,7 +93,8 @@ pub(crate) async fn understand(
         }
         let facts = if is_asked {
             let present = present(context, address).await?;
-            let patched = patch.apply(present).map_err(|error| invalid(&error))?;
+            // The caller is not judged yet: what the present object holds is told by nothing here.
+            let patched = patch.without_tests().apply(present).map_err(|_| unseen())?;
             vec![patched.facts(detector)]
         } else {
             Vec::new()
@@ -139,24 +140,26 @@ fn complete(facts: Vec<Facts>) -> Result<Vec<Facts>, Refusal> {
     Err(Refusal::new(RefusalKind::Invalid, reason))
 }
 
+/// What a patch makes of the present object can't be told: there is none, or it is not shown, or not so.
+fn unseen() -> Refusal {
+    let reason = "the policy asks for what this patch makes of the present object, and that can't be told";
+    Refusal::new(RefusalKind::Denied, reason)
+}
+
 /// The object that is to be patched; null where there is none yet.
 async fn present(context: Context<'_>, address: &Address) -> Result<Value, Refusal> {
-    let unseen = |why: String| {
-        let reason = format!("the policy asks for what this makes of the present object, {why}");
-        Refusal::new(RefusalKind::Denied, reason)
-    };
-    let uri = address.uri(&http::Uri::default()).ok_or_else(|| unseen("whose path is none".into()))?;
+    let uri = address.uri(&http::Uri::default()).ok_or_else(unseen)?;
     let mut request = Request::new(body::empty());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = uri;
     request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let set = identity::headers(context).map_err(|error| unseen(error.to_string()))?;
+    let set = identity::headers(context).map_err(|_| unseen())?;
     request.extensions_mut().insert(Sets(set));
     let response = context.probe.send(request).await?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Ok(Value::Null),
-        status => return Err(unseen(format!("which the upstream does not show to you ({status})"))),
+        _ => return Err(unseen()),
     }
     #[expect(clippy::disallowed_methods, reason = "limited")]
     let read = Limited::new(response.into_body(), OBJECT).collect().await;

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request, response,
 };
+use http_body::Body as _;
 use lockgate_core::{
     access::Schema,
     body::Body,
@@ -118,7 +119,12 @@ impl Kubernetes {
             body: brought.seen(),
             is_dry_run: classify::is_dry_run(&address.info, &query, content.is_dry_run),
         };
-        let accesses = classify::accesses(&address.info, &query, asked, content);
+        let mut accesses = classify::accesses(&address.info, &query, asked, content);
+        if is_proxy && matches!(&brought, Brought::Stream(body) if !body.is_end_stream()) {
+            // It is not read here, so that people approve it while it waits or not at all.
+            let alone = format!(" body of {}", context.exchange);
+            accesses.iter_mut().for_each(|access| access.binding += &alone);
+        }
         let mut set = identity::headers(context).map_err(invalid)?;
         if let Some((stream, purpose)) = stream {
             set.extend(stream.headers().clone());

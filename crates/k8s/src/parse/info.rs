@@ -46,6 +46,9 @@ pub enum InfoError {
     /// A slash, or another byte, is written so that some split the path there and some do not.
     #[error("the path has an encoded slash, an empty part, `.` or `..`")]
     Ambiguous,
+    /// `CONNECT` and others that the API server does not know.
+    #[error("the method is none that resources have")]
+    Method,
     /// Not UTF-8, or with control characters.
     #[error("the path is not text")]
     NotText,
@@ -77,8 +80,7 @@ pub enum Info {
 /// A request for a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`, `proxy`; or empty for a
-    /// method that the API server does not know.
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection` or `proxy`.
     pub verb: &'static str,
     /// The API group; empty for the core.
     pub group: String,
@@ -224,7 +226,11 @@ fn parts(raw: &str) -> Result<Parts, InfoError> {
         if name.chars().any(char::is_control) {
             return Err(InfoError::NotText);
         }
-        if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+        // Also behind a proxy: who is there may normalise what was judged as it is written.
+        if name.split('/').any(|part| part == "." || part == "..") {
+            return Err(InfoError::Ambiguous);
+        }
+        if name.is_empty() || name.contains('/') {
             if !open {
                 return Err(InfoError::Ambiguous);
             }
@@ -233,7 +239,7 @@ fn parts(raw: &str) -> Result<Parts, InfoError> {
         if names.len() == DEPTH {
             if open {
                 is_cut = true;
-                break;
+                continue;
             }
             return Err(InfoError::TooDeep);
         }
@@ -279,6 +285,9 @@ fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Inf
     }
     if name.is_empty() && verb == "delete" {
         verb = "deletecollection";
+    }
+    if verb.is_empty() {
+        return Err(InfoError::Method);
     }
     let mut resource = Resource {
         verb,

@@ -120,6 +120,15 @@ impl Patch {
         }
     }
 
+    /// Without the tests of a JSON patch: that they hold is for the upstream to say, and for nobody else to hear.
+    #[must_use]
+    pub fn without_tests(mut self) -> Self {
+        if let Inner::Json(operations) = &mut self.0 {
+            operations.retain(|operation| operation.op().kind != OpKind::Test);
+        }
+        self
+    }
+
     /// What `present` will be. For server-side apply of an object that is not there, `present` is null.
     ///
     /// # Errors

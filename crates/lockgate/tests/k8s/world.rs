@@ -14,7 +14,7 @@ rules:
     match: { who: agents, k8s: { action: [read, write, connect] } }
     decide: allow
   - id: secrets
-    match: { k8s: { resources: [secrets], verbs: [get, list, watch] } }
+    match: { k8s: { resources: [secrets, "secrets/**"] } }
     decide: allow
     oblige: { mask: [all-but-helm] }
   - id: no-nodes
