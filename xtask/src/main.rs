@@ -46,9 +46,10 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measure clone and push: direct, through nginx, through lockgate; writes benches/RESULTS.md
+    /// Measure clone and push: direct, through nginx, through lockgate; writes benches/RESULTS.md. With `k8s`, the
+    /// same for the Kubernetes API; writes benches/k8s.md
     Bench {
-        /// Passed on to the bench, for example `--rounds 3`
+        /// `git`, which may be left out, or `k8s`; the rest is passed on to the bench, for example `--rounds 3`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -115,7 +116,14 @@ fn bench(args: &[String]) -> Result<()> {
     let mut bench =
         cmd::cargo(&["run", "--release", "--package", "lockgate-testkit", "--bin", "bench", "--"]);
     let target = cmd::target();
-    bench.arg("--lockgate").arg(target.join("release/lockgate")).arg("--cache").arg(target.join("bench"));
+    let (name, args) = match args {
+        [name, args @ ..] if name == "git" || name == "k8s" => (name.as_str(), args),
+        args => ("git", args),
+    };
+    bench.arg(name).arg("--lockgate").arg(target.join("release/lockgate"));
+    if name == "git" {
+        bench.arg("--cache").arg(target.join("bench"));
+    }
     cmd::run(bench.args(args))
 }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cmd;
 
-/// Programs of the tests and the Debian package that brings each.
+/// Programs of the tests and benches, and the Debian package that brings each.
 const PROGRAMS: &[(&str, &str)] = &[
     ("git", "git"),
     ("git-lfs", "git-lfs"),
@@ -28,6 +28,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mvn", "maven"),
     ("etcd", "etcd-server"),
     ("script", "bsdutils"),
+    ("h2load", "nghttp2-client"),
 ];
 
 /// Built from source, for want of a package: one version of each, so that every machine judges alike.

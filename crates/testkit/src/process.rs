@@ -9,9 +9,22 @@ use anyhow::{Context, Result};
 /// # Errors
 /// When there is no such process.
 pub fn peak_memory(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+/// The memory that a process has resident now, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident_memory(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kibibytes: u64 =
+        line.with_context(|| format!("no {field}"))?.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes * 1024)
 }
 
@@ -49,7 +62,7 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    use super::{peak_memory, processor_time};
+    use super::{peak_memory, processor_time, resident_memory};
     use crate::{Running, wait};
 
     #[test]
@@ -57,8 +70,10 @@ mod tests {
         let before = peak_memory(std::process::id()).unwrap();
         let block = vec![1_u8; 64 << 20];
         assert_eq!(block.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 64 << 20);
+        let resident = resident_memory(std::process::id()).unwrap();
         drop(block);
-        assert!(peak_memory(std::process::id()).unwrap() >= before.max(64 << 20));
+        assert!(resident >= 64 << 20);
+        assert!(peak_memory(std::process::id()).unwrap() >= before.max(resident));
         assert!(peak_memory(u32::MAX).is_err());
     }
 

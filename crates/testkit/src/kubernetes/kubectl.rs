@@ -185,7 +185,11 @@ impl Kubectl {
         Running::start_with_stdin(command.args(["-c", script]).args(args))
     }
 
-    fn command(&self, program: &str) -> Result<Command> {
+    /// kubectl or helm, without arguments, in its home: for who starts it otherwise.
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub fn command(&self, program: &str) -> Result<Command> {
         Ok(self.environment(Command::new(packages::installed(PACKAGES)?.join(program))))
     }
 

@@ -1,20 +1,24 @@
 //! Clone and push side by side: direct, through nginx as a plain reverse proxy, through lockgate, and through
-//! lockgate with a policy that looks into pushes: before they go upstream, and while they do.
+//! lockgate with a policy that looks into pushes: before they go upstream, and while they do; and the same for
+//! calls of the Kubernetes API.
 //!
-//! All serve the same repositories of the same server; rounds are interleaved, so that whatever else the
-//! machine does hits all of them alike, and what is compared are medians of one run. Run by `cargo xtask bench`.
+//! All serve the same repositories of the same server, or the same cluster; rounds are interleaved, so that
+//! whatever else the machine does hits all of them alike, and what is compared are medians of one run. Run by
+//! `cargo xtask bench`.
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod figures;
+mod kubernetes;
 mod measure;
 mod report;
 mod repositories;
 mod subjects;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use measure::Bench;
 use report::Report;
@@ -24,6 +28,20 @@ const BEGIN: &str = "<!-- begin: cargo xtask bench -->";
 const END: &str = "<!-- end: cargo xtask bench -->";
 
 #[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Which,
+}
+
+#[derive(Debug, Subcommand)]
+enum Which {
+    /// Clone and push
+    Git(Args),
+    /// GET, LIST, watch and exec
+    K8s(kubernetes::Args),
+}
+
+#[derive(Debug, clap::Args)]
 struct Args {
     /// The lockgate binary
     #[arg(long, default_value = "target/release/lockgate")]
@@ -46,22 +64,33 @@ struct Args {
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    match Cli::parse().bench {
+        Which::Git(args) => git(&args),
+        Which::K8s(args) => kubernetes::run(&args),
+    }
+}
+
+fn git(args: &Args) -> Result<()> {
     let bulk = repositories::bulk(&args.cache, args.bulk)?;
     let mut bench = Bench::start(&args.lockgate)?;
     for &objects in &args.objects {
         bench.history(objects, &repositories::history(&args.cache, objects)?, args.rounds)?;
     }
     bench.bulk(args.bulk, &bulk)?;
-    let report = Report::new(&bench, &args)?;
+    let report = Report::new(&bench, args)?;
+    finish(&args.results, &report.to_string(), report.missed())
+}
+
+/// Prints and writes what was found.
+fn finish(results: &Path, report: &str, missed: usize) -> Result<()> {
     println!("\n{report}");
-    if let Some(folder) = args.results.parent() {
+    if let Some(folder) = results.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let before = std::fs::read_to_string(&args.results).unwrap_or_default();
-    std::fs::write(&args.results, with_section(&before, &report.to_string()))?;
-    println!("written to {}", args.results.display());
-    match report.missed() {
+    let before = std::fs::read_to_string(results).unwrap_or_default();
+    std::fs::write(results, with_section(&before, report))?;
+    println!("written to {}", results.display());
+    match missed {
         0 => Ok(()),
         missed => bail!("{missed} goals are missed"),
     }

@@ -1,12 +1,12 @@
 //! The report: medians, ratios and goals, in Markdown.
 
 use std::fmt;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::Args;
+use crate::figures::{Goal, Goals, NONE, Wanted, cell, machine, middle, missed, sorted};
 use crate::measure::{Bench, Sample, Work};
 use crate::subjects::{SUBJECTS, Subject};
 
@@ -28,12 +28,6 @@ pub(crate) struct Report {
     command: String,
     rows: Vec<String>,
     goals: Vec<Goal>,
-}
-
-struct Goal {
-    what: String,
-    found: f64,
-    limit: f64,
 }
 
 impl Report {
@@ -61,12 +55,12 @@ impl Report {
             goals.push(Goal {
                 what: format!("clone of {objects} objects: lockgate / nginx"),
                 found: middle(clone, Subject::Lockgate) / middle(clone, Subject::Nginx),
-                limit: CLONE_GOAL,
+                wanted: Wanted::AtMost(CLONE_GOAL),
             });
             goals.push(Goal {
                 what: format!("push of {objects} objects: early / direct"),
                 found: middle(push, Subject::Early) / middle(push, Subject::Direct),
-                limit: INSPECTED_GOAL,
+                wanted: Wanted::AtMost(INSPECTED_GOAL),
             });
         }
         for (subject, what, limit) in [
@@ -78,7 +72,7 @@ impl Report {
             goals.push(Goal {
                 what: format!("{what} during a push of {bulk} MB, in MB"),
                 found: peak.map_or(f64::NAN, |(_, bytes)| *bytes as f64 / 1e6),
-                limit,
+                wanted: Wanted::AtMost(limit),
             });
         }
         let objects = args.objects.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
@@ -88,14 +82,7 @@ impl Report {
 
     /// How many goals are missed.
     pub(crate) fn missed(&self) -> usize {
-        self.goals.iter().filter(|goal| !goal.is_met()).count()
-    }
-}
-
-impl Goal {
-    /// A figure that is not a number has missed.
-    fn is_met(&self) -> bool {
-        self.found <= self.limit
+        missed(&self.goals)
     }
 }
 
@@ -104,7 +91,7 @@ impl fmt::Display for Report {
         let Self { command, machine, rows, goals } = self;
         writeln!(
             f,
-            "# Clone and push, side by side\n\nWritten by `{command}`. The detection of secrets and the inspection of packs have their own pages: [detect.md](detect.md), [git.md](git.md).\n\n{METHOD}\n\n{machine}.\n"
+            "# Clone and push, side by side\n\nWritten by `{command}`. The detection of secrets and the inspection of packs have their own pages: [detect.md](detect.md), [git.md](git.md); Kubernetes too: [k8s.md](k8s.md).\n\n{METHOD}\n\n{machine}.\n"
         )?;
         writeln!(
             f,
@@ -114,12 +101,7 @@ impl fmt::Display for Report {
         for row in rows {
             writeln!(f, "{row}")?;
         }
-        writeln!(f, "\n| goal | found | at most | |\n|---|---|---|---|")?;
-        for goal in goals {
-            let met = if goal.is_met() { "met" } else { "**missed**" };
-            writeln!(f, "| {} | {:.2} | {:.2} | {met} |", goal.what, goal.found, goal.limit)?;
-        }
-        Ok(())
+        write!(f, "\n{}", Goals(goals))
     }
 }
 
@@ -144,84 +126,13 @@ fn row(name: &str, values: impl Fn(Subject) -> Vec<f64>) -> String {
     format!("| {name} | {} | {gateway} | {inspected} | {early} |", cells.join(" | "))
 }
 
-/// What stands where there is nothing to say.
-const NONE: &str = "–";
-
-fn cell(sorted: &[f64]) -> String {
-    match sorted {
-        [] | [.., 0.0] => NONE.into(),
-        [only] => format!("{only:.2}"),
-        [first, .., last] => format!("{:.2} ({first:.2}–{last:.2})", middle(sorted)),
-    }
-}
-
 /// The values in seconds, in order.
 fn values(samples: &[Sample], work: Work, subject: Subject, value: impl Fn(&Sample) -> Duration) -> Vec<f64> {
     let fitting = samples.iter().filter(|sample| sample.work == work && sample.subject == subject);
-    let mut values: Vec<_> = fitting.map(|sample| value(sample).as_secs_f64()).collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// The median; not a number when there is none.
-fn middle(sorted: &[f64]) -> f64 {
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[odd / 2],
-        even => (sorted[even / 2 - 1] + sorted[even / 2]) / 2.0,
-    }
+    sorted(fitting.map(|sample| value(sample).as_secs_f64()))
 }
 
 /// The mean, as the only value; none when there is none.
 fn mean(values: &[f64]) -> Vec<f64> {
     if values.is_empty() { Vec::new() } else { vec![values.iter().sum::<f64>() / values.len() as f64] }
-}
-
-/// Date, processor, memory, system and versions.
-fn machine() -> Result<String> {
-    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.map_or("unknown".into(), |value| value.trim_start_matches([':', ' ', '\t']).trim().to_owned())
-    };
-    let processor = field(&read("/proc/cpuinfo")?, "model name");
-    let memory: u64 = field(&read("/proc/meminfo")?, "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
-    let nginx = said(Command::new(lockgate_testkit::program("nginx")?).arg("-v"))?;
-    Ok(format!(
-        "{}: {} cores of {processor}, {} GB, Linux {}, {}, nginx {}",
-        said(Command::new("date").args(["--utc", "+%Y-%m-%d"]))?,
-        std::thread::available_parallelism()?,
-        memory / 1_000_000,
-        read("/proc/sys/kernel/osrelease")?.trim(),
-        said(Command::new("git").arg("--version"))?,
-        nginx.rsplit('/').next().unwrap_or("unknown"),
-    ))
-}
-
-/// The first line that a program says.
-fn said(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok(String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Goal, cell, middle};
-
-    #[test]
-    fn medians() {
-        assert_eq!(middle(&[1.0, 2.0, 9.0]), 2.0);
-        assert_eq!(middle(&[1.0, 2.0, 4.0, 9.0]), 3.0);
-        assert!(middle(&[]).is_nan());
-        assert_eq!(cell(&[1.0, 2.0, 9.0]), "2.00 (1.00–9.00)");
-        assert_eq!(cell(&[0.0, 0.0]), "–");
-    }
-
-    #[test]
-    fn a_goal_without_a_figure_is_missed() {
-        let goal = |found| Goal { what: String::new(), found, limit: 1.1 };
-        assert!(goal(1.1).is_met());
-        assert!(!goal(1.2).is_met() && !goal(f64::NAN).is_met());
-    }
 }
