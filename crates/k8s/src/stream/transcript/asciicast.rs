@@ -88,6 +88,11 @@ impl Asciicast {
         }
     }
 
+    /// Waits for no size any more: there is no terminal that would tell one.
+    pub fn begin_without_size(&mut self, out: &mut String) {
+        self.begin(DEFAULT, out);
+    }
+
     /// The recording is at its end.
     pub fn finish(mut self, out: &mut String) {
         for (code, text) in

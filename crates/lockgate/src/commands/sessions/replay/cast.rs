@@ -42,7 +42,11 @@ pub(super) async fn write(mut source: Source, file: &Path) -> Result<Exit> {
         if cast.is_none()
             && let Some((asked, _)) = reading.stream()
         {
-            cast = Some(Asciicast::new(started, &title(asked)?));
+            let mut new = Asciicast::new(started, &title(asked)?);
+            if !asked.tty {
+                new.begin_without_size(&mut lines);
+            }
+            cast = Some(new);
             out = Some(Out::open(file)?);
         }
         if let Some(out) = &mut out {
