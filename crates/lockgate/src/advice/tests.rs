@@ -95,6 +95,27 @@ fn the_shipped_example_needs_no_advice() -> Result<()> {
     Ok(())
 }
 
+/// As above, for a cluster; and its account is the one that is shipped.
+#[test]
+fn the_shipped_example_of_a_cluster_needs_no_advice() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let config = Config::load(&root.join("examples/kubernetes.yaml"), &wiring::kinds())?;
+    let policy = config.file.policy.as_ref().expect("the example names its policy");
+    let policy = Policy::load(&fs::read_to_string(config.resolve(&policy.value))?, &wiring::schemas())?;
+    assert_eq!(advice(&config, &policy), <[String; 0]>::default());
+    let (example, rights) =
+        (fs::read_to_string(&config.path)?, fs::read_to_string(root.join("deploy/kubernetes.yaml"))?);
+    for (file, part) in [
+        (&example, "prefix: \"lockgate:\""),
+        (&rights, "resourceNames: [\"lockgate:acme\"]"),
+        (&example, "https://lockgate.lockgate-system.svc:8443"),
+        (&rights, "namespace: lockgate-system"),
+    ] {
+        assert!(file.contains(part), "{part}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_group_of_an_issuer_that_there_is_not_is_named() -> Result<()> {
     let gateway = "upstreams: [ { name: u, kind: git, url: \"https://h.example/\" } ]\n";

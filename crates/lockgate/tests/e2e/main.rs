@@ -13,6 +13,7 @@ mod early;
 mod evidence;
 mod fetch;
 mod hold;
+mod kubeconfig;
 mod lfs;
 mod people;
 mod push;
