@@ -10,6 +10,7 @@ mod cmd;
 mod codegen;
 mod fuzz;
 mod git_suite;
+mod kubectl_suite;
 mod setup;
 mod test;
 mod tidy;
@@ -74,6 +75,14 @@ enum Command {
         /// Only these, for example `t5541-http-push-smart`
         scripts: Vec<String>,
     },
+    /// Run Kubernetes' own tests of kubectl directly and through lockgate
+    KubectlSuite {
+        /// Mask Secrets on the way: what reads them fails then, and nothing else
+        #[arg(long)]
+        masked: bool,
+        /// Only these, for example `configmap` for `run_configmap_tests`
+        functions: Vec<String>,
+    },
     /// Run what the tests run against, until Ctrl-C
     Rig {
         #[command(subcommand)]
@@ -105,6 +114,7 @@ fn main() -> Result<()> {
         Command::GitSuite { git_source, installed, scripts } => {
             git_suite::run(&git_source, installed.as_deref(), &scripts)
         }
+        Command::KubectlSuite { masked, functions } => kubectl_suite::run(masked, &functions),
         Command::Rig { rig: Rig::K8s } => kubernetes(),
         Command::Demo { args } => cmd::run(cmd::cargo(&["run", "--release", "--", "demo"]).args(args)),
     }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use kubernetes::Suite as KubectlSuite;
+
 use crate::cmd;
 
 /// Programs of the tests and benches, and the Debian package that brings each.
@@ -54,6 +56,12 @@ pub(crate) fn for_tests() -> Result<()> {
 pub(crate) fn for_kubernetes() -> Result<()> {
     system_packages()?;
     kubernetes::install()
+}
+
+/// Sets up what Kubernetes' own tests of kubectl need.
+pub(crate) fn for_kubectl_suite() -> Result<KubectlSuite> {
+    for_kubernetes()?;
+    kubernetes::install_suite()
 }
 
 /// The path of cargo-deny.

