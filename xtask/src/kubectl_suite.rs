@@ -6,7 +6,6 @@
 //! them, which reads `kubectl_suite/hook.sh`: it starts lockgate, and leads what follows to it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -177,8 +176,11 @@ impl Suite {
         fs::create_dir_all(&bin)?;
         for folder in &self.programs {
             for entry in fs::read_dir(folder)? {
-                let program = entry?.path();
-                symlink(&program, bin.join(program.file_name().unwrap_or(OsStr::new("program"))))?;
+                let entry = entry?;
+                // Beside them is what says that they are installed.
+                if entry.file_name().as_encoded_bytes().starts_with(b"kube") {
+                    symlink(entry.path(), bin.join(entry.file_name()))?;
+                }
             }
         }
         fs::write(tree.join("hook.sh"), HOOK)?;
