@@ -46,6 +46,8 @@ pub(super) fn of(kind: &str, api_version: &str) -> Option<&'static Message> {
         "ConfigMap" => &CONFIG_MAP,
         "ServiceAccount" => &SERVICE_ACCOUNT,
         "PersistentVolume" => &PERSISTENT_VOLUME,
+        // Of every group, and without metadata.
+        "DeleteOptions" => &DELETE_OPTIONS,
         "List" => return None,
         _ if is_builtin => &OTHER,
         _ => return None,
@@ -65,6 +67,18 @@ pub(super) static UNKNOWN: Message = Message(&[
 static TYPE_META: Message = Message(&[field(1, "apiVersion", Kind::Text), field(2, "kind", Kind::Text)]);
 
 pub(super) static OTHER: Message = Message(&[field(1, "metadata", Kind::One(&METADATA))]);
+
+static DELETE_OPTIONS: Message = Message(&[
+    field(1, "gracePeriodSeconds", Kind::Number),
+    field(2, "preconditions", Kind::One(&PRECONDITIONS)),
+    field(3, "orphanDependents", Kind::Flag),
+    field(4, "propagationPolicy", Kind::Text),
+    field(5, "dryRun", Kind::Texts),
+    field(6, "ignoreStoreReadErrorWithClusterBreakingPotential", Kind::Flag),
+]);
+
+static PRECONDITIONS: Message =
+    Message(&[field(1, "uid", Kind::Text), field(2, "resourceVersion", Kind::Text)]);
 
 static METADATA: Message = Message(&[
     field(1, "name", Kind::Text),

@@ -71,6 +71,25 @@ fn a_workload_is_read_as_the_same_in_json() {
 }
 
 #[test]
+fn options_of_a_deletion_have_no_metadata() {
+    let options =
+        [varint(1, 0), bytes(2, &bytes(1, b"1-2")), bytes(4, b"Background"), bytes(5, b"All")].concat();
+    for api_version in ["v1", "apps/v1", "meta.k8s.io/v1", "example.com/v1"] {
+        let decoded = read(&unknown("DeleteOptions", api_version, &options)).unwrap();
+        assert!(decoded.is_known);
+        let expected = json!({
+            "kind": "DeleteOptions",
+            "apiVersion": api_version,
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": "1-2"},
+            "propagationPolicy": "Background",
+            "dryRun": ["All"],
+        });
+        assert_eq!(decoded.value, expected);
+    }
+}
+
+#[test]
 fn a_secret_is_base64_as_in_json() {
     let entry = [bytes(1, b"password"), bytes(2, b"hunter2")].concat();
     let decoded = read(&unknown("Secret", "v1", &bytes(2, &entry))).unwrap();
