@@ -133,7 +133,11 @@ impl Suite {
         // Its variable must not be in the environment: etcd takes it for an option of its own.
         let script = "ETCD_VERSION=3.4.0; make() { :; }; source hack/make-rules/test-cmd.sh";
         let mut command = cmd::command("bash", &["-c", script]);
-        command.current_dir(&tree).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command
+            .current_dir(&tree)
+            .env_clear()
+            .env("TERM", "xterm")
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command
             .env("TMPDIR", &temporary)
             .env("HOME", &temporary)
