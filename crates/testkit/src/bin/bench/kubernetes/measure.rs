@@ -147,7 +147,7 @@ impl Bench {
             wait::until("the watches to be open", || {
                 (self.open_watches().ok()? >= open + f64::from(count)).then_some(())
             })
-            .with_context(|| client.stdout())?;
+            .with_context(|| client.stdout() + &client.stderr())?;
             let memory = self.subjects.memory()?.saturating_sub(before);
             client.kill()?;
             let each = memory as f64 / f64::from(count);
