@@ -91,7 +91,7 @@ impl fmt::Display for Report {
         let Self { command, machine, rows, goals } = self;
         writeln!(
             f,
-            "# Clone and push, side by side\n\nWritten by `{command}`. The detection of secrets and the inspection of packs have their own pages: [detect.md](detect.md), [git.md](git.md); Kubernetes too: [k8s.md](k8s.md).\n\n{METHOD}\n\n{machine}.\n"
+            "# Clone and push, side by side\n\nWritten by `{command}`. The detection of secrets and the inspection of packs have their own pages: [detect.md](detect.md), [git.md](git.md).\n\n{METHOD}\n\n{machine}.\n"
         )?;
         writeln!(
             f,
