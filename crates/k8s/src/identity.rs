@@ -16,6 +16,12 @@ const RESERVED: &str = "system:";
 #[error("the upstream can't be told who you are: {0:?} is no name there")]
 pub struct IdentityError(String);
 
+/// Whether a client asks to be somebody else. Only the API server could say whether it may; here that is always the
+/// caller, and dropping the wish silently would have something done as whom it was not meant to be.
+pub(crate) fn is_somebody_else(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("impersonate-"))
+}
+
 /// The headers that say so: `Audit-ID`, which the API server writes into its own audit log, is the session's id and
 /// the exchange's behind it; and, where the upstream lets this gateway speak for callers, who calls.
 ///

@@ -82,6 +82,11 @@ impl Kubernetes {
             options: self.config.mask,
         };
         let read = async {
+            // Discovery is the same for all, and kubectl would show no reason for its refusal.
+            if resource.is_some() && identity::is_somebody_else(&head.headers) {
+                let reason = "this gateway says who you are: nobody can be impersonated through it (`--as`)";
+                return Err(Refusal::new(RefusalKind::Denied, reason).into());
+            }
             if !is_proxy {
                 query.check().map_err(invalid)?;
             }

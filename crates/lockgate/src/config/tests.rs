@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Config;
 
-const KINDS: [&str; 1] = ["git"];
+const KINDS: [&str; 2] = ["git", "k8s"];
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("etc/lockgate.yaml"), text, &KINDS).map_err(|error| error.to_string())
@@ -77,7 +77,7 @@ fn wrong_types_and_values() {
     insta::assert_snapshot!(refused("upstreams:\n  - name: Forge\n    kind: git\n    url: https://h\n"), @"etc/lockgate.yaml:2:11: `Forge` is not a name: up to 64 small letters, digits, `-`, `_` and `.`, the first a letter or digit");
     insta::assert_snapshot!(refused("upstreams:\n  - { name: f, kind: svn, url: 'https://h' }\n"), @r"
     etc/lockgate.yaml:2:22: there is no protocol `svn`
-      hint: known: git
+      hint: known: git, k8s
     ");
     insta::assert_snapshot!(refused("upstreams:\n  - { name: f, kind: git, url: 'https://u:hunter2@h' }\n"), @"etc/lockgate.yaml:2:32: a credential does not belong into a URL: it would stand in logs");
     insta::assert_snapshot!(refused("upstreams:\n  - { name: f, kind: git }\n"), @"etc/lockgate.yaml:2:16: `url` is missing");

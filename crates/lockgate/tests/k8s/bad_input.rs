@@ -7,20 +7,31 @@ use crate::world::World;
 
 /// By which a client would say who it is, or have the gateway forget who it is.
 const FORGED: &[&[&str]] = &[
-    &["impersonate-user: admin"],
-    &["impersonate-user: admin", "impersonate-group: system:masters"],
-    &["impersonate-uid: 1", "impersonate-extra-scopes: all"],
     &["x-remote-user: admin", "x-remote-group: system:masters", "x-remote-extra-a: b"],
-    &["connection: impersonate-user", "impersonate-user: admin"],
     &["connection: authorization, impersonate-user, impersonate-group"],
     &["connection: audit-id", "audit-id: forged"],
     &["audit-id: forged"],
     &["x-forwarded-for: 10.0.0.1", "forwarded: for=10.0.0.1"],
 ];
 
+/// By which a client asks to be somebody else: refused, for it would be done as the caller.
+const IMPERSONATING: &[&[&str]] = &[
+    &["impersonate-user: admin"],
+    &["impersonate-group: system:masters"],
+    &["impersonate-uid: 1", "impersonate-extra-scopes: all"],
+    &["connection: impersonate-user", "impersonate-user: admin"],
+];
+
 #[test]
 fn nobody_is_somebody_else() -> Result<()> {
     let world = World::start()?;
+    for wish in IMPERSONATING {
+        let path = format!("/api/v1/namespaces/{}/configmaps/wished", world.namespace);
+        let head = world.curl_with("GET", &path, wish)?;
+        assert!(head.starts_with("HTTP/2 403"), "{wish:?}: {head}");
+    }
+    let as_another = world.kubectl("ada")?.run(&["get", "configmaps", "--as=admin"])?;
+    assert!(as_another.stderr.contains("nobody can be impersonated"), "{}", as_another.stderr);
     for (number, forged) in FORGED.iter().enumerate() {
         let path = format!("/api/v1/namespaces/{}/configmaps/forged-{number}", world.namespace);
         let head = world.curl_with("GET", &path, forged)?;
