@@ -73,7 +73,9 @@ mod tests {
         let resident = resident_memory(std::process::id()).unwrap();
         drop(block);
         assert!(resident >= 64 << 20);
-        assert!(peak_memory(std::process::id()).unwrap() >= before.max(resident));
+        // The kernel counts by processor and adds up now and then: two answers may be some pages apart.
+        let peak = peak_memory(std::process::id()).unwrap() + (1 << 20);
+        assert!(peak >= before.max(resident));
         assert!(peak_memory(u32::MAX).is_err());
     }
 
