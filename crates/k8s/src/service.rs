@@ -71,7 +71,7 @@ impl Kubernetes {
             wait: self.config.wait,
             begin: None,
             write: None,
-            command: None,
+            command: query.all("command").map(str::to_owned).collect(),
             unprocessable: None,
             is_long_running: false,
             known: Known {
@@ -79,7 +79,7 @@ impl Kubernetes {
                 upstream: context.upstream.name.clone(),
                 session: context.session.clone(),
             },
-            options: self.config.mask,
+            config: Arc::clone(&self.config),
         };
         let read = async {
             // Discovery is the same for all, and kubectl would show no reason for its refusal.
@@ -135,11 +135,7 @@ impl Kubernetes {
             set.extend(stream.headers().clone());
             head.extensions.insert(Upgrade(stream.token()));
             dialect.wait = self.config.wait_stream;
-            let command: Vec<String> = query.all("command").map(str::to_owned).collect();
-            if !command.is_empty() {
-                dialect.command = Some(show::command(&self.config.detector, &command));
-            }
-            let (begin, body) = Begin::of(stream, purpose, &command, brought.into_body());
+            let (begin, body) = Begin::of(stream, purpose, &dialect.command, brought.into_body());
             dialect.begin = Some(begin);
             brought = Brought::Stream(body);
         }
@@ -222,13 +218,13 @@ struct Kube {
     begin: Option<Begin>,
     /// What it would change, for people who are asked.
     write: Option<Write>,
-    /// What it would run, for them.
-    command: Option<String>,
+    /// The words of what a stream would run.
+    command: Vec<String>,
     /// The field for which what it brings is refused.
     unprocessable: Option<String>,
     is_long_running: bool,
     known: Known,
-    options: Options,
+    config: Arc<Config>,
 }
 
 /// Where the secrets are that its session has seen.
@@ -260,7 +256,7 @@ impl Kube {
         let format = Format::of_answer(response.headers()).ok_or_else(mask::unmaskable)?;
         let known = secrets.known.clone().unwrap_or_default();
         let helm = secrets.names.contains(ALL_BUT_HELM) && !secrets.names.contains("all");
-        let options = Options { helm: helm || self.options.helm, ..self.options };
+        let options = Options { helm: helm || self.config.mask.helm, ..self.config.mask };
         let masking = Masking::new(self.subject(), format, &secrets.rules, &known, &secrets.key, options);
         let (mut head, body) = response.into_parts();
         mask::forget_bytes(&mut head.headers);
@@ -295,7 +291,8 @@ impl Dialect for Kube {
         Box::pin(async move {
             match &self.write {
                 Some(write) => Some(write.text(context.probe).await),
-                None => self.command.clone(),
+                None if self.begin.is_none() || self.command.is_empty() => None,
+                None => Some(show::command(&self.config.detector, &self.command)),
             }
         })
     }
