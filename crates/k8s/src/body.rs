@@ -9,6 +9,10 @@ use lockgate_core::{
     refusal::{Refusal, RefusalKind},
 };
 
+use serde_json::Value;
+
+use crate::parse::json;
+
 /// A request's body.
 pub(crate) enum Brought {
     /// All of it: it is judged, and approved, as a whole.
@@ -64,4 +68,22 @@ impl Brought {
             Self::Stream(body) => body,
         }
     }
+}
+
+/// An object of the upstream's at most, in bytes: more than it stores.
+const OBJECT: usize = 8 << 20;
+
+/// The object that the upstream answers.
+///
+/// # Errors
+/// A refusal where there is none in it.
+pub(crate) async fn answered(body: Body) -> Result<Value, Refusal> {
+    #[expect(clippy::disallowed_methods, reason = "limited")]
+    let read = Limited::new(body, OBJECT).collect().await;
+    let read = read.map_err(|error| {
+        Refusal::new(RefusalKind::UpstreamInvalid, "the present object can't be read").because(&*error)
+    })?;
+    json::read(&read.to_bytes()).map_err(|error| {
+        Refusal::new(RefusalKind::UpstreamInvalid, "the present object makes no sense").because(&error)
+    })
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::{
     access::{Attributes, Needs, Value as Attribute},
     body,
@@ -12,12 +11,12 @@ use lockgate_core::{
 use serde_json::Value;
 
 use crate::{
+    body::answered,
     facts::{Detector, Facts},
     guard::{self, GuardError},
     identity,
     parse::{
         info::{Address, Resource},
-        json,
         object::{self, Encoding},
         patch::{OpKind, Patch, PatchKind},
     },
@@ -38,9 +37,6 @@ pub(crate) const FACTS: [&str; 12] = [
     "label",
     "finding",
 ];
-
-/// An object of the upstream's at most, in bytes: more than it stores.
-const OBJECT: usize = 8 << 20;
 
 /// What is known of what is written.
 #[derive(Default)]
@@ -161,14 +157,7 @@ async fn present(context: Context<'_>, address: &Address) -> Result<Value, Refus
         StatusCode::NOT_FOUND => return Ok(Value::Null),
         _ => return Err(unseen()),
     }
-    #[expect(clippy::disallowed_methods, reason = "limited")]
-    let read = Limited::new(response.into_body(), OBJECT).collect().await;
-    let read = read.map_err(|error| {
-        Refusal::new(RefusalKind::UpstreamInvalid, "the present object can't be read").because(&*error)
-    })?;
-    json::read(&read.to_bytes()).map_err(|error| {
-        Refusal::new(RefusalKind::UpstreamInvalid, "the present object makes no sense").because(&error)
-    })
+    answered(response.into_body()).await
 }
 
 fn unknown() -> Refusal {

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::{
     body,
     protocol::{Probe, Sets},
@@ -12,10 +11,8 @@ use lockgate_detect::{KnownValues, MaskOptions, Masker};
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{facts::Detector, parse::json};
+use crate::{body::answered, facts::Detector};
 
-/// An object of the upstream's at most, in bytes: more than it stores.
-const OBJECT: usize = 8 << 20;
 /// Lines of a difference that are shown.
 const LINES: usize = 2_000;
 /// Unchanged lines around a change.
@@ -113,10 +110,7 @@ impl Write {
         }
         let response = probe.send(request).await?;
         let status = response.status();
-        #[expect(clippy::disallowed_methods, reason = "limited")]
-        let read = Limited::new(response.into_body(), OBJECT).collect().await;
-        let value =
-            json::read(&read.map_err(|_| ShowError::Answer)?.to_bytes()).map_err(|_| ShowError::Answer)?;
+        let value = answered(response.into_body()).await.map_err(|_| ShowError::Answer)?;
         match status {
             _ if status.is_success() => Ok(value),
             StatusCode::NOT_FOUND if is_read => Ok(Value::Null),
