@@ -4,17 +4,18 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 /// The key under which tags are made; one per tenant. `Debug` shows nothing of it.
 #[derive(Clone)]
-pub struct TagKey(Arc<hmac::Key>);
+pub struct TagKey(Arc<Hmac<Sha256>>);
 
 impl TagKey {
     /// A key from secret bytes. Use 32 random bytes that live as long as tags must stay comparable.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+        Self(Arc::new(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length")))
     }
 
     /// The tag of `secret` as `rule` found it.
@@ -26,10 +27,10 @@ impl TagKey {
     }
 
     pub(crate) fn tagger(&self, rule: &str) -> Tagger {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(rule.as_bytes());
-        context.update(&[0]);
-        Tagger(context)
+        let mut tagger = Tagger(Hmac::clone(&self.0));
+        tagger.update(rule.as_bytes());
+        tagger.update(&[0]);
+        tagger
     }
 }
 
@@ -41,7 +42,7 @@ impl fmt::Debug for TagKey {
 
 /// A tag being made over a secret that arrives in pieces and is not kept.
 #[derive(Clone)]
-pub(crate) struct Tagger(hmac::Context);
+pub(crate) struct Tagger(Hmac<Sha256>);
 
 impl Tagger {
     pub(crate) fn update(&mut self, secret: &[u8]) {
@@ -49,10 +50,8 @@ impl Tagger {
     }
 
     pub(crate) fn finish(self) -> Tag {
-        let digest = self.0.sign();
-        let mut tag = [0; 4];
-        tag.copy_from_slice(&digest.as_ref()[..4]);
-        Tag(tag)
+        let digest = self.0.finalize().into_bytes();
+        Tag(std::array::from_fn(|place| digest[place]))
     }
 }
 
