@@ -60,8 +60,16 @@ impl Engine {
         // What a pause has shown is gone; the rest is masked.
         let found = Found { start: found.start.max(self.cursor), ..found };
         if found.start < found.end {
-            let place = self.pending.partition_point(|other| other.start <= found.start);
+            let place = self.begun_by(found.start);
             self.pending.insert(place, found);
+        }
+    }
+
+    /// How many of the pending findings begin at `start` or before.
+    fn begun_by(&self, start: u64) -> usize {
+        match self.pending.last() {
+            Some(last) if last.start > start => self.pending.partition_point(|other| other.start <= start),
+            Some(_) | None => self.pending.len(),
         }
     }
 
@@ -71,8 +79,7 @@ impl Engine {
         let start = found.start.max(self.cursor);
         let precedence = (found.rank, start, Reverse(found.end), &*found.rule);
         let region = self.region.as_ref().filter(|region| start < region.end);
-        let before = self.pending.partition_point(|other| other.start <= start);
-        let last = self.pending[..before].iter().rev().take(4);
+        let last = self.pending[..self.begun_by(start)].iter().rev().take(4);
         region
             .and_then(|region| region.best.as_ref())
             .into_iter()

@@ -76,20 +76,23 @@ pub fn entropy(secret: &[u8]) -> f32 {
 /// How long a secret is whose entropy needs no logarithm.
 const GAINS: usize = 256;
 
+const UNIT: f64 = (1u64 << 32) as f64;
+
 /// With the sum over all bytes that occur, `n` times each, of `n * log2(n)`, which grows with every byte by what
-/// a table knows.
+/// a table knows: in units of 2^-32, since whole numbers are added without waiting for each other.
 fn entropy_of_short(secret: &[u8]) -> f32 {
-    static TABLE: LazyLock<[(f64, f64); GAINS]> = LazyLock::new(|| {
-        let log = |n: usize| if n == 0 { 0.0 } else { n as f64 * (n as f64).log2() };
+    static TABLE: LazyLock<[(u64, u64); GAINS]> = LazyLock::new(|| {
+        let log = |n: usize| if n == 0 { 0 } else { (n as f64 * (n as f64).log2() * UNIT).round() as u64 };
         std::array::from_fn(|n| (log(n), log(n + 1) - log(n)))
     });
-    let (table, mut counts, mut sum) = (&*TABLE, [0u8; 256], 0.0);
+    let (table, mut counts, mut sum) = (&*TABLE, [0u8; 256], 0);
     for &byte in secret {
         let count = &mut counts[usize::from(byte)];
         sum += table[usize::from(*count)].1;
         *count += 1;
     }
-    if secret.is_empty() { 0.0 } else { ((table[secret.len()].0 - sum) / secret.len() as f64) as f32 }
+    let bits = (table[secret.len()].0 - sum) as f64 / UNIT;
+    if secret.is_empty() { 0.0 } else { (bits / secret.len() as f64) as f32 }
 }
 
 /// The places of the bits that are set, from the lowest on.
