@@ -93,6 +93,8 @@ pub(crate) struct Start {
     pub target: Target,
     /// What can come after the quad.
     pub follow: Follow,
+    /// Whether it begins a word, so that nothing of a word can stand before.
+    pub at_word: bool,
     /// Whether the secret begins here, so that a stream's end that looks like the quad's first bytes
     /// must be held back.
     pub held: bool,
@@ -343,6 +345,7 @@ mod tests {
                 quad: Quad::exactly(*quad),
                 target: target as Target,
                 follow: Follow::ANY,
+                at_word: false,
                 held: true,
             })
             .collect()

@@ -211,7 +211,13 @@ impl Snapshot {
         }
         let starts = follows
             .into_iter()
-            .map(|(quad, follow)| Start { quad: Quad::exactly(quad), target: KNOWN, follow, held: true })
+            .map(|(quad, follow)| Start {
+                quad: Quad::exactly(quad),
+                target: KNOWN,
+                follow,
+                at_word: false,
+                held: true,
+            })
             .collect();
         let needles = patterns.into_iter().map(|(_, needle)| needle).collect();
         Self { trie, needles, starts, merged: Mutex::default() }

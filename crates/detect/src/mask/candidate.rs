@@ -7,11 +7,15 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 
 use super::engine::Context;
+use super::runs::Runs;
 use super::view::View;
 use crate::filter::Target;
 use crate::known::{self, Needle};
-use crate::rules::{Dfa, MAX_HOLD, Rule};
+use crate::rules::{Chains, Dfa, MAX_HOLD, Rule};
 use crate::tag::Tagger;
+
+/// No more is taken at once than a stretch of [`Runs`] has.
+const MAX_LEAP: u64 = 64;
 
 /// No position.
 pub(super) const NONE: u64 = u64::MAX;
@@ -32,8 +36,6 @@ pub(super) struct Candidate {
     pub needle: Option<Needle>,
     /// Set once the secret is certain and too long to be kept.
     pub swallowed: Option<Box<Swallowed>>,
-    /// How many of the next bytes it has taken already, together with others.
-    pub ahead: usize,
 }
 
 /// All that a candidate is while it rests: its lead has not matched yet, and no byte of a word (`is_of_word`)
@@ -56,7 +58,6 @@ impl Resting {
             end: NONE,
             needle: None,
             swallowed: None,
-            ahead: 0,
         }
     }
 }
@@ -110,7 +111,7 @@ impl Candidate {
             Some(lead) => (Phase::Lead(begin(&lead.dfa, behind)?), NONE),
             None => (Phase::Body(begin(&program.body, behind)?), start),
         };
-        Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None, ahead: 0 })
+        Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None })
     }
 
     /// A candidate for the known values.
@@ -123,7 +124,6 @@ impl Candidate {
             end: NONE,
             needle: None,
             swallowed: None,
-            ahead: 0,
         }
     }
 
@@ -135,21 +135,22 @@ impl Candidate {
         }
     }
 
-    /// Takes `bytes`, which stand at `at`. Tells how many it took: all of them, unless it came to an end or
-    /// a limit before.
+    /// Takes `bytes`, which stand at `at`, and in `runs` if that is given. Tells how many it took: all of them,
+    /// unless it came to an end or a limit before.
     pub(super) fn advance(
         &mut self,
         context: &Context<'_>,
         view: &View<'_>,
         at: u64,
         bytes: &[u8],
+        mut runs: Option<&mut Runs<'_>>,
     ) -> (usize, Step) {
         let mut taken = 0;
         while taken < bytes.len() {
             let (from, rest) = (at + taken as u64, &bytes[taken..]);
             let (count, step) = match self.phase {
-                Phase::Body(state) => self.run_body(context, state, from, rest),
-                Phase::Lead(state) => self.run_lead(context, view, state, from, rest),
+                Phase::Body(state) => self.run_body(context, state, from, rest, runs.as_deref_mut()),
+                Phase::Lead(state) => self.run_lead(context, view, state, from, rest, runs.as_deref_mut()),
                 Phase::Known(state) => self.run_known(context, state, from, rest),
             };
             taken += count;
@@ -166,8 +167,10 @@ impl Candidate {
         mut state: StateID,
         at: u64,
         bytes: &[u8],
+        mut runs: Option<&mut Runs<'_>>,
     ) -> (usize, Step) {
-        let body = &context.rules.rule(self.target).program().body;
+        let program = context.rules.rule(self.target).program();
+        let body = &program.body;
         let mut taken = 0;
         while taken < bytes.len() {
             let since = if self.swallowed.is_some() { self.end } else { self.secret };
@@ -178,18 +181,27 @@ impl Candidate {
                 return (taken, Step::Full);
             }
             let upto = bytes.len().min(taken + room);
-            for (index, &byte) in bytes[taken..upto].iter().enumerate() {
-                state = body.next_state(state, byte);
+            while taken < upto {
+                if let Some(runs) = &mut runs {
+                    let (count, matched) =
+                        leap(&program.chains, body, &mut state, runs, at + taken as u64, upto - taken);
+                    self.end = matched.map_or(self.end, |matched| at + (taken + matched) as u64 - 1);
+                    taken += count;
+                    if taken == upto {
+                        break;
+                    }
+                }
+                state = body.next_state(state, bytes[taken]);
                 if body.is_special_state(state) {
                     if !body.is_match_state(state) {
-                        return (taken + index + 1, Step::Over);
+                        return (taken + 1, Step::Over);
                     }
-                    self.end = from + index as u64;
+                    self.end = at + taken as u64;
                 }
+                taken += 1;
             }
-            taken = upto;
         }
-        self.phase = Phase::Body(state);
+        self.phase = Phase::Body(program.chains.name(state));
         (taken, Step::On)
     }
 
@@ -200,26 +212,47 @@ impl Candidate {
         mut state: StateID,
         at: u64,
         bytes: &[u8],
+        mut runs: Option<&mut Runs<'_>>,
     ) -> (usize, Step) {
         let Some(lead) = &context.rules.rule(self.target).program().lead else { return (0, Step::Over) };
-        for (index, &byte) in bytes.iter().enumerate() {
-            state = lead.dfa.next_state(state, byte);
-            let position = at + index as u64;
-            let mut over = self.secret != NONE && position + 1 - self.secret >= MAX_HOLD as u64;
+        // Where it ends at the latest, and the body begins if the lead has matched.
+        let last = |secret: u64| if secret == NONE { NONE } else { secret + MAX_HOLD as u64 };
+        let (mut taken, mut limit) = (0, last(self.secret));
+        while taken < bytes.len() {
+            let position = at + taken as u64;
+            // Near the limit it goes byte by byte.
+            if let Some(runs) = runs.as_deref_mut().filter(|_| position + MAX_LEAP < limit) {
+                let left = bytes.len() - taken;
+                let (count, matched) = leap(&lead.chains, &lead.dfa, &mut state, runs, position, left);
+                if let Some(matched) = matched {
+                    self.secret = position + matched as u64 - 1;
+                    limit = last(self.secret);
+                }
+                taken += count;
+                if taken == bytes.len() {
+                    break;
+                }
+            }
+            state = lead.dfa.next_state(state, bytes[taken]);
+            let position = at + taken as u64;
+            taken += 1;
+            let mut is_over = position + 1 >= limit;
             if lead.dfa.is_special_state(state) {
                 if lead.dfa.is_match_state(state) {
                     self.secret = position;
+                    limit = last(position);
                 } else {
-                    over = true;
+                    is_over = true;
                 }
             }
-            if over && self.secret == NONE {
-                return (index + 1, Step::Over);
+            if is_over && self.secret == NONE {
+                return (taken, Step::Over);
             }
-            if over {
-                return (index + 1, self.enter_body(context, view, position + 1));
+            if is_over {
+                return (taken, self.enter_body(context, view, position + 1));
             }
         }
+        let state = lead.chains.name(state);
         self.phase = Phase::Lead(state);
         let rests = self.secret == NONE && lead.rest == Some(state);
         (bytes.len(), if rests { Step::Rest } else { Step::On })
@@ -232,7 +265,7 @@ impl Candidate {
         let (kept, input) = view.parts(self.secret, upto);
         let mut at = self.secret;
         for part in [kept, input] {
-            let (_, step) = self.run_body(context, state, at, part);
+            let (_, step) = self.run_body(context, state, at, part, None);
             let Phase::Body(after) = self.phase else { return step };
             (state, at) = (after, at + part.len() as u64);
             if step != Step::On {
@@ -297,22 +330,6 @@ impl Candidate {
         }
     }
 
-    /// Has taken `taken` bytes elsewhere, which brought it to `state` and, last, to a match at `end`, if to any.
-    pub(super) fn jump(&mut self, state: StateID, end: u64, taken: usize) {
-        self.ahead = taken;
-        match &mut self.phase {
-            Phase::Lead(now) => {
-                *now = state;
-                self.secret = if end == NONE { self.secret } else { end };
-            }
-            Phase::Body(now) => {
-                *now = state;
-                self.end = if end == NONE { self.end } else { end };
-            }
-            Phase::Known(_) => {}
-        }
-    }
-
     /// A number that is the same for all candidates of one rule in one state.
     pub(super) fn place(&self) -> u32 {
         let state = match self.phase {
@@ -334,6 +351,27 @@ impl Candidate {
         self.start = self.start.min(other.start);
         true
     }
+}
+
+/// Takes what comes next in `runs`, at `at`, of the class that leads on from `state`, `most` bytes at most. Tells how
+/// many bytes these were, and after how many of them it last matched.
+#[inline(always)]
+fn leap(
+    chains: &Chains,
+    dfa: &Dfa,
+    state: &mut StateID,
+    runs: &mut Runs<'_>,
+    at: u64,
+    most: usize,
+) -> (usize, Option<usize>) {
+    let Some(class) = chains.class(*state) else { return (0, None) };
+    let count = runs.length(class, at).min(most);
+    if count == 0 {
+        return (0, None);
+    }
+    let leap = chains.leap(dfa, *state, count);
+    *state = leap.state;
+    (leap.taken, leap.matched)
 }
 
 fn begin(dfa: &Dfa, behind: Option<u8>) -> Option<StateID> {

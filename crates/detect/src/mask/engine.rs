@@ -160,7 +160,7 @@ impl Engine {
                 let Some(state) = context.known.and_then(Snapshot::start) else { return false };
                 let start = candidate.start;
                 *candidate = Candidate::of_known(state, start);
-                candidate.advance(context, &view, start, &view.slice(start, self.now)).1 == Step::On
+                candidate.advance(context, &view, start, &view.slice(start, self.now), None).1 == Step::On
             }
         });
         self.live = live;

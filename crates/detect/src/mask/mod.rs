@@ -5,9 +5,9 @@
 //! (8 KiB at most, from the earliest place where one could begin); everything before it has been written
 //! when [`Masker::flush`] returns.
 
-mod abreast;
 mod candidate;
 mod engine;
+mod runs;
 mod settle;
 mod view;
 mod walk;

@@ -4,13 +4,13 @@
 
 use std::borrow::Cow;
 
-use super::abreast;
 use super::candidate::{Candidate, NONE, Resting, Step, look_behind};
 use super::engine::{Context, Engine};
+use super::runs::Runs;
 use super::view::View;
 use crate::filter::{KNOWN, OPENING};
 use crate::known::Snapshot;
-use crate::rules::is_of_word;
+use crate::rules::{is_of_word, is_word_byte};
 
 /// More candidates than this at once come from input made to be slow; the oldest is then masked as far as
 /// it has come.
@@ -18,6 +18,9 @@ const MAX_LIVE: usize = 32;
 
 /// Candidates are advanced one by one up to every position that this divides; there equal ones are merged.
 const PRUNE_EVERY: u64 = 32;
+
+/// From so many candidates on it is worth counting how many bytes of a class come next.
+const MANY: usize = 3;
 
 /// After so many findings they are written, as far as they can be, before the input goes on. Those that wait for
 /// an earlier candidate stay: it holds back [`MAX_HOLD`](crate::rules::MAX_HOLD) bytes at most.
@@ -40,14 +43,17 @@ impl Engine {
         // Quads that begin before `at - 3` are behind us.
         let mut places = context.filter.places(input, at - 3);
         let mut next = places.next().unwrap_or(input.len());
+        let mut runs = Runs::new();
         while at < input.len() && self.pending.len() < full {
             if live.is_empty() && self.resting.len() <= MAX_LIVE {
                 at = at.max(self.next_change(&input[..next], at));
             }
             let stop = input.len().min(at + room(seam + at as u64) as usize);
-            self.walk_to(context, view, live, at, stop);
+            runs.go_to(seam + at as u64, &input[at..stop]);
+            self.walk_to(context, view, live, at, stop, &mut runs);
             while let Some(quad) = input[..stop].get(next..).and_then(|rest| rest.first_chunk()) {
-                self.begin(context, view, live, seam + next as u64, u32::from_le_bytes(*quad), stop);
+                let start = seam + next as u64;
+                self.begin(context, view, live, start, u32::from_le_bytes(*quad), &mut runs);
                 next = places.next().unwrap_or(input.len());
             }
             self.prune(context, view, live, seam + stop as u64);
@@ -73,11 +79,13 @@ impl Engine {
         live: &mut Vec<Candidate>,
     ) -> usize {
         let upto = view.input.len().min(3);
+        let mut runs = Runs::new();
         for at in 0..upto {
-            self.walk_to(context, view, live, at, at + 1);
+            runs.go_to(view.seam() + at as u64, &view.input[at..=at]);
+            self.walk_to(context, view, live, at, at + 1, &mut runs);
             let end = view.seam() + at as u64 + 1;
             if let Some(quad) = quad_before(view, end) {
-                self.begin(context, view, live, end - 4, quad, at + 1);
+                self.begin(context, view, live, end - 4, quad, &mut runs);
             }
             self.prune(context, view, live, end);
         }
@@ -92,6 +100,7 @@ impl Engine {
         live: &mut Vec<Candidate>,
         mut at: usize,
         stop: usize,
+        runs: &mut Runs<'_>,
     ) {
         while at < stop && !(live.is_empty() && self.resting.is_empty()) {
             let mut upto = stop;
@@ -102,7 +111,7 @@ impl Engine {
                     upto = stop;
                 }
             }
-            self.advance_all(context, view, live, view.seam() + at as u64, &view.input[at..upto]);
+            self.advance_all(context, view, live, view.seam() + at as u64, &view.input[at..upto], runs);
             at = upto;
         }
     }
@@ -114,15 +123,18 @@ impl Engine {
         live: &mut Vec<Candidate>,
         at: u64,
         bytes: &[u8],
+        runs: &mut Runs<'_>,
     ) {
-        abreast::advance(context, live, at, bytes);
+        let is_shared = live.len() >= MANY;
         // Those that stay keep their order: who began first comes to an end first, and names what overlaps.
         let mut kept = 0;
         for index in 0..live.len() {
             let candidate = &mut live[index];
-            let mut taken = std::mem::take(&mut candidate.ahead);
+            let mut taken = 0;
             let step = loop {
-                let (count, step) = candidate.advance(context, view, at + taken as u64, &bytes[taken..]);
+                let runs = is_shared.then_some(&mut *runs);
+                let (count, step) =
+                    candidate.advance(context, view, at + taken as u64, &bytes[taken..], runs);
                 taken += count;
                 if step != Step::Full || !self.swallow(context, view, candidate) {
                     break step;
@@ -149,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// Tries everything that begins with `quad`, which stands at `start`, as far as `stop`, where all others are.
+    /// Tries everything that begins with `quad`, which stands at `start`, to the end of `runs`, where all others are.
     #[inline(never)]
     fn begin(
         &mut self,
@@ -158,16 +170,29 @@ impl Engine {
         live: &mut Vec<Candidate>,
         start: u64,
         quad: u32,
-        stop: usize,
+        runs: &mut Runs<'_>,
     ) {
+        let stop = (runs.end() - view.seam()) as usize;
+        let is_shared = live.len() + self.resting.len() >= MANY;
         let after = &view.input[(start + 4 - view.seam()) as usize..];
-        let near = &view.input[..stop][(start + 4 - view.seam()) as usize..];
+        // What has come of it until now; of two parts only where a quad begins in an earlier input.
+        let quad_bytes = quad.to_le_bytes();
+        let (first, near) = match start.checked_sub(view.seam()) {
+            Some(at) => (&view.input[at as usize..stop], &[][..]),
+            None => (&quad_bytes[..], &view.input[..stop][(start + 4 - view.seam()) as usize..]),
+        };
         let mut behind = None;
         for opening in context.filter.starts(quad) {
             if !opening.follow.allows(after) {
                 continue;
             }
             let target = opening.target;
+            if opening.at_word {
+                let behind = *behind.get_or_insert_with(|| look_behind(view, start));
+                if behind.is_some_and(is_word_byte) {
+                    continue;
+                }
+            }
             let candidate = if target == KNOWN {
                 context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
             } else {
@@ -175,9 +200,10 @@ impl Engine {
                 Candidate::of_rule(context.rules.rule(target), target, start, behind, view)
             };
             let Some(mut candidate) = candidate else { continue };
-            let (_, mut step) = candidate.advance(context, view, start, &quad.to_le_bytes());
+            let shared = is_shared.then_some(&mut *runs);
+            let (_, mut step) = candidate.advance(context, view, start, first, shared);
             if matches!(step, Step::On | Step::Rest) && !near.is_empty() {
-                (_, step) = candidate.advance(context, view, start + 4, near);
+                (_, step) = candidate.advance(context, view, start + 4, near, None);
             }
             match step {
                 Step::On => live.push(candidate),

@@ -15,10 +15,11 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind, meta};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Capture, Hir, HirKind};
+use regex_syntax::hir::{Capture, Hir, HirKind, Look};
 
 use super::Class;
 use super::allow::{Allow, Patterns};
+use super::chain::Chains;
 use super::check::Check;
 use super::end::End;
 use super::opening::openings;
@@ -64,6 +65,8 @@ pub(crate) struct Rule {
     pub false_samples: Vec<String>,
     /// The four bytes that a match can begin with, and what can follow each.
     pub openings: Vec<(Quad, Follow)>,
+    /// Whether every match begins at the edge of a word.
+    pub begins_word: bool,
     /// The least length of a secret.
     pub min_len: usize,
     before: Option<String>,
@@ -78,6 +81,8 @@ pub(crate) struct Program {
     pub lead: Option<Lead>,
     /// Matches the secret, and after it whatever the pattern still asks for.
     pub body: Dfa,
+    /// The chains of `body`.
+    pub chains: Chains,
     /// Finds the end of the secret where the pattern takes bytes after it.
     pub end: Option<End>,
     /// Matches, backwards, what must stand before the match.
@@ -89,6 +94,7 @@ pub(crate) struct Program {
 /// The automaton of a lead.
 pub(crate) struct Lead {
     pub dfa: Dfa,
+    pub chains: Chains,
     /// The state that no byte of a word leaves, as after the name in `name[\w.-]*=`: there most leads spend
     /// most of their time, and many of them the same stretch of a text.
     pub rest: Option<StateID>,
@@ -135,6 +141,7 @@ impl Rule {
             true_samples: spec.true_samples,
             false_samples: spec.false_samples,
             openings,
+            begins_word: hir.properties().look_set_prefix().contains(Look::WordAscii),
             min_len,
             before: spec.before,
             allow: Arc::new(Patterns::new(spec.allow)),
@@ -179,9 +186,11 @@ impl Rule {
 
     fn compile(&self) -> Result<Program, Fault> {
         let in_pattern = |reason| Fault { field: Field::Pattern, reason };
+        let body = automaton(&self.cut.body).map_err(in_pattern)?;
         Ok(Program {
             lead: self.cut.lead.as_ref().map(Lead::new).transpose().map_err(in_pattern)?,
-            body: automaton(&self.cut.body).map_err(in_pattern)?,
+            chains: Chains::new(&body),
+            body,
             end: self.cut.end().transpose().map_err(in_pattern)?,
             before: self
                 .before
@@ -200,8 +209,9 @@ impl Rule {
 impl Lead {
     fn new(hir: &Hir) -> Result<Self, String> {
         let dfa = automaton(hir)?;
-        let rest = resting_state(&dfa);
-        Ok(Self { dfa, rest })
+        let chains = Chains::new(&dfa);
+        let rest = resting_state(&dfa).map(|state| chains.name(state));
+        Ok(Self { dfa, chains, rest })
     }
 }
 
@@ -283,10 +293,16 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, String> {
     })
 }
 
+/// Whether `byte` is of a word as `\b` sees it.
+#[inline]
+pub(crate) fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
 /// Whether no [`Lead::rest`] is left by `byte`.
 #[inline]
 pub(crate) fn is_of_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+    is_word_byte(byte) || byte == b'-'
 }
 
 fn resting_state(dfa: &Dfa) -> Option<StateID> {
@@ -303,7 +319,7 @@ fn resting_state(dfa: &Dfa) -> Option<StateID> {
     None
 }
 
-fn automaton(hir: &Hir) -> Result<Dfa, String> {
+pub(super) fn automaton(hir: &Hir) -> Result<Dfa, String> {
     build(hir, false)
 }
 

@@ -4,6 +4,7 @@
 //! A loaded set is immutable and cheap to clone; nothing in it is ever half-applied.
 
 mod allow;
+mod chain;
 mod check;
 mod compile;
 mod end;
@@ -16,8 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
+pub(crate) use self::chain::{ByteClass, Chains};
 pub use self::check::entropy;
-pub(crate) use self::compile::{Dfa, MAX_HOLD, Rule, is_of_word};
+pub(crate) use self::compile::{Dfa, MAX_HOLD, Rule, is_of_word, is_word_byte};
 pub use self::load::RuleError;
 pub use self::sample::expand as expand_sample;
 use crate::filter::{Filter, Start, Target};
@@ -158,6 +160,7 @@ impl RuleSet {
                     quad,
                     target: index as Target,
                     follow,
+                    at_word: rule.begins_word && quad.at(0).iter().all(|&byte| is_word_byte(byte)),
                     held: rule.holds_from_start(),
                 })
             })
