@@ -48,7 +48,17 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus.extend(lines::secrets().map(|template| lines::marked(template, 5).0.into_bytes()));
     corpus.extend(lines::benign().map(|template| lines::expand(template, 5).into_bytes()));
     corpus.push(names());
+    corpus.extend(crowds());
     corpus
+}
+
+/// The first bytes of each rule's sample over and over, so that many of one rule are followed at once.
+fn crowds() -> impl Iterator<Item = Vec<u8>> {
+    let samples = RULES.iter().filter_map(|rule| rule.true_samples().first());
+    samples.map(|template| {
+        let sample = expand_sample(template, 3).unwrap().into_bytes();
+        sample[..sample.len().min(5)].iter().copied().cycle().take(200).collect()
+    })
 }
 
 /// The beginnings of all rules' samples in a row, so that more begins than is followed at once.
