@@ -12,7 +12,6 @@ mod config;
 mod credential;
 mod error;
 mod fetch;
-mod json;
 mod jwk;
 mod keys;
 mod replay;

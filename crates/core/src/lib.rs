@@ -15,6 +15,7 @@ pub mod client;
 pub mod credential;
 pub mod exchange;
 pub mod index;
+pub mod json;
 pub mod layers;
 pub mod origin;
 pub mod pipeline;

@@ -6,12 +6,11 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lockgate_core::{
     body::{self, Body, BodyError},
+    json,
     refusal::{Refusal, RefusalKind},
 };
 
 use serde_json::Value;
-
-use crate::parse::json;
 
 /// A request's body.
 pub(crate) enum Brought {

@@ -3,7 +3,6 @@
 pub mod accept;
 pub(crate) mod document;
 pub mod info;
-pub(crate) mod json;
 pub mod object;
 pub mod patch;
 mod protobuf;

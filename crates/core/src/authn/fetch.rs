@@ -4,7 +4,8 @@
 use reqwest::{Client, StatusCode, Url, header::ACCEPT};
 use serde_json::Value;
 
-use super::{AuthnConfigError, IssuerConfig, JwksError, json};
+use super::{AuthnConfigError, IssuerConfig, JwksError};
+use crate::json;
 use crate::web::{self, MAX_DOCUMENT, WebError, is_loopback};
 
 /// Why an issuer's keys can't be had. The issuer is at fault, or the way to it.

@@ -15,9 +15,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::{
-    AuthnError, json,
+    AuthnError,
     token::{Header, Token},
 };
+use crate::json;
 
 /// A signature algorithm (RFC 7518, section 3.1; RFC 8037). None is symmetric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

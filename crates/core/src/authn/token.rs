@@ -5,7 +5,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use super::{Algorithm, AuthnError, claims::Claims, error::shown, json};
+use super::{Algorithm, AuthnError, claims::Claims, error::shown};
+use crate::json;
 
 /// The largest token that is read, in bytes.
 pub const MAX_TOKEN: usize = 16 << 10;

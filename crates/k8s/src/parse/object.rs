@@ -1,11 +1,12 @@
 //! The object in a request's body, in whichever encoding it comes.
 
 use http::HeaderValue;
+use lockgate_core::json;
 use serde_json::Value;
 
 pub use super::protobuf::ProtobufError;
 pub use super::yaml::YamlError;
-use super::{json, protobuf, yaml};
+use super::{protobuf, yaml};
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,11 @@
 mod json_patch;
 
 use http::HeaderValue;
+use lockgate_core::json;
 use serde_json::{Map, Value};
 
 use super::object::{ObjectError, media_type};
-use super::{json, yaml};
+use super::yaml;
 use crate::facts::{Detector, Facts};
 
 pub use self::json_patch::{Op, OpKind, PatchError};

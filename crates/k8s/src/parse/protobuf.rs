@@ -7,10 +7,10 @@
 mod schema;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lockgate_core::json::MAX_VALUES;
 use serde_json::{Map, Value};
 
 use self::schema::{Kind, Message};
-use super::json::MAX_VALUES;
 
 /// What a protobuf body begins with.
 pub(crate) const MAGIC: [u8; 4] = *b"k8s\0";

@@ -3,9 +3,8 @@
 //! so nothing expands.
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, StrInput};
+use lockgate_core::json::MAX_VALUES;
 use serde_json::{Map, Number, Value};
-
-use super::json::MAX_VALUES;
 
 /// The deepest nesting of each kind; as much as of JSON.
 const MAX_DEPTH: usize = 128;

@@ -3,9 +3,9 @@
 //! Stricter than the API server's library, which also takes negative and zero-padded indices and paths that do
 //! not begin with a slash: each of those means something else to another reader.
 
+use lockgate_core::json::MAX_VALUES;
 use serde_json::{Map, Value};
 
-use super::super::json::MAX_VALUES;
 use super::super::object::ObjectError;
 use super::MAX_DEPTH;
 

@@ -1,4 +1,5 @@
-//! JSON as one value, or a reason why not: what two readers could read in two ways is no value.
+//! JSON that someone else will read too, as one value, or a reason why not: what two readers could read in two ways is
+//! no value. Its size is bounded by the callers.
 
 use std::fmt;
 
@@ -7,19 +8,32 @@ use serde_json::{Map, Number, Value};
 
 /// Values in one document, so that many small ones do not grow into a hundred times their bytes. An object of
 /// the API server's largest size that people write has fewer.
-pub(super) const MAX_VALUES: usize = 1 << 18;
+pub const MAX_VALUES: usize = 1 << 18;
 
 /// Reads a whole document.
 ///
 /// # Errors
 /// Malformed, not UTF-8, deeper than 128 levels, of more than 262,144 values, followed by something else, with a
 /// key that is there twice, or a number that not every reader holds. The text of the error holds no content.
-pub(crate) fn read(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+pub fn read(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut left = MAX_VALUES;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { left: &mut left }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
+}
+
+/// Reads a whole document that is an object.
+///
+/// # Errors
+/// As [`read`]; or it is something else.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    match read(bytes)? {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(serde_json::Error::custom("not a JSON object"))
+        }
+    }
 }
 
 struct Strict<'a> {
@@ -96,6 +110,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(text: &[u8], reason: &str) {
@@ -109,6 +125,18 @@ mod tests {
         {
             assert_eq!(read(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         }
+    }
+
+    #[test]
+    fn only_an_object_is_one() {
+        for other in ["[]", "null", "1", "\"x\"", "true"] {
+            assert!(
+                object(other.as_bytes()).unwrap_err().to_string().contains("not a JSON object"),
+                "{other}"
+            );
+        }
+        assert!(object(b"{\"a\":\"\x01\"}").is_err() && object(b"{\"a\":1}{}").is_err());
+        assert_eq!(object(b"{\"a\":1}").unwrap()["a"], 1);
     }
 
     #[test]
@@ -126,5 +154,17 @@ mod tests {
         check(b"", "EOF");
         check(&b"[".repeat(100_000), "recursion limit");
         check(format!("[{}0]", "0,".repeat(MAX_VALUES)).as_bytes(), "too many values");
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_serde_json_reads(
+            names in proptest::collection::hash_set(".{0,5}", 0..5), number in any::<i64>(), text in ".*",
+        ) {
+            let item = serde_json::json!([null, true, number, 0.5, text, {}]);
+            let value: Map<_, _> = names.into_iter().map(|name| (name, item.clone())).collect();
+            let bytes = serde_json::to_vec(&value).unwrap();
+            prop_assert_eq!(object(&bytes).unwrap(), value);
+        }
     }
 }
