@@ -22,12 +22,14 @@ pub const READ: &str = "read";
 pub const WRITE: &str = "write";
 /// What leads into a pod, a service or a node: `exec`, `attach`, `portforward`, `proxy`.
 pub const CONNECT: &str = "connect";
+/// Puts back, in a write of a Secret, the values that a read had masked: asked for besides the write itself.
+pub const RESTORE: &str = "restore";
 
 /// The mask that leaves Secrets of Helm's releases as they are, for Helm reads them.
 pub const ALL_BUT_HELM: &str = "all-but-helm";
 
 const VERBS: &[&str] =
-    &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
+    &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy", RESTORE];
 
 /// What policies may say of the Kubernetes API.
 pub static SCHEMA: Schema = Schema {
@@ -36,6 +38,7 @@ pub static SCHEMA: Schema = Schema {
         Action { name: READ, mutates: false, maskable: true, parts: None },
         Action { name: WRITE, mutates: true, maskable: true, parts: None },
         Action { name: CONNECT, mutates: true, maskable: true, parts: None },
+        Action { name: RESTORE, mutates: true, maskable: true, parts: None },
     ],
     attributes: &[
         glob("resource", "resources", "the resource as RBAC names it: `pods`, `pods/exec`"),
@@ -43,7 +46,7 @@ pub static SCHEMA: Schema = Schema {
             name: "verb",
             plural: "verbs",
             matcher: Matcher::Choice(VERBS),
-            doc: "the verb as RBAC names it; exec, attach and port-forward are `create`",
+            doc: "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's",
         },
         glob("group", "groups", "the API group; empty for the core"),
         glob("version", "versions", "the API version: `v1`"),
@@ -101,23 +104,46 @@ const fn regex(name: &'static str, plural: &'static str, doc: &'static str) -> A
     Attribute { name, plural, matcher: Matcher::Regex, doc }
 }
 
-/// What is asked for: of each object that a write brings, once its content is asked for.
-pub(crate) fn accesses(info: &Info, query: &Query, head: Asked<'_>, content: Content) -> Vec<Access> {
+/// What is asked for: of each object that a write brings, once its content is asked for; and that values of this
+/// version of the object are put back, where they are.
+pub(crate) fn accesses(
+    info: &Info,
+    query: &Query,
+    head: Asked<'_>,
+    content: Content,
+    restored: Option<&str>,
+) -> Vec<Access> {
     let named = |info: &Info, name: Option<String>| match (info, name) {
         (Info::Resource(resource), Some(name)) if resource.name.is_empty() && resource.verb == "create" => {
             Info::Resource(Resource { name, ..resource.clone() })
         }
         (info, _) => info.clone(),
     };
-    if content.facts.is_empty() {
-        return vec![access(&named(info, content.name), query, head)];
-    }
-    let access = |facts: Facts| {
+    let with_facts = |facts: Facts| {
         let mut access = access(&named(info, facts.name.clone()), query, head);
         access.attributes = content::attributes(access.attributes, facts);
         access
     };
-    content.facts.into_iter().map(access).collect()
+    let mut accesses: Vec<Access> = match content.facts.is_empty() {
+        true => vec![access(&named(info, content.name), query, head)],
+        false => content.facts.into_iter().map(with_facts).collect(),
+    };
+    if let Some(version) = restored {
+        for access in &mut accesses {
+            // With what is put back, which the version stands for: a digest of it could be tried against guesses.
+            let _ = write!(access.binding, " restored of {version}");
+        }
+        let restoring: Vec<_> = accesses.iter().cloned().map(restoring).collect();
+        accesses.extend(restoring);
+    }
+    accesses
+}
+
+/// What a write asks for besides that puts masked values back.
+fn restoring(mut access: Access) -> Access {
+    access.action = RESTORE;
+    access.attributes = access.attributes.with("verb", RESTORE.to_owned());
+    access
 }
 
 fn access(info: &Info, query: &Query, head: Asked<'_>) -> Access {

@@ -1,23 +1,22 @@
 //! What a write brings: understood, kept free of placeholders, and told to the policy as far as that asks.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use lockgate_core::{
     access::{Attributes, Needs, Value as Attribute},
-    body,
-    protocol::{Context, Sets},
+    protocol::Context,
     refusal::{Refusal, RefusalKind},
 };
 use serde_json::Value;
 
 use crate::{
-    body::answered,
+    ask::ask,
     facts::{Detector, Facts},
     guard::{self, GuardError},
-    identity,
+    mask::Masking,
     parse::{
         info::{Address, Resource},
-        object::{self, Encoding},
+        object::{self, Encoding, Extent},
         patch::{OpKind, Patch, PatchKind},
     },
 };
@@ -48,6 +47,19 @@ pub(crate) struct Content {
     /// Of a delete with options in its body: whether they say that it is only tried. The API server does not read
     /// the query then.
     pub(crate) is_dry_run: Option<bool>,
+    /// What goes upstream instead, where placeholders in it were replaced by what they stand for.
+    pub(crate) restored: Option<Restored>,
+}
+
+/// A write with what its placeholders stand for. It holds secrets: nobody is shown it, and it is not recorded.
+pub(crate) struct Restored {
+    /// In JSON.
+    pub(crate) body: Bytes,
+    /// Of which object the values are, and of which version, that must still be the present one.
+    pub(crate) version: String,
+    /// The first field that had a placeholder, and why it is refused where the policy does not let it be restored.
+    pub(crate) field: String,
+    pub(crate) reason: String,
 }
 
 /// Why a write is refused.
@@ -64,66 +76,127 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// Understands the body of a write.
-pub(crate) async fn understand(
-    context: Context<'_>,
-    address: &Address,
-    resource: &Resource,
-    content_type: Option<&HeaderValue>,
-    body: &Bytes,
-    detector: &Detector,
-) -> Result<Content, Refused> {
-    if body.is_empty() {
-        return Ok(Content::default());
+/// A write.
+#[derive(Clone, Copy)]
+pub(crate) struct Writing<'a> {
+    pub(crate) context: Context<'a>,
+    pub(crate) address: &'a Address,
+    pub(crate) resource: &'a Resource,
+    pub(crate) content_type: Option<&'a HeaderValue>,
+    pub(crate) body: &'a Bytes,
+    /// As whom it goes.
+    pub(crate) identity: &'a HeaderMap,
+    /// As a read of what is written is masked.
+    pub(crate) masking: &'a (dyn Fn() -> Masking + Sync),
+    pub(crate) detector: &'a Detector,
+}
+
+impl Writing<'_> {
+    /// Understands its body.
+    pub(crate) async fn understand(self) -> Result<Content, Refused> {
+        if self.body.is_empty() {
+            Ok(Content::default())
+        } else if self.resource.verb == "patch" {
+            self.patch().await
+        } else {
+            self.object().await
+        }
     }
-    let is_asked = asks(context.needs);
-    if resource.verb == "patch" {
-        let kind = PatchKind::of(content_type).ok_or_else(unknown)?;
-        let patch = Patch::read(body, kind).map_err(|error| invalid(&error))?;
-        placeholders(body, patch.object())?;
+
+    async fn patch(self) -> Result<Content, Refused> {
+        let kind = PatchKind::of(self.content_type).ok_or_else(unknown)?;
+        let patch = Patch::read(self.body, kind).map_err(|error| invalid(&error))?;
+        let restored = self.without_placeholders(patch.object(), true).await?;
         // What can be copied, or compared, can be read.
         let reads = |kind| matches!(kind, OpKind::Copy | OpKind::Move | OpKind::Test);
-        if resource.resource == "secrets" && patch.ops().any(|op| reads(op.kind)) {
+        if self.resource.resource == "secrets" && patch.ops().any(|op| reads(op.kind)) {
             let reason = "a JSON patch of a Secret that copies, moves or tests would tell what is in it";
             return Err(Refusal::new(RefusalKind::Denied, reason).into());
         }
-        let facts = if is_asked {
-            let present = present(context, address).await?;
+        let facts = if asks(self.context.needs) {
+            let present = self.present().await?;
             // The caller is not judged yet: what the present object holds is told by nothing here.
             let patched = patch.without_tests().apply(present).map_err(|_| unseen())?;
-            vec![patched.facts(detector)]
+            vec![patched.facts(self.detector)]
         } else {
             Vec::new()
         };
-        return Ok(Content { facts: complete(facts)?, ..Content::default() });
+        Ok(Content { facts: complete(facts)?, restored, ..Content::default() })
     }
-    let encoding = Encoding::of(content_type).ok_or_else(unknown)?;
-    let object = object::object(body, encoding).map_err(|error| invalid(&error))?;
-    placeholders(body, Some(&object.value))?;
-    let brings = matches!(resource.verb, "create" | "update");
-    let metadata = &object.value["metadata"];
-    let generated =
-        || Some(format!("{}*", metadata["generateName"].as_str().filter(|name| !name.is_empty())?));
-    let name =
-        metadata["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned).or_else(generated);
-    let facts = if is_asked && brings { complete(Facts::of(&object, detector))? } else { Vec::new() };
-    let deletes = matches!(resource.verb, "delete" | "deletecollection");
-    let dry_run = || object.value["dryRun"].as_array().is_some_and(|list| list.contains(&"All".into()));
-    Ok(Content { name: name.filter(|_| brings), facts, is_dry_run: deletes.then(dry_run) })
+
+    async fn object(self) -> Result<Content, Refused> {
+        let encoding = Encoding::of(self.content_type).ok_or_else(unknown)?;
+        let object = object::object(self.body, encoding).map_err(|error| invalid(&error))?;
+        let is_update = self.resource.verb == "update" && object.extent == Extent::Whole;
+        let restored = self.without_placeholders(Some(&object.value), is_update).await?;
+        let brings = matches!(self.resource.verb, "create" | "update");
+        let metadata = &object.value["metadata"];
+        let generated =
+            || Some(format!("{}*", metadata["generateName"].as_str().filter(|name| !name.is_empty())?));
+        let name =
+            metadata["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned).or_else(generated);
+        let facts = if asks(self.context.needs) && brings {
+            complete(Facts::of(&object, self.detector))?
+        } else {
+            Vec::new()
+        };
+        let deletes = matches!(self.resource.verb, "delete" | "deletecollection");
+        let dry_run = || object.value["dryRun"].as_array().is_some_and(|list| list.contains(&"All".into()));
+        let name = name.filter(|_| brings);
+        Ok(Content { name, facts, is_dry_run: deletes.then(dry_run), restored })
+    }
+
+    /// Refuses what holds placeholders; or puts back what they stand for, where `can_restore` and it is a Secret.
+    async fn without_placeholders(
+        self,
+        object: Option<&Value>,
+        can_restore: bool,
+    ) -> Result<Option<Restored>, Refused> {
+        let Err(found) = guard::check(self.body, object) else { return Ok(None) };
+        let GuardError::Placeholder(field) = &found else { return Err(unprocessable(&found, "")) };
+        let Resource { group, resource, subresource, .. } = self.resource;
+        let is_secret = group.is_empty() && resource == "secrets" && subresource.is_empty();
+        let Some(object) = object.filter(|_| can_restore && is_secret) else {
+            return Err(unprocessable(&found, field));
+        };
+        // Who may not read the object, or asks for none, is told of the placeholder alone.
+        let present = self.present().await.map_err(|_| unprocessable(&found, field))?;
+        let restored = guard::restore(object.clone(), &present, (self.masking)());
+        let restored = restored.map_err(|error| match &error {
+            GuardError::Placeholder(field) => unprocessable(&error, field),
+            GuardError::OtherObject | GuardError::Present(_) => unprocessable(&found, field),
+        })?;
+        let version = ["/metadata/uid", "/metadata/resourceVersion"].map(|path| {
+            let text = present.pointer(path).and_then(Value::as_str);
+            text.unwrap_or_default()
+        });
+        Ok(Some(Restored {
+            body: restored.object.to_string().into(),
+            version: version.join(" at "),
+            field: field.clone(),
+            reason: found.to_string(),
+        }))
+    }
+
+    /// The object that is to be written; null where there is none yet.
+    async fn present(self) -> Result<Value, Refusal> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = self.address.uri(&http::Uri::default()).ok_or_else(unseen)?;
+        match ask(self.context.probe, request, self.identity).await? {
+            (StatusCode::OK, object) => Ok(object),
+            (StatusCode::NOT_FOUND, _) => Ok(Value::Null),
+            _ => Err(unseen()),
+        }
+    }
 }
 
 fn asks(needs: &Needs) -> bool {
     FACTS.iter().any(|name| needs.has(name))
 }
 
-fn placeholders(body: &Bytes, object: Option<&Value>) -> Result<(), Refused> {
-    guard::check(body, object).map_err(|error| {
-        let refusal = Box::new(Refusal::new(RefusalKind::Invalid, error.to_string()));
-        match error {
-            GuardError::Placeholder(field) => Refused::Unprocessable(refusal, field),
-            GuardError::OtherObject | GuardError::Present(_) => Refused::Plain(refusal),
-        }
-    })
+fn unprocessable(error: &GuardError, field: &str) -> Refused {
+    let refusal = Refusal::new(RefusalKind::Invalid, error.to_string());
+    Refused::Unprocessable(Box::new(refusal), field.to_owned())
 }
 
 /// What is not known completely can't be judged.
@@ -140,24 +213,6 @@ fn complete(facts: Vec<Facts>) -> Result<Vec<Facts>, Refusal> {
 fn unseen() -> Refusal {
     let reason = "the policy asks for what this patch makes of the present object, and that can't be told";
     Refusal::new(RefusalKind::Denied, reason)
-}
-
-/// The object that is to be patched; null where there is none yet.
-async fn present(context: Context<'_>, address: &Address) -> Result<Value, Refusal> {
-    let uri = address.uri(&http::Uri::default()).ok_or_else(unseen)?;
-    let mut request = Request::new(body::empty());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = uri;
-    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let set = identity::headers(context).map_err(|_| unseen())?;
-    request.extensions_mut().insert(Sets(set));
-    let response = context.probe.send(request).await?;
-    match response.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(Value::Null),
-        _ => return Err(unseen()),
-    }
-    answered(response.into_body()).await
 }
 
 fn unknown() -> Refusal {

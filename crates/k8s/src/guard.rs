@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use lockgate_core::json;
 use memchr::memmem;
 use serde_json::Value;
 
@@ -169,13 +170,18 @@ pub struct Restored {
     pub count: u64,
 }
 
-/// Puts back what placeholders stand for, in an object that is written whole (not in a patch).
+/// Where values of a Secret stand that are put back: copies of the object are in its annotations.
+const PLACES: [&str; 2] = ["/data", "/metadata/annotations"];
+/// The copy of the object that `kubectl apply` keeps.
+const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+
+/// Puts back what placeholders stand for, in a Secret that is written: whole, or as a patch that has its form.
 ///
-/// `present` is the object that is there, and `masking` masks as a read of it would be masked. A field is put back
+/// `present` is the object that is there, and `masking` masks as a read of it would be masked. A value is put back
 /// where the written object has in it exactly what such a read shows, at the same path, and the object is the same
-/// by namespace, name and, where it says one, uid. What stands in a list is not: its elements move. Where the
-/// written object has no `resourceVersion`, it gets that of the present one, so that nothing is put back over a
-/// newer value.
+/// by namespace, name and, where it says one, uid; so too in the copy of the object that `kubectl apply` keeps with
+/// it. Where the written object has no `resourceVersion`, it gets that of the present one, so that nothing is put
+/// back over a newer value.
 ///
 /// # Errors
 /// [`GuardError`], where anything is left that can't be put back.
@@ -183,31 +189,36 @@ pub fn restore(mut object: Value, present: &Value, masking: Masking) -> Result<R
     if field(&object, &mut String::new()).is_none() {
         return Ok(Restored { object, count: 0 });
     }
-    if !is_same(&object, present) {
+    let version = present.pointer("/metadata/resourceVersion").filter(|version| version.is_string());
+    let Some(version) = version.filter(|_| is_same(&object, present)) else {
         return Err(GuardError::OtherObject);
-    }
+    };
     let shown = shown(present, masking)?;
     let mut count = 0;
-    put_back(&mut object, present, &shown, &mut count);
+    for place in PLACES {
+        put_back_at(place, &mut object, present, &shown, &mut count);
+    }
+    if let Some(Value::String(copy)) = object.pointer_mut(LAST_APPLIED) {
+        put_back_in_copy(copy, present, &shown, &mut count);
+    }
     if let Some(field) = field(&object, &mut String::new()) {
         return Err(GuardError::Placeholder(field));
     }
-    if let Some(Value::Object(metadata)) = object.get_mut("metadata")
-        && let Some(version) = present.pointer("/metadata/resourceVersion")
-    {
-        metadata.entry("resourceVersion").or_insert_with(|| version.clone());
+    let own = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    if own.is_none_or(str::is_empty) {
+        // The API server takes an empty one for none.
+        object["metadata"]["resourceVersion"] = version.clone();
     }
     Ok(Restored { object, count })
 }
 
+/// What is not said is said by the path of the request.
 fn is_same(object: &Value, present: &Value) -> bool {
-    let is_same = |path| object.pointer(path) == present.pointer(path);
-    let uid = "/metadata/uid";
-    ["/kind", "/metadata/name"].iter().all(|path| is_same(path) && object.pointer(path).is_some())
-        // What is not said is said by the path of the request.
-        && ["/apiVersion", "/metadata/namespace", uid]
+    let metadata = object.get("metadata");
+    metadata.is_none_or(Value::is_object)
+        && ["/kind", "/apiVersion", "/metadata/name", "/metadata/namespace", "/metadata/uid"]
             .iter()
-            .all(|path| is_same(path) || object.pointer(path).is_none())
+            .all(|path| object.pointer(path).is_none_or(|said| Some(said) == present.pointer(path)))
 }
 
 /// The present object as a read shows it.
@@ -218,22 +229,34 @@ fn shown(present: &Value, mut masking: Masking) -> Result<Value, MaskError> {
     serde_json::from_slice(&out.concat()).map_err(|_| MaskError::Incomplete)
 }
 
-fn put_back(value: &mut Value, present: &Value, shown: &Value, count: &mut u64) {
-    match value {
-        Value::String(text) => {
-            if shown.as_str() == Some(text) && shown != present && NEEDLES.is_match(&*text) {
+fn put_back_at(place: &str, object: &mut Value, present: &Value, shown: &Value, count: &mut u64) {
+    if let (Some(Value::Object(values)), Some(present), Some(shown)) =
+        (object.pointer_mut(place), present.pointer(place), shown.pointer(place))
+    {
+        for (name, value) in values {
+            if let (Some(present), Some(shown)) = (present.get(name), shown.get(name))
+                && value.as_str().is_some_and(|text| NEEDLES.is_match(text))
+                && value == shown
+                && shown != present
+            {
                 *value = present.clone();
                 *count += 1;
             }
         }
-        Value::Object(object) => {
-            for (name, value) in object {
-                if let (Some(present), Some(shown)) = (present.get(name), shown.get(name)) {
-                    put_back(value, present, shown, count);
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+    }
+}
+
+/// In a copy of the object, which must say itself that it is one: as such it is masked when it is read.
+fn put_back_in_copy(copy: &mut String, present: &Value, shown: &Value, count: &mut u64) {
+    let Ok(mut object) = json::read(copy.as_bytes()) else { return };
+    let says = ["/kind", "/metadata/name"].iter().all(|path| object.pointer(path).is_some());
+    let before = *count;
+    if says && is_same(&object, present) {
+        put_back_at("/data", &mut object, present, shown, count);
+    }
+    if *count > before {
+        let end = if copy.ends_with('\n') { "\n" } else { "" };
+        *copy = format!("{object}{end}");
     }
 }
 

@@ -11,6 +11,7 @@ pub mod parse;
 pub mod stream;
 pub mod upgrade;
 
+mod ask;
 mod begin;
 mod body;
 mod content;

@@ -25,6 +25,7 @@ pub use self::fuzz::fuzz_mask;
 use self::object::{Edit, Learned, Surroundings};
 use self::split::{Piece, Splitter};
 use crate::parse::document::{Document, DocumentError};
+use crate::parse::info::Resource;
 use crate::parse::object::{YamlError, media_type};
 
 /// The most bytes of an answer that are kept before it is written: so the number of what was masked is known
@@ -42,6 +43,14 @@ pub struct Subject {
     pub subresource: String,
     /// Whether the answer goes on as things happen: a watch, a log that is followed.
     pub is_watch: bool,
+}
+
+impl Subject {
+    /// An answer that is about this resource.
+    pub(crate) fn of(resource: &Resource, is_watch: bool) -> Self {
+        let Resource { group, resource, subresource, .. } = resource.clone();
+        Self { group, resource, subresource, is_watch }
+    }
 }
 
 /// What is masked besides what always is.

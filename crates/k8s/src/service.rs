@@ -21,7 +21,8 @@ use crate::{
     body::Brought,
     classify::{self, ALL_BUT_HELM, Asked, SCHEMA},
     config::Config,
-    content::{self, Content as Understood, Refused},
+    content::{Content as Understood, Refused, Writing},
+    facts::Detector,
     identity,
     mask::{Format, Masking, Options, Subject, masked},
     parse::{
@@ -61,108 +62,106 @@ impl Kubernetes {
     }
 
     async fn understand(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query()).map_err(invalid)?;
         let address = Address::parse(&head.method, &head.uri, &query).map_err(invalid)?;
+        let identity = identity::headers(context).map_err(invalid)?;
+        let mut dialect = self.dialect(context, &address, &query);
+        match self.read(context, &address, &query, &head, body, &identity).await {
+            Ok(read) => dialect.asks(context, address, &query, head, read, identity),
+            Err(Refused::Plain(refusal)) => {
+                Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) })
+            }
+            Err(Refused::Unprocessable(refusal, field)) => {
+                dialect.unprocessable = Some(field);
+                Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) })
+            }
+        }
+    }
+
+    /// How the client is answered, as far as the address says.
+    fn dialect(&self, context: Context<'_>, address: &Address, query: &Query) -> Kube {
         let resource = address.info.resource().cloned();
-        let is_proxy = resource.as_ref().is_some_and(Resource::is_proxy);
-        let mut dialect = Kube {
-            resource: resource.clone(),
+        Kube {
+            is_long_running: resource.as_ref().is_some_and(|resource| resource.is_long_running(query)),
+            resource,
             wait: self.config.wait,
             begin: None,
             write: None,
             command: query.all("command").map(str::to_owned).collect(),
             unprocessable: None,
-            is_long_running: false,
+            restoring: None,
             known: Known {
                 sessions: Arc::clone(&self.sessions),
                 upstream: context.upstream.name.clone(),
                 session: context.session.clone(),
             },
             config: Arc::clone(&self.config),
-        };
-        let read = async {
-            // Discovery is the same for all, and kubectl would show no reason for its refusal.
-            if resource.is_some() && identity::is_somebody_else(&head.headers) {
-                let reason = "this gateway says who you are: nobody can be impersonated through it (`--as`)";
-                return Err(Refusal::new(RefusalKind::Denied, reason).into());
-            }
-            if !is_proxy {
-                query.check().map_err(invalid)?;
-            }
-            let stream = upgrade::understand(resource.as_ref(), &head).map_err(invalid)?;
-            let purpose = purpose(resource.as_ref(), &query).ok_or_else(|| invalid("a port is no number"))?;
-            let stream = stream.map(|stream| (stream, purpose));
-            if stream.is_some() || is_proxy {
-                return Ok((stream, Brought::Stream(body), Understood::default()));
-            }
-            let brought = Brought::read(&head.headers, body, self.config.request).await?;
-            let content = match (&resource, &brought) {
-                (Some(resource), Brought::Whole(bytes)) => {
-                    let kind = head.headers.get(header::CONTENT_TYPE);
-                    content::understand(context, &address, resource, kind, bytes, &self.config.detector)
-                        .await?
-                }
-                (None, _) | (_, Brought::Stream(_)) => Understood::default(),
-            };
-            Ok((stream, brought, content))
-        };
-        let (stream, mut brought, content) = match read.await {
-            Ok(read) => read,
-            Err(Refused::Plain(refusal)) => {
-                return Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) });
-            }
-            Err(Refused::Unprocessable(refusal, field)) => {
-                dialect.unprocessable = Some(field);
-                return Ok(Classified::Refused { refusal: *refusal, dialect: Arc::new(dialect) });
-            }
-        };
-        let asked = Asked {
-            method: &head.method,
-            path: &address.path,
-            headers: &head.headers,
-            body: brought.seen(),
-            is_dry_run: classify::is_dry_run(&address.info, &query, content.is_dry_run),
-        };
-        let mut accesses = classify::accesses(&address.info, &query, asked, content);
-        if is_proxy && matches!(&brought, Brought::Stream(body) if !body.is_end_stream()) {
-            // It is not read here, so that people approve it while it waits or not at all.
-            let alone = format!(" body of {}", context.exchange);
-            accesses.iter_mut().for_each(|access| access.binding += &alone);
         }
-        let mut set = identity::headers(context).map_err(invalid)?;
-        if let Some((stream, purpose)) = stream {
-            set.extend(stream.headers().clone());
-            head.extensions.insert(Upgrade(stream.token()));
-            dialect.wait = self.config.wait_stream;
-            let (begin, body) = Begin::of(stream, purpose, &dialect.command, brought.into_body());
-            dialect.begin = Some(begin);
-            brought = Brought::Stream(body);
-        }
-        head.extensions.insert(Sets(set.clone()));
-        dialect.is_long_running = resource.is_some_and(|resource| resource.is_long_running(&query));
-        if dialect.is_long_running {
-            head.extensions.insert(LongRunning);
-        }
-        let uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
-        head.uri = uri.clone();
-        if let (Some(resource), Brought::Whole(body)) = (&dialect.resource, &brought)
-            && classify::can_be_tried(resource)
-            && resource.verb != "deletecollection"
-        {
-            dialect.write = Some(Write {
-                method: head.method.clone(),
-                uri,
-                content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
-                body: body.clone(),
-                identity: set,
-                is_secret: resource.resource == "secrets",
-                detector: self.config.detector.clone(),
-            });
-        }
-        let request = Request::from_parts(head, brought.into_body());
-        Ok(Classified::Asks { accesses, request, dialect: Arc::new(dialect) })
     }
+
+    /// Reads what the request brings.
+    async fn read(
+        &self,
+        context: Context<'_>,
+        address: &Address,
+        query: &Query,
+        head: &request::Parts,
+        body: Body,
+        identity: &HeaderMap,
+    ) -> Result<Read, Refused> {
+        let resource = address.info.resource();
+        // Discovery is the same for all, and kubectl would show no reason for its refusal.
+        if resource.is_some() && identity::is_somebody_else(&head.headers) {
+            let reason = "this gateway says who you are: nobody can be impersonated through it (`--as`)";
+            return Err(Refusal::new(RefusalKind::Denied, reason).into());
+        }
+        let is_proxy = resource.is_some_and(Resource::is_proxy);
+        if !is_proxy {
+            query.check().map_err(invalid)?;
+        }
+        let stream = upgrade::understand(resource, head).map_err(invalid)?;
+        let purpose = purpose(resource, query).ok_or_else(|| invalid("a port is no number"))?;
+        let stream = stream.map(|stream| (stream, purpose));
+        if stream.is_some() || is_proxy {
+            return Ok(Read { stream, brought: Brought::Stream(body), content: Understood::default() });
+        }
+        let brought = Brought::read(&head.headers, body, self.config.request).await?;
+        let content = match (resource, &brought) {
+            (Some(resource), Brought::Whole(body)) => {
+                let masking = || self.masking(context, resource);
+                let writing = Writing {
+                    context,
+                    address,
+                    resource,
+                    content_type: head.headers.get(header::CONTENT_TYPE),
+                    body,
+                    identity,
+                    masking: &masking,
+                    detector: &self.config.detector,
+                };
+                writing.understand().await?
+            }
+            (None, _) | (_, Brought::Stream(_)) => Understood::default(),
+        };
+        Ok(Read { stream, brought, content })
+    }
+
+    /// As a read of an object is masked in this session.
+    fn masking(&self, context: Context<'_>, resource: &Resource) -> Masking {
+        let own = context.upstream.credentials.known();
+        let known = self.sessions.of(&context.upstream.name, context.session, own);
+        let Detector { rules, key, .. } = &self.config.detector;
+        Masking::new(Subject::of(resource, false), Format::Json, rules, &known, key, self.config.mask)
+    }
+}
+
+/// A request that was read.
+struct Read {
+    /// The stream that it begins, and what for.
+    stream: Option<(upgrade::Stream, Purpose)>,
+    brought: Brought,
+    content: Understood,
 }
 
 impl Protocol for Kubernetes {
@@ -222,6 +221,9 @@ struct Kube {
     command: Vec<String>,
     /// The field for which what it brings is refused.
     unprocessable: Option<String>,
+    /// Where placeholders were replaced by what they stand for: the field of the first, and what is wrong with it
+    /// where the policy does not allow that.
+    restoring: Option<(String, String)>,
     is_long_running: bool,
     known: Known,
     config: Arc<Config>,
@@ -235,20 +237,88 @@ struct Known {
 }
 
 impl Kube {
+    /// Says what is asked for, and makes the request that goes upstream.
+    fn asks(
+        mut self,
+        context: Context<'_>,
+        address: Address,
+        query: &Query,
+        mut head: request::Parts,
+        read: Read,
+        mut set: HeaderMap,
+    ) -> Result<Classified, Refusal> {
+        let Read { stream, mut brought, mut content } = read;
+        let asked = Asked {
+            method: &head.method,
+            path: &address.path,
+            headers: &head.headers,
+            body: brought.seen(),
+            is_dry_run: classify::is_dry_run(&address.info, query, content.is_dry_run),
+        };
+        let restored = content.restored.take();
+        let version = restored.as_ref().map(|restored| &*restored.version);
+        let mut accesses = classify::accesses(&address.info, query, asked, content, version);
+        let is_proxy = self.resource.as_ref().is_some_and(Resource::is_proxy);
+        if is_proxy && matches!(&brought, Brought::Stream(body) if !body.is_end_stream()) {
+            // It is not read here, so that people approve it while it waits or not at all.
+            let alone = format!(" body of {}", context.exchange);
+            accesses.iter_mut().for_each(|access| access.binding += &alone);
+        }
+        if let Some(restored) = restored {
+            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(restored.body.len()));
+            brought = Brought::Whole(restored.body);
+            self.restoring = Some((restored.field, restored.reason));
+            if self.resource.as_ref().is_some_and(|resource| resource.verb == "update") {
+                head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            }
+        }
+        if let Some((stream, purpose)) = stream {
+            set.extend(stream.headers().clone());
+            head.extensions.insert(Upgrade(stream.token()));
+            self.wait = self.config.wait_stream;
+            let (begin, body) = Begin::of(stream, purpose, &self.command, brought.into_body());
+            self.begin = Some(begin);
+            brought = Brought::Stream(body);
+        }
+        if self.is_long_running {
+            head.extensions.insert(LongRunning);
+        }
+        head.uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
+        self.write = self.write(&head, &brought, &set);
+        head.extensions.insert(Sets(set));
+        let request = Request::from_parts(head, brought.into_body());
+        Ok(Classified::Asks { accesses, request, dialect: Arc::new(self) })
+    }
+
+    /// The write, where people can be shown what it changes.
+    fn write(&self, head: &request::Parts, brought: &Brought, identity: &HeaderMap) -> Option<Write> {
+        let resource = self.resource.as_ref().filter(|resource| classify::can_be_tried(resource))?;
+        let Brought::Whole(body) = brought else { return None };
+        (resource.verb != "deletecollection").then(|| Write {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
+            body: body.clone(),
+            identity: identity.clone(),
+            is_secret: resource.resource == "secrets",
+            detector: self.config.detector.clone(),
+        })
+    }
+
     /// What is looked for: of a session, what it has seen too.
     fn secrets(&self, secrets: &Secrets) -> Secrets {
-        if !secrets.demanded {
+        // The answer to who sent placeholders has them in it, whatever the policy masks of other answers.
+        let demanded = secrets.demanded || self.restoring.is_some();
+        if !demanded {
             return secrets.clone();
         }
         let own = secrets.known.clone().unwrap_or_default();
         let Known { sessions, upstream, session } = &self.known;
-        Secrets { known: Some(sessions.of(upstream, session, &own)), ..secrets.clone() }
+        Secrets { known: Some(sessions.of(upstream, session, &own)), demanded, ..secrets.clone() }
     }
 
     fn subject(&self) -> Subject {
-        let resource = self.resource.clone().unwrap_or_default();
-        let Resource { group, resource, subresource, .. } = resource;
-        Subject { group, resource, subresource, is_watch: self.is_long_running }
+        self.resource.as_ref().map(|it| Subject::of(it, self.is_long_running)).unwrap_or_default()
     }
 
     /// Masks an answer by its form.
@@ -277,9 +347,16 @@ impl Kube {
 
 impl Dialect for Kube {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        match &self.unprocessable {
-            Some(field) => respond::unprocessable(refusal, self.resource.as_ref(), field),
-            None => respond::refuse(refusal, self.resource.as_ref()),
+        let resource = self.resource.as_ref();
+        // The write itself, which is the first that was asked for, is refused for another reason, if it is.
+        let is_of_first = refusal.accesses.first().is_none_or(|first| first.reason == refusal.reason);
+        match (&self.unprocessable, &self.restoring) {
+            (Some(field), _) => respond::unprocessable(refusal, resource, field),
+            (None, Some((field, reason))) if refusal.kind == RefusalKind::Denied && !is_of_first => {
+                let refusal = Refusal { reason: reason.clone(), ..refusal.clone() };
+                respond::unprocessable(&refusal, resource, field)
+            }
+            (None, Some(_) | None) => respond::refuse(refusal, resource),
         }
     }
 
@@ -328,11 +405,12 @@ impl Dialect for Kube {
     }
 
     fn to_be_masked(&self, request: &mut HeaderMap, secrets: &Secrets) {
-        if secrets.is_empty() {
+        let is_demanded = secrets.demanded || self.restoring.is_some();
+        if secrets.is_empty() && !is_demanded {
             return;
         }
         request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if secrets.demanded {
+        if is_demanded {
             // What takes nothing that can be masked gets JSON, which it can refuse.
             let accept = accept::maskable(request).unwrap_or(HeaderValue::from_static("application/json"));
             request.insert(header::ACCEPT, accept);

@@ -3,15 +3,12 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use lockgate_core::{
-    body,
-    protocol::{Probe, Sets},
-};
+use lockgate_core::protocol::Probe;
 use lockgate_detect::{KnownValues, MaskOptions, Masker};
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{body::answered, facts::Detector};
+use crate::{ask::ask, facts::Detector};
 
 /// Lines of a difference that are shown.
 const LINES: usize = 2_000;
@@ -39,10 +36,10 @@ pub(crate) struct Write {
 enum ShowError {
     #[error("the API server would refuse it: {0}")]
     Refused(String),
-    #[error("the API server can't be asked")]
+    #[error("the API server can't be asked, or its answer makes no sense")]
     Unasked(#[from] lockgate_core::refusal::Refusal),
-    #[error("the API server's answer makes no sense")]
-    Answer,
+    #[error("its address is none")]
+    Uri,
 }
 
 impl Write {
@@ -74,13 +71,7 @@ impl Write {
         let difference = TextDiff::from_lines(&before, &after);
         let difference =
             difference.unified_diff().context_radius(AROUND).header("present", "after").to_string();
-        let mut lines = difference.split_inclusive('\n');
-        let mut shown: String = lines.by_ref().take(LINES).collect();
-        match lines.count() {
-            0 => {}
-            more => shown += &format!("... and {more} lines more\n"),
-        }
-        Ok(shown)
+        Ok(shortened(&difference))
     }
 
     fn dry_run(&self) -> Option<Uri> {
@@ -96,21 +87,13 @@ impl Write {
         uri: Option<Uri>,
         body: Bytes,
     ) -> Result<Value, ShowError> {
-        let mut request = Request::new(body::full(body.clone()));
         let is_read = method == Method::GET;
-        (*request.method_mut(), *request.uri_mut()) = (method, uri.ok_or(ShowError::Answer)?);
-        request.extensions_mut().insert(Sets(self.identity.clone()));
-        let headers = request.headers_mut();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        if !body.is_empty() {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-            if let Some(kind) = &self.content_type {
-                headers.insert(header::CONTENT_TYPE, kind.clone());
-            }
+        let mut request = Request::new(body);
+        (*request.method_mut(), *request.uri_mut()) = (method, uri.ok_or(ShowError::Uri)?);
+        if let Some(kind) = self.content_type.as_ref().filter(|_| !is_read) {
+            request.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
         }
-        let response = probe.send(request).await?;
-        let status = response.status();
-        let value = answered(response.into_body()).await.map_err(|_| ShowError::Answer)?;
+        let (status, value) = ask(probe, request, &self.identity).await?;
         match status {
             _ if status.is_success() => Ok(value),
             StatusCode::NOT_FOUND if is_read => Ok(Value::Null),
@@ -153,6 +136,16 @@ impl Write {
     fn masked(&self, text: &str) -> String {
         masked(&self.detector, text)
     }
+}
+
+fn shortened(text: &str) -> String {
+    let mut lines = text.split_inclusive('\n');
+    let mut shown: String = lines.by_ref().take(LINES).collect();
+    match lines.count() {
+        0 => {}
+        more => shown += &format!("... and {more} lines more\n"),
+    }
+    shown
 }
 
 /// The words of a command, for people who are asked.

@@ -44,11 +44,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Every protocol that this binary speaks: one line each.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
-    with(lockgate_git::Config::default())
+    with(lockgate_git::Config::default(), lockgate_k8s::Config::default())
 }
 
-fn with(git: lockgate_git::Config) -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Git::new(git)), Arc::new(Kubernetes::new(lockgate_k8s::Config::default()))]
+fn with(git: lockgate_git::Config, k8s: lockgate_k8s::Config) -> Vec<Arc<dyn Protocol>> {
+    vec![Arc::new(Git::new(git)), Arc::new(Kubernetes::new(k8s))]
 }
 
 /// The names that a policy may use.
@@ -96,12 +96,16 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     folders::private(&data)?;
     let mut git = lockgate_git::Config::default();
     git.lfs.key = Some(key(&data.join("lfs.key"))?.into());
-    let targets = targets(config, with(git))?;
+    let tags = TagKey::new(&key(&data.join("mask.key"))?);
+    let mut k8s = lockgate_k8s::Config::default();
+    // What was masked in an answer is known again in a write.
+    k8s.detector.key = tags.clone();
+    let targets = targets(config, with(git, k8s))?;
     let authenticator = authenticator(config)?;
     let (recorder, recovered) = recorder(config, name).await?;
     let closing = Closing::new();
     let evidence = Evidence { recorder: recorder.clone(), index: asked.index, closing: closing.clone() };
-    let mask = Mask::new(RuleSet::builtin(), TagKey::new(&key(&data.join("mask.key"))?))?;
+    let mask = Mask::new(RuleSet::builtin(), tags)?;
     let spools = Spools { dir: data.join("pushes"), memory: limits.push_memory.bytes(), max: limits.push.0 };
     folders::private(&spools.dir)?;
     let warmed = authenticator.clone();

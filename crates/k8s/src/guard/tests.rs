@@ -123,13 +123,61 @@ fn anything_looser_is_refused() {
 }
 
 #[test]
-fn what_stands_in_a_list_is_not_put_back() {
-    let pod = |value: &str| json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"env": [{"name": "TOKEN", "value": value}]}]}});
+fn an_empty_version_is_none() {
     let known = KnownValues::new();
-    let present = pod("pl4nted-S3cret");
+    let mut read = read(&known);
+    read["metadata"]["resourceVersion"] = json!("");
+    let restored = restore(read, &secret(), masking(&known)).unwrap();
+    assert_eq!(restored.object["metadata"]["resourceVersion"], "7");
+}
+
+#[test]
+fn a_patch_says_less_of_what_it_is_for() {
+    let known = KnownValues::new();
+    let shown = read(&known)["data"]["password"].clone();
+    let restored = restore(json!({"data": {"password": shown}}), &secret(), masking(&known)).unwrap();
+    let expected =
+        json!({"data": {"password": secret()["data"]["password"]}, "metadata": {"resourceVersion": "7"}});
+    assert_eq!(restored, Restored { object: expected, count: 1 });
+    let patch = json!({"metadata": [], "data": {"password": shown}});
+    assert_eq!(restore(patch, &secret(), masking(&known)), Err(GuardError::OtherObject));
+}
+
+#[test]
+fn the_copy_of_an_apply_is_put_back_with_its_object() {
+    let known = KnownValues::new();
+    let read = read(&known);
+    let last_applied = "kubectl.kubernetes.io/last-applied-configuration";
+    let patch = |copy: &Value| json!({"metadata": {"annotations": {last_applied: format!("{copy}\n")}}});
+    let copy = |data: &Value, kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "data": data});
+    let restored = restore(patch(&copy(&read["data"], "Secret", "db")), &secret(), masking(&known)).unwrap();
+    assert_eq!(restored.count, 2);
+    let expected = format!("{}\n", copy(&secret()["data"], "Secret", "db"));
+    assert_eq!(restored.object["metadata"]["annotations"][last_applied], expected);
+    let moved = json!({"other": read["data"]["password"]});
+    let mut unnamed = copy(&read["data"], "Secret", "db");
+    unnamed.as_object_mut().unwrap().remove("kind");
+    for refused in [
+        copy(&read["data"], "ConfigMap", "db"),
+        copy(&read["data"], "Secret", "other"),
+        copy(&moved, "Secret", "db"),
+        unnamed,
+        json!({"kind": "Secret", "metadata": {"name": "db", "annotations": {"a": read["data"]["password"]}}}),
+        json!([copy(&read["data"], "Secret", "db")]),
+    ] {
+        let error = restore(patch(&refused), &secret(), masking(&known)).unwrap_err();
+        assert_eq!(error, GuardError::Placeholder(format!(".metadata.annotations[{last_applied:?}]")));
+    }
+}
+
+#[test]
+fn only_what_a_secret_holds_is_put_back() {
+    let known = KnownValues::new();
+    let (token, mut present) = (concat!("ghp_", "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"), secret());
+    present["metadata"]["labels"] = json!({"token": token});
     let read = shown(&present, masking(&known)).unwrap();
     let error = restore(read, &present, masking(&known)).unwrap_err();
-    assert_eq!(error, GuardError::Placeholder(".spec.containers[0].env[0].value".to_owned()));
+    assert_eq!(error, GuardError::Placeholder(".metadata.labels.token".to_owned()));
 }
 
 #[test]
