@@ -11,7 +11,6 @@ use lockgate_core::{
     access::Schema,
     body::Body,
     layers::mask::{self, Secrets},
-    principal::SessionId,
     protocol::{Classified, Content, Context, Dialect, HoldStyle, LongRunning, Protocol, Sets, Upgrade},
     refusal::{Refusal, RefusalKind},
 };
@@ -31,7 +30,7 @@ use crate::{
         query::Query,
     },
     respond,
-    sessions::Sessions,
+    sessions::{Owner, Sessions},
     show::{self, Write},
     stream::Purpose,
     upgrade,
@@ -91,11 +90,7 @@ impl Kubernetes {
             command: query.all("command").map(str::to_owned).collect(),
             unprocessable: None,
             restoring: None,
-            known: Known {
-                sessions: Arc::clone(&self.sessions),
-                upstream: context.upstream.name.clone(),
-                session: context.session.clone(),
-            },
+            known: Known { sessions: Arc::clone(&self.sessions), owner: Owner::of(context) },
             config: Arc::clone(&self.config),
         }
     }
@@ -150,7 +145,7 @@ impl Kubernetes {
     /// As a read of an object is masked in this session.
     fn masking(&self, context: Context<'_>, resource: &Resource) -> Masking {
         let own = context.upstream.credentials.known();
-        let known = self.sessions.of(&context.upstream.name, context.session, own);
+        let known = self.sessions.of(&Owner::of(context), own);
         let Detector { rules, key, .. } = &self.config.detector;
         Masking::new(Subject::of(resource, false), Format::Json, rules, &known, key, self.config.mask)
     }
@@ -232,8 +227,7 @@ struct Kube {
 /// Where the secrets are that its session has seen.
 struct Known {
     sessions: Arc<Sessions>,
-    upstream: String,
-    session: SessionId,
+    owner: Owner,
 }
 
 impl Kube {
@@ -313,8 +307,8 @@ impl Kube {
             return secrets.clone();
         }
         let own = secrets.known.clone().unwrap_or_default();
-        let Known { sessions, upstream, session } = &self.known;
-        Secrets { known: Some(sessions.of(upstream, session, &own)), demanded, ..secrets.clone() }
+        let Known { sessions, owner } = &self.known;
+        Secrets { known: Some(sessions.of(owner, &own)), demanded, ..secrets.clone() }
     }
 
     fn subject(&self) -> Subject {
