@@ -254,6 +254,8 @@ fn parts(raw: &str) -> Result<Parts, InfoError> {
 fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Info, usize), InfoError> {
     let names: Vec<&str> = parts.names.iter().map(String::as_str).collect();
     let other = || {
+        // An empty one goes upstream as the root.
+        let raw = if raw.is_empty() { "/" } else { raw };
         let path = percent_decode_str(raw).decode_utf8().map_err(|_| InfoError::NotText)?;
         let verb = method.as_str().to_ascii_lowercase();
         Ok((Info::Other { path: path.into_owned(), verb }, parts.names.len()))

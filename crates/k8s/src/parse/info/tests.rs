@@ -122,6 +122,8 @@ fn what_goes_upstream_is_understood_as_the_same() {
         "GET /api/v1/namespaces/prod/services/web/proxy/a%2Fb//d",
         "GET /api/v1/namespaces/proxy/services/proxy/proxy/a%2Fb",
         "GET /api/",
+        // Without any path.
+        "GET example",
     ] {
         let (method, uri) = request.split_once(' ').unwrap();
         let address = parse(method, uri).unwrap();
