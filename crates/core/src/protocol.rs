@@ -260,7 +260,10 @@ pub trait Dialect: Send + Sync {
         }
     }
 
-    /// Replaces the secrets in an answer. As [`Dialect::content`] says, by default; overridden where the form of an
+    /// Replaces the secrets in what the head of an answer tells people. There is nothing such, by default.
+    fn mask_head(&self, _: &mut HeaderMap, _: &Secrets) {}
+
+    /// Replaces the secrets in the body of an answer. As [`Dialect::content`] says, by default; overridden where the form of an
     /// answer says more of where secrets are.
     ///
     /// # Errors

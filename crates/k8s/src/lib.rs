@@ -19,6 +19,7 @@ mod respond;
 mod service;
 mod sessions;
 mod show;
+mod warning;
 
 pub use classify::SCHEMA;
 pub use config::Config;

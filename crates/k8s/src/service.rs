@@ -33,7 +33,7 @@ use crate::{
     sessions::{Owner, Sessions},
     show::{self, Write},
     stream::Purpose,
-    upgrade,
+    upgrade, warning,
 };
 
 /// Header fields that mean something to the API server. Those of a stream's beginning are made anew from what was
@@ -330,10 +330,7 @@ impl Kube {
         })?;
         if let Some(count) = masked.count.filter(|count| *count > 0) {
             let values = if count == 1 { "value" } else { "values" };
-            let warning = format!("299 - \"lockgate: {count} {values} masked\"");
-            if let Ok(warning) = HeaderValue::from_str(&warning) {
-                head.headers.append(header::WARNING, warning);
-            }
+            warning::add(&mut head.headers, &format!("{count} {values} masked"));
         }
         Ok(Response::from_parts(head, masked.body))
     }
@@ -396,6 +393,10 @@ impl Dialect for Kube {
                 }
             }
         })
+    }
+
+    fn mask_head(&self, headers: &mut HeaderMap, secrets: &Secrets) {
+        warning::mask(headers, &self.secrets(secrets));
     }
 
     fn to_be_masked(&self, request: &mut HeaderMap, secrets: &Secrets) {

@@ -160,7 +160,8 @@ impl Step<Permitted> for Mask {
         };
         let dialect = Arc::clone(&permitted.asked.dialect);
         dialect.to_be_masked(permitted.asked.request.headers_mut(), &secrets);
-        let response = next.run(permitted).await?;
+        let mut response = next.run(permitted).await?;
+        dialect.mask_head(response.headers_mut(), &secrets);
         if response.body().is_end_stream() {
             return Ok(response);
         }
