@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     content::{Content as Understood, Refused, Writing},
     facts::Detector,
-    identity,
+    identity, log,
     mask::{Format, Masking, Options, Subject, masked},
     parse::{
         accept,
@@ -90,6 +90,7 @@ impl Kubernetes {
             command: query.all("command").map(str::to_owned).collect(),
             unprocessable: None,
             restoring: None,
+            limit: None,
             known: Known { sessions: Arc::clone(&self.sessions), owner: Owner::of(context) },
             config: Arc::clone(&self.config),
         }
@@ -219,6 +220,8 @@ struct Kube {
     /// Where placeholders were replaced by what they stand for: the field of the first, and what is wrong with it
     /// where the policy does not allow that.
     restoring: Option<(String, String)>,
+    /// How many bytes of a log are asked for.
+    limit: Option<u64>,
     is_long_running: bool,
     known: Known,
     config: Arc<Config>,
@@ -278,6 +281,10 @@ impl Kube {
             head.extensions.insert(LongRunning);
         }
         head.uri = address.uri(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
+        if let Some(limit) = self.resource.as_ref().and_then(|resource| log::limit(resource, query)) {
+            self.limit = Some(limit);
+            head.uri = log::whole(&head.uri).ok_or_else(|| invalid("the path is not a path"))?;
+        }
         self.write = self.write(&head, &brought, &set);
         head.extensions.insert(Sets(set));
         let request = Request::from_parts(head, brought.into_body());
@@ -381,7 +388,7 @@ impl Dialect for Kube {
     ) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
         Box::pin(async move {
             let secrets = self.secrets(secrets);
-            match &self.begin {
+            let masked = match &self.begin {
                 Some(begin) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     begin.join(response, &secrets)
                 }
@@ -391,7 +398,11 @@ impl Dialect for Kube {
                     let content = self.content(&head);
                     mask::by_content(content, Response::from_parts(head, body), &secrets)
                 }
-            }
+            }?;
+            Ok(match self.limit {
+                Some(limit) => log::cut(masked, limit),
+                None => masked,
+            })
         })
     }
 
