@@ -301,7 +301,7 @@ impl Kube {
             content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
             body: body.clone(),
             identity: identity.clone(),
-            is_secret: resource.resource == "secrets",
+            resource: resource.clone(),
             detector: self.config.detector.clone(),
         })
     }

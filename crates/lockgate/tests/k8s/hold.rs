@@ -30,6 +30,21 @@ fn a_write_waits_and_passes_once_it_is_approved() -> Result<()> {
     Ok(())
 }
 
+/// What the API server would make of it is shown too of what stands in a group, which others might serve.
+#[test]
+fn an_object_of_a_group_is_shown_as_it_would_be() -> Result<()> {
+    let world = World::start()?;
+    let kubectl = world.kubectl("ada")?;
+    let args = ["create", "deployment", "production", "--image=none"];
+    let create = kubectl.spawn(&args)?;
+    let id = world.pending()?;
+    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    assert!(shown.contains("+      \"type\": \"RollingUpdate\""), "{shown}");
+    assert!(world.run(&["approvals", "deny", &id, "--reason", "not today"])?.status.success());
+    assert!(create.finish(LIMIT)?.stderr.contains("not today"));
+    Ok(())
+}
+
 #[test]
 fn what_a_change_of_a_secret_is_shown_without_it() -> Result<()> {
     let world = World::start()?;
