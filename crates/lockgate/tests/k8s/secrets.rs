@@ -130,6 +130,12 @@ fn a_masked_secret_is_seen_in_no_way() -> Result<()> {
                 assert!(!seen.contains(form) && !lower.contains(form), "{line}: {form} in {seen}");
             }
         }
+        // Cut within the value: the beginning alone is nothing that is known.
+        for limit in [13, 20, 30] {
+            let cut = kubectl.get(&["logs", "app", &format!("--limit-bytes={limit}")])?;
+            assert_eq!(cut.len(), limit, "{cut}");
+            assert!(cut.starts_with("password is [") && !cut.contains("correct"), "{cut}");
+        }
         kubectl.get(&["cp", "app:etc/db/password", "copied"])?;
         let copied = std::fs::read_to_string(kubectl.home().join("copied"))?;
         assert!(copied.len() == PLANTED.len() && !copied.contains(PLANTED), "{copied}");
@@ -150,6 +156,13 @@ fn a_secret_is_read_where_no_mask_is_asked() -> Result<()> {
     assert_eq!(STANDARD.decode(read)?, PLANTED.as_bytes());
     assert_eq!(kubectl.get(&["exec", "app", "--", "cat", "etc/db/password"])?, PLANTED);
     assert!(kubectl.get(&["describe", "secret", "db"])?.contains("30 bytes"));
+    assert_eq!(kubectl.get(&["logs", "app", "--limit-bytes=19"])?, "password is correct");
+    let refused = kubectl.run(&[
+        "get",
+        "--raw",
+        &format!("/api/v1/namespaces/{}/pods/app/log?limitBytes=0", world.namespace),
+    ])?;
+    assert!(refused.stderr.contains("greater than 0"), "{}", refused.stderr);
     Ok(())
 }
 
