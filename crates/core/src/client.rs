@@ -4,6 +4,7 @@
 //! requests are spread over connections of at most [`STREAMS`] each, so that long-running streams never
 //! starve a short call by the peer's stream limit.
 
+mod again;
 mod connect;
 mod pool;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::{
     upstream::Upstream,
 };
 
+use again::Again;
 use connect::Connector;
 pub use connect::TlsError;
 pub(crate) use connect::tls_config;
@@ -38,6 +40,9 @@ use pool::{Lease, Pool, SendError};
 
 /// Streams that one HTTP/2 connection carries at once: below the 100 that most servers allow.
 pub const STREAMS: usize = 64;
+
+/// How often a request is sent again that the upstream says it has not processed.
+const AGAIN: u32 = 3;
 
 /// How long the client waits for an upstream.
 #[derive(Debug, Clone, Copy)]
@@ -187,12 +192,18 @@ impl Client {
     /// Sends a request, whose URI is of the upstream or of its storage, and whose headers are final.
     ///
     /// # Errors
-    /// [`ClientError`]. A request that may have reached the upstream is never sent twice.
+    /// [`ClientError`]. A request that the upstream may have processed is never sent twice.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ClientError> {
         let pool = self.pool(request.uri())?;
         let long_running = request.extensions().get::<LongRunning>().is_some();
+        let mut left = AGAIN;
         loop {
             let mut lease = self.lease(pool).await?;
+            let mut again = None;
+            if lease.is_h2() && left > 0 {
+                let (kept, sent) = Again::of(request);
+                (again, request) = (Some(kept), sent);
+            }
             pool.connector().address(&mut request, lease.is_h2());
             let (timed, sent) = on_end(request);
             match self.within_response_limit(sent, lease.send(timed)).await {
@@ -212,7 +223,11 @@ impl Client {
                     let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                     return Err(ClientError::Connect(error.into()));
                 }
-                Ok(Err(SendError::Failed(error))) => return Err(ClientError::Exchange(error)),
+                Ok(Err(SendError::Failed(error))) => {
+                    let again = again.filter(|_| again::is_unprocessed(&error)).and_then(Again::request);
+                    request = again.ok_or(ClientError::Exchange(error))?;
+                    left -= 1;
+                }
                 Err(limit) => return Err(ClientError::Timeout { what: "answer", limit }),
             }
         }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use http::{Method, Request, Response, Version, header};
+use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -77,6 +78,10 @@ impl Server {
                 assert_eq!(authority.is_some(), request.version() == Version::HTTP_2);
                 if request.uri().path().ends_with("/slow") {
                     gate.acquire().await.unwrap().forget();
+                }
+                if request.uri().path().ends_with("/echo") {
+                    let body = request.into_body().map_err(|error| body::BodyError::Upstream(error.into()));
+                    return Ok(Response::new(body.boxed_unsync()));
                 }
                 let version = match request.version() {
                     Version::HTTP_2 => "2",
@@ -209,7 +214,6 @@ async fn an_upstream_that_closes_midway_is_unavailable() {
     let client = odd(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n123")).await;
     let mut body = client.send(testing::get("/x")).await.unwrap().into_body();
     let broke = async {
-        use http_body_util::BodyExt as _;
         while let Some(frame) = body.frame().await {
             frame?;
         }
@@ -247,6 +251,72 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let server = Server::start(Some(b"h2")).await;
     let stranger = client(&format!("https://localhost:{}", server.address.port()), None, Timeouts::default());
     assert_eq!(refusal(&stranger).await, RefusalKind::UpstreamUnavailable);
+}
+
+/// Frames of HTTP/2 (RFC 9113, section 4.1): type, stream, payload.
+fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, 0], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Reads frames until one ends the first request.
+async fn request_ends(io: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut preface = [0; 24];
+    io.read_exact(&mut preface).await.unwrap();
+    let mut head = [0; 9];
+    loop {
+        io.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        io.read_exact(&mut payload).await.unwrap();
+        // END_STREAM, of HEADERS or DATA.
+        if head[3] <= 1 && head[4] & 1 == 1 {
+            return;
+        }
+    }
+}
+
+/// What a request comes to whose first connection ends with this frame, and how many connections there were.
+async fn after(last: Vec<u8>, request: Request<body::Body>) -> (Result<String, RefusalKind>, usize) {
+    let server = Server::start(None).await;
+    let (acceptor, ca) = acceptor(b"h2");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = server.clone();
+    let serve = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut first = acceptor.accept(tcp).await.unwrap();
+        first.write_all(&frame(4, 0, &[])).await.unwrap();
+        request_ends(&mut first).await;
+        first.write_all(&last).await.unwrap();
+        first.shutdown().await.unwrap();
+        while let Ok((tcp, _)) = listener.accept().await {
+            serving.connections.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(serving.clone().serve(acceptor.accept(tcp).await.unwrap()));
+        }
+    });
+    let client = client(&format!("https://localhost:{port}/base"), Some(ca), Timeouts::default());
+    let answer = match client.send(request).await {
+        Ok(answer) => Ok(testing::read(answer.into_body()).await),
+        Err(error) => Err(Refusal::from(error).kind),
+    };
+    serve.abort();
+    (answer, 1 + server.connections())
+}
+
+#[tokio::test]
+async fn what_an_upstream_did_not_process_is_sent_again() {
+    let post = |body: Vec<u8>| Request::post("/echo").body(body::full(body)).unwrap();
+    let went_away = |last: u32| frame(7, 0, &[last.to_be_bytes(), 0_u32.to_be_bytes()].concat());
+    let again = (Ok("2".to_owned()), 2);
+    assert_eq!(after(went_away(0), testing::get("/x")).await, again);
+    assert_eq!(after(frame(3, 1, &7_u32.to_be_bytes()), testing::get("/x")).await, again);
+    let echoed = (Ok("some words".to_owned()), 2);
+    assert_eq!(after(went_away(0), post(b"some words".to_vec())).await, echoed);
+
+    // It may have been processed, or is not kept.
+    let broken = (Err(RefusalKind::UpstreamUnavailable), 1);
+    assert_eq!(after(went_away(1), testing::get("/x")).await, broken);
+    assert_eq!(after(frame(3, 1, &2_u32.to_be_bytes()), testing::get("/x")).await, broken);
 }
 
 #[test]
