@@ -15,6 +15,7 @@ mod ask;
 mod begin;
 mod body;
 mod content;
+mod dialect;
 mod log;
 mod respond;
 mod service;

@@ -1,39 +1,36 @@
 //! The Kubernetes API as a [`Protocol`] of the pipeline.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request, response,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, request};
 use http_body::Body as _;
 use lockgate_core::{
     access::Schema,
     body::Body,
-    layers::mask::{self, Secrets},
-    protocol::{Classified, Content, Context, Dialect, HoldStyle, LongRunning, Protocol, Sets, Upgrade},
+    protocol::{Classified, Context, LongRunning, Protocol, Sets, Upgrade},
     refusal::{Refusal, RefusalKind},
 };
 
 use crate::{
     begin::Begin,
     body::Brought,
-    classify::{self, ALL_BUT_HELM, Asked, SCHEMA},
+    classify::{self, Asked, SCHEMA},
     config::Config,
     content::{Content as Understood, Refused, Writing},
+    dialect::{Known, Kube},
     facts::Detector,
     identity, log,
-    mask::{Format, Masking, Options, Subject, masked},
+    mask::{Format, Masking, Subject},
     parse::{
-        accept,
         info::{Address, Info, Resource},
         query::Query,
     },
     respond,
     sessions::{Owner, Sessions},
-    show::{self, Write},
+    show::Write,
     stream::Purpose,
-    upgrade, warning,
+    upgrade,
 };
 
 /// Header fields that mean something to the API server. Those of a stream's beginning are made anew from what was
@@ -205,34 +202,6 @@ fn purpose(resource: Option<&Resource>, query: &Query) -> Option<Purpose> {
     }
 }
 
-/// How a client of the API is answered.
-struct Kube {
-    resource: Option<Resource>,
-    wait: Duration,
-    /// Where a stream is to begin.
-    begin: Option<Begin>,
-    /// What it would change, for people who are asked.
-    write: Option<Write>,
-    /// The words of what a stream would run.
-    command: Vec<String>,
-    /// The field for which what it brings is refused.
-    unprocessable: Option<String>,
-    /// Where placeholders were replaced by what they stand for: the field of the first, and what is wrong with it
-    /// where the policy does not allow that.
-    restoring: Option<(String, String)>,
-    /// How many bytes of a log are asked for.
-    limit: Option<u64>,
-    is_long_running: bool,
-    known: Known,
-    config: Arc<Config>,
-}
-
-/// Where the secrets are that its session has seen.
-struct Known {
-    sessions: Arc<Sessions>,
-    owner: Owner,
-}
-
 impl Kube {
     /// Says what is asked for, and makes the request that goes upstream.
     fn asks(
@@ -304,123 +273,6 @@ impl Kube {
             resource: resource.clone(),
             detector: self.config.detector.clone(),
         })
-    }
-
-    /// What is looked for: of a session, what it has seen too.
-    fn secrets(&self, secrets: &Secrets) -> Secrets {
-        // The answer to who sent placeholders has them in it, whatever the policy masks of other answers.
-        let demanded = secrets.demanded || self.restoring.is_some();
-        if !demanded {
-            return secrets.clone();
-        }
-        let own = secrets.known.clone().unwrap_or_default();
-        let Known { sessions, owner } = &self.known;
-        Secrets { known: Some(sessions.of(owner, &own)), demanded, ..secrets.clone() }
-    }
-
-    fn subject(&self) -> Subject {
-        self.resource.as_ref().map(|it| Subject::of(it, self.is_long_running)).unwrap_or_default()
-    }
-
-    /// Masks an answer by its form.
-    async fn by_place(&self, response: Response<Body>, secrets: &Secrets) -> Result<Response<Body>, Refusal> {
-        let format = Format::of_answer(response.headers()).ok_or_else(mask::unmaskable)?;
-        let known = secrets.known.clone().unwrap_or_default();
-        let helm = secrets.names.contains(ALL_BUT_HELM) && !secrets.names.contains("all");
-        let options = Options { helm: helm || self.config.mask.helm, ..self.config.mask };
-        let masking = Masking::new(self.subject(), format, &secrets.rules, &known, &secrets.key, options);
-        let (mut head, body) = response.into_parts();
-        mask::forget_bytes(&mut head.headers);
-        let masked = masked(body, masking).await.map_err(|error| {
-            Refusal::new(RefusalKind::UpstreamInvalid, "the upstream's answer can't be masked")
-                .because(&error)
-        })?;
-        if let Some(count) = masked.count.filter(|count| *count > 0) {
-            let values = if count == 1 { "value" } else { "values" };
-            warning::add(&mut head.headers, &format!("{count} {values} masked"));
-        }
-        Ok(Response::from_parts(head, masked.body))
-    }
-}
-
-impl Dialect for Kube {
-    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        let resource = self.resource.as_ref();
-        // The write itself, which is the first that was asked for, is refused for another reason, if it is.
-        let is_of_first = refusal.accesses.first().is_none_or(|first| first.reason == refusal.reason);
-        match (&self.unprocessable, &self.restoring) {
-            (Some(field), _) => respond::unprocessable(refusal, resource, field),
-            (None, Some((field, reason))) if refusal.kind == RefusalKind::Denied && !is_of_first => {
-                let refusal = Refusal { reason: reason.clone(), ..refusal.clone() };
-                respond::unprocessable(&refusal, resource, field)
-            }
-            (None, Some(_) | None) => respond::refuse(refusal, resource),
-        }
-    }
-
-    fn hold(&self) -> HoldStyle {
-        HoldStyle::Wait(self.wait)
-    }
-
-    fn show<'a>(&'a self, context: Context<'a>) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move {
-            match &self.write {
-                Some(write) => Some(write.text(context.probe).await),
-                None if self.begin.is_none() || self.command.is_empty() => None,
-                None => Some(show::command(&self.config.detector, &self.command)),
-            }
-        })
-    }
-
-    fn content(&self, head: &response::Parts) -> Content {
-        let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        match kind {
-            Some(kind) if kind.starts_with("application/vnd.kubernetes.protobuf") => Content::Opaque,
-            Some(_) | None if self.is_long_running => Content::Live,
-            Some(_) | None => Content::Text,
-        }
-    }
-
-    fn mask<'a>(
-        &'a self,
-        response: Response<Body>,
-        secrets: &'a Secrets,
-    ) -> BoxFuture<'a, Result<Response<Body>, Refusal>> {
-        Box::pin(async move {
-            let secrets = self.secrets(secrets);
-            let masked = match &self.begin {
-                Some(begin) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    begin.join(response, &secrets)
-                }
-                Some(_) | None if secrets.demanded => self.by_place(response, &secrets).await,
-                Some(_) | None => {
-                    let (head, body) = response.into_parts();
-                    let content = self.content(&head);
-                    mask::by_content(content, Response::from_parts(head, body), &secrets)
-                }
-            }?;
-            Ok(match self.limit {
-                Some(limit) => log::cut(masked, limit),
-                None => masked,
-            })
-        })
-    }
-
-    fn mask_head(&self, headers: &mut HeaderMap, secrets: &Secrets) {
-        warning::mask(headers, &self.secrets(secrets));
-    }
-
-    fn to_be_masked(&self, request: &mut HeaderMap, secrets: &Secrets) {
-        let is_demanded = secrets.demanded || self.restoring.is_some();
-        if secrets.is_empty() && !is_demanded {
-            return;
-        }
-        request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if is_demanded {
-            // What takes nothing that can be masked gets JSON, which it can refuse.
-            let accept = accept::maskable(request).unwrap_or(HeaderValue::from_static("application/json"));
-            request.insert(header::ACCEPT, accept);
-        }
     }
 }
 
