@@ -188,6 +188,37 @@ fn an_object_without_placeholders_stays() {
     assert_eq!(restored, Restored { object, count: 0 });
 }
 
+/// The seeds of the fuzz target: a Secret as a read shows it, and what may be tried with it.
+#[test]
+fn seeds_hold_the_placeholder_that_is_put_back() {
+    let shown = shown(&fuzz::present(), fuzz::masking()).unwrap();
+    let placeholder = &shown["data"]["password"];
+    let copy = json!({"kind": "Secret", "metadata": {"name": "db"}, "data": {"password": placeholder}});
+    let seeds = [
+        ("back", shown.clone(), true),
+        (
+            "moved",
+            json!({"data": {"copy": placeholder}, "metadata": {"annotations": {"a": placeholder}}}),
+            false,
+        ),
+        (
+            "copy",
+            json!({"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": copy.to_string()}}}),
+            true,
+        ),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/placeholders");
+    for (name, object, is_put_back) in seeds {
+        let content = format!("\u{1}{object}");
+        if std::env::var_os("UPDATE_SEEDS").is_some() {
+            std::fs::write(folder.join(name), &content).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), content, "{name}");
+        fuzz_guard(content.as_bytes());
+        assert_eq!(restore(object, &fuzz::present(), fuzz::masking()).is_ok(), is_put_back, "{name}");
+    }
+}
+
 proptest! {
     #[test]
     fn promises_hold_on_random_input(size in any::<u8>(), text in "(\\[MASK|ED:|W01BU0|tFRDpz|%5b|\\PC){0,12}") {
