@@ -14,7 +14,8 @@ use crate::{facts::Detector, mask::Options};
 pub struct Config {
     /// Bytes of a request's body. Default: 3 MiB, as the API server itself.
     pub request: usize,
-    /// What is found in what is written. Its tags are by default of this process alone.
+    /// What is found in what is written. Its tags are by default of this process alone; what was masked can be put back
+    /// in a write only where its key is that of the mask.
     pub detector: Detector,
     /// What is masked besides what always is.
     pub mask: Options,

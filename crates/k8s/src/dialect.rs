@@ -82,6 +82,8 @@ impl Kube {
             Refusal::new(RefusalKind::UpstreamInvalid, "the upstream's answer can't be masked")
                 .because(&error)
         })?;
+        // The body may have told what a warning quotes.
+        warning::mask(&mut head.headers, secrets);
         if let Some(count) = masked.count.filter(|count| *count > 0) {
             let values = if count == 1 { "value" } else { "values" };
             warning::add(&mut head.headers, &format!("{count} {values} masked"));
@@ -154,7 +156,9 @@ impl Dialect for Kube {
     }
 
     fn mask_head(&self, headers: &mut HeaderMap, secrets: &Secrets) {
-        warning::mask(headers, &self.secrets(secrets));
+        if headers.contains_key(header::WARNING) {
+            warning::mask(headers, &self.secrets(secrets));
+        }
     }
 
     fn to_be_masked(&self, request: &mut HeaderMap, secrets: &Secrets) {
