@@ -12,3 +12,4 @@ mod kubeconfig;
 mod secrets;
 mod streams;
 mod world;
+mod write_back;
