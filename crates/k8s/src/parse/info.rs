@@ -44,7 +44,7 @@ const DEPTH: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InfoError {
     /// A slash, or another byte, is written so that some split the path there and some do not.
-    #[error("the path has an encoded slash, an empty part, `.` or `..`")]
+    #[error("the path has an encoded slash, an empty part, `.` or `..`, or is none")]
     Ambiguous,
     /// `CONNECT` and others that the API server does not know.
     #[error("the method is none that resources have")]
@@ -113,7 +113,11 @@ impl Address {
     /// # Errors
     /// [`InfoError`] for what the API server would refuse, or others could read differently.
     pub fn parse(method: &Method, uri: &Uri, query: &Query) -> Result<Self, InfoError> {
-        let raw = uri.path();
+        // Without a path the root is asked for. What begins otherwise is `*`, which is no path.
+        let raw = if uri.path().is_empty() { "/" } else { uri.path() };
+        if !raw.starts_with('/') {
+            return Err(InfoError::Ambiguous);
+        }
         let parts = parts(raw)?;
         let (info, own) = info(method, &parts, query, raw)?;
         // Others than proxies may be called `proxy`, and are no reason to trust what comes behind.
@@ -254,8 +258,6 @@ fn parts(raw: &str) -> Result<Parts, InfoError> {
 fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Info, usize), InfoError> {
     let names: Vec<&str> = parts.names.iter().map(String::as_str).collect();
     let other = || {
-        // An empty one goes upstream as the root.
-        let raw = if raw.is_empty() { "/" } else { raw };
         let path = percent_decode_str(raw).decode_utf8().map_err(|_| InfoError::NotText)?;
         let verb = method.as_str().to_ascii_lowercase();
         Ok((Info::Other { path: path.into_owned(), verb }, parts.names.len()))

@@ -73,6 +73,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
         "GET /api%2Fv1/secrets",
         "GET /api//v1/secrets",
         "GET //api/v1/secrets",
+        "OPTIONS *",
         "GET /api/v1/../v1/secrets",
         "GET /api/v1/%2e%2e/secrets",
         "GET /api/v1/./secrets",
