@@ -32,7 +32,7 @@ impl Drop for Inner {
         let (recorder, index) = (self.recorder.take(), Arc::clone(&self.evidence.index));
         let close = async move {
             if let Some(recorder) = recorder {
-                match recorder.close(outcome).await {
+                match recorder.close_with_others(outcome).await {
                     Ok(location) => entry.bundles = location.bundles.iter().map(Uuid::to_string).collect(),
                     Err(error) => tracing::error!(exchange = entry.exchange, %error, "not closed"),
                 }

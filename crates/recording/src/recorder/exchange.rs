@@ -1,7 +1,7 @@
 //! The recorder of one exchange.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
+    queue::Sender,
     scribe::End,
-    writer::{Command, Entry, Work},
+    writer::{Command, Entry, Haste, Work},
 };
 use crate::{
     convert::Payload,
@@ -21,6 +22,9 @@ use crate::{
 
 /// The longest reason of a failed exchange, in bytes.
 const REASON_MAX: usize = 4 << 10;
+
+/// What the end of an exchange weighs in the queue.
+const CLOSE_COST: u32 = 128;
 
 /// Where an exchange lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,9 +83,9 @@ impl ExchangeRecorder {
             }
         };
         let mut state = self.lock();
-        let sent = state
-            .check()
-            .and_then(|()| self.inner.record(Entry::Event { exchange: self.id(), at_micros, payload, cost }));
+        let sent = state.check().and_then(|()| {
+            self.inner.note(Entry::Event { exchange: self.id(), at_micros, payload, cost }, cost)
+        });
         match sent {
             Ok(()) => state.appended += 1,
             Err(_) => self.inner.board.release(cost),
@@ -115,6 +119,19 @@ impl ExchangeRecorder {
     /// When it was closed before; when nothing can be recorded. In the latter case the end is written when that
     /// has passed.
     pub async fn close(&self, outcome: Outcome) -> Result<Location, RecordError> {
+        self.end(outcome, Haste::Now).await
+    }
+
+    /// As [`close`](Self::close), and hurries nobody: resolves with the first commit that others ask for, or that
+    /// comes by itself after 200 ms.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn close_with_others(&self, outcome: Outcome) -> Result<Location, RecordError> {
+        self.end(outcome, Haste::Later).await
+    }
+
+    async fn end(&self, outcome: Outcome, haste: Haste) -> Result<Location, RecordError> {
         let answer = {
             let mut state = self.lock();
             if state.closed {
@@ -124,7 +141,12 @@ impl ExchangeRecorder {
             let (reply, answer) = oneshot::channel();
             let end = End { outcome: bounded(outcome), interrupted: state.interrupted };
             let at_micros = self.at_micros();
-            self.inner.record(Entry::Close { exchange: self.id(), at_micros, end, reply: Some(reply) })?;
+            let reply = Some((reply, haste));
+            let entry = Entry::Close { exchange: self.id(), at_micros, end, reply };
+            match haste {
+                Haste::Now => self.inner.send(Work::Record(entry))?,
+                Haste::Later => self.inner.note(entry, CLOSE_COST)?,
+            }
             answer
         };
         answer.await.unwrap_or(Err(RecordError::Closed))
@@ -160,8 +182,10 @@ impl Inner {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn record(&self, entry: Entry) -> Result<(), RecordError> {
-        self.send(Work::Record(entry))
+    /// Has an entry recorded for which nobody waits.
+    fn note(&self, entry: Entry, cost: u32) -> Result<(), RecordError> {
+        let command = Command::Work(Work::Record(entry));
+        self.queue.send_lazily(command, cost as usize).map_err(|_| RecordError::Closed)
     }
 
     fn send(&self, work: Work) -> Result<(), RecordError> {
@@ -176,7 +200,8 @@ impl Drop for Inner {
         if !state.closed {
             let end = End { outcome: Outcome::Abandoned, interrupted: state.interrupted };
             // A recorder that is closed has ended all exchanges itself.
-            let _ = self.record(Entry::Close { exchange: self.exchange, at_micros, end, reply: None });
+            let entry = Entry::Close { exchange: self.exchange, at_micros, end, reply: None };
+            let _ = self.note(entry, CLOSE_COST);
         }
     }
 }

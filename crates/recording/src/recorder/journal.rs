@@ -14,6 +14,7 @@ use uuid::{Timestamp, Uuid};
 use super::{
     board::Board,
     now_micros,
+    queue::NAP,
     spool::{Last, Spool},
     wal::Wal,
 };
@@ -27,8 +28,8 @@ use crate::{
 
 /// Frames are committed when this much of them waits, asked for or not.
 const COMMIT_BYTES: usize = 2 << 20;
-/// What is recorded is durable after this time, asked for or not.
-const COMMIT_AGE: Duration = Duration::from_millis(200);
+/// What is recorded is durable 200 ms later, asked for or not: it lies in the queue no longer than for a nap.
+const COMMIT_AGE: Duration = Duration::from_millis(200).saturating_sub(NAP);
 /// A bundle is sealed when its footer would be about this long, or its chunks this many times their limit
 /// before compression.
 const FOOTER_BYTES: usize = 4 << 20;
@@ -134,6 +135,11 @@ impl Journal {
         }
         open.dirty_since = None;
         Ok(())
+    }
+
+    /// Whether everything pushed is durable.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.dirty_since.is_none())
     }
 
     /// Ends the open bundle and hands it to the uploader.

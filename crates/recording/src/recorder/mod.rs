@@ -1,6 +1,6 @@
 //! Writing recordings: [`Recorder`] for a process, [`ExchangeRecorder`] for an exchange.
 //!
-//! Events go through a bounded queue to one writer thread (`writer`), which makes records of them (`scribe`, `live`)
+//! Events go through a bounded queue (`queue`) to one writer thread (`writer`), which makes records of them (`scribe`, `live`)
 //! and puts these into bundles (`journal`) in files (`wal`) of the spool directory (`spool`); sealed bundles are
 //! brought to the store (`upload`). What a crash leaves behind is put in order at the next start (`recover`).
 
@@ -8,6 +8,7 @@ mod board;
 mod exchange;
 mod journal;
 pub(crate) mod live;
+mod queue;
 mod recover;
 mod scribe;
 pub(crate) mod spool;
@@ -17,10 +18,7 @@ mod writer;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Sender},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -33,6 +31,7 @@ use tokio::{
 use self::{
     board::Board,
     journal::{Journal, JournalConfig},
+    queue::Sender,
     recover::recover,
     spool::Spool,
     upload::Uploader,
@@ -64,7 +63,8 @@ pub struct RecorderConfig {
     pub bundle_max_bytes: u64,
     /// A bundle is sealed when it is this old: 5 s.
     pub bundle_max_age: Duration,
-    /// How long a commit waits for others to share it, where others are expected: 2 ms.
+    /// How long a commit waits at most for others to share it, where others are expected: 2 ms, and no longer than a
+    /// commit takes.
     pub linger: Duration,
     /// How much may wait to be written before [`ExchangeRecorder::append`] waits: 8 MiB.
     pub queue_bytes: usize,
@@ -155,7 +155,7 @@ impl Recorder {
             bundle_max_age: config.bundle_max_age,
         };
         let journal = Journal::new(journal, board.clone(), uploads, recovery.last);
-        let (queue, commands) = mpsc::channel();
+        let (queue, commands) = queue::queue();
         let writer = Writer::new(commands, board.clone(), journal, config.linger);
         std::thread::Builder::new()
             .name("recorder".to_owned())
@@ -188,7 +188,9 @@ impl Recorder {
         let opened = convert::opened_to_proto(opened)?;
         let Shared { queue, board, .. } = &*self.shared;
         let cost = board.acquire(prost::Message::encoded_len(&opened)).await?;
-        self.send(Work::Record(Entry::Open { exchange, opened: Box::new(opened), cost }))?;
+        let entry = Entry::Open { exchange, opened: Box::new(opened), cost };
+        let sent = queue.send_lazily(Command::Work(Work::Record(entry)), cost as usize);
+        sent.map_err(|_| RecordError::Closed)?;
         Ok(ExchangeRecorder::new(exchange, started, queue.clone(), board.clone()))
     }
 

@@ -6,10 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +18,7 @@ use super::{
     board::Board,
     exchange::Location,
     journal::{Journal, Trouble},
+    queue::{Nothing, Receiver},
     scribe::{End, Scribe},
 };
 use crate::{convert::Payload, error::RecordError, event::Outcome, generated::v1};
@@ -52,7 +50,16 @@ pub(crate) enum Work {
 pub(crate) enum Entry {
     Open { exchange: Uuid, opened: Box<v1::Opened>, cost: u32 },
     Event { exchange: Uuid, at_micros: u64, payload: Payload, cost: u32 },
-    Close { exchange: Uuid, at_micros: u64, end: End, reply: Option<Reply<Location>> },
+    Close { exchange: Uuid, at_micros: u64, end: End, reply: Option<(Reply<Location>, Haste)> },
+}
+
+/// How soon one who waits for the disk is to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// Now.
+    Now,
+    /// By a commit that others ask for, or that is due.
+    Later,
 }
 
 /// Someone to be answered after the next commit.
@@ -81,8 +88,12 @@ pub(crate) struct Writer {
     retry_at: Instant,
     backlog: VecDeque<Work>,
     waiters: Vec<Waiter>,
+    /// Those who are served by a commit that others ask for.
+    patient: Vec<Waiter>,
     /// How many were answered by the last commit: as many may come again.
     answered: usize,
+    /// How long the last commit took.
+    took: Duration,
 }
 
 impl Writer {
@@ -101,7 +112,9 @@ impl Writer {
             retry_at: Instant::now(),
             backlog: VecDeque::new(),
             waiters: Vec::new(),
+            patient: Vec::new(),
             answered: 0,
+            took: Duration::ZERO,
         }
     }
 
@@ -134,14 +147,10 @@ impl Writer {
             Mode::Running => self.scribe.journal.deadline(),
             Mode::Congested | Mode::Failing(_) => Some(self.retry_at),
         };
-        let received = match due {
-            None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(due) => self.queue.recv_timeout(due.saturating_duration_since(Instant::now())),
-        };
-        match received {
+        match self.queue.recv_until(due) {
             Ok(command) => self.take(command),
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            Err(RecvTimeoutError::Disconnected) => Err(Stop(None)),
+            Err(Nothing::Timeout) => Ok(()),
+            Err(Nothing::Disconnected) => Err(Stop(None)),
         }
     }
 
@@ -149,21 +158,22 @@ impl Writer {
     fn drain(&mut self) -> Result<(), Stop> {
         for _ in 0..BATCH {
             match self.queue.try_recv() {
-                Ok(command) => self.take(command)?,
-                Err(_) => break,
+                Some(command) => self.take(command)?,
+                None => break,
             }
         }
         Ok(())
     }
 
     /// Waits a little for those who may want the same commit: as many as the last one served, and no longer than
-    /// configured. One who comes alone never waits.
+    /// that one took, or than configured. One who comes alone never waits.
     fn linger(&mut self) -> Result<(), Stop> {
+        let limit = self.linger.min(self.took);
         for _ in 0..4 {
             if self.waiters.is_empty() || self.waiters.len() >= self.answered {
                 break;
             }
-            thread::sleep(self.linger / 4);
+            thread::sleep(limit / 4);
             self.drain()?;
         }
         Ok(())
@@ -176,8 +186,12 @@ impl Writer {
                 if !self.waiters.is_empty() {
                     self.commit();
                 }
-                if let Err(trouble) = self.scribe.journal.tick() {
-                    self.trouble(trouble);
+                match self.scribe.journal.tick() {
+                    Ok(()) if self.scribe.journal.is_durable() => {
+                        self.patient.drain(..).for_each(Waiter::succeed);
+                    }
+                    Ok(()) => {}
+                    Err(trouble) => self.trouble(trouble),
                 }
             }
             Mode::Congested | Mode::Failing(_) => {
@@ -253,8 +267,13 @@ impl Writer {
             }
             Entry::Close { exchange, at_micros, end, reply } => {
                 let location = self.scribe.close(bundle, exchange, at_micros, end);
-                let waiter = reply.zip(location).map(|(reply, location)| Waiter::Close(reply, location));
-                self.waiters.extend(waiter);
+                if let Some(((reply, haste), location)) = reply.zip(location) {
+                    let waiters = match haste {
+                        Haste::Now => &mut self.waiters,
+                        Haste::Later => &mut self.patient,
+                    };
+                    waiters.push(Waiter::Close(reply, location));
+                }
             }
         }
         None
@@ -262,10 +281,12 @@ impl Writer {
 
     /// Makes everything durable and answers those who wait for it.
     fn commit(&mut self) {
+        let start = Instant::now();
         match self.scribe.journal.commit() {
             Ok(()) => {
+                self.took = start.elapsed();
                 self.answered = self.waiters.len();
-                self.waiters.drain(..).for_each(Waiter::succeed);
+                self.waiters.drain(..).chain(self.patient.drain(..)).for_each(Waiter::succeed);
             }
             Err(trouble) => self.trouble(trouble),
         }
@@ -292,7 +313,7 @@ impl Writer {
             tracing::error!(%reason, "nothing can be recorded");
         }
         self.board.set_writer_trouble(Some(reason.clone()));
-        for waiter in self.waiters.drain(..) {
+        for waiter in self.waiters.drain(..).chain(self.patient.drain(..)) {
             waiter.fail(RecordError::Failing { reason: reason.clone() });
         }
         self.backlog = self.backlog.drain(..).filter_map(|work| refuse(work, &reason)).collect();
@@ -320,7 +341,7 @@ impl Writer {
     /// Writes all that was accepted, ends what is open, seals.
     fn shut_down(&mut self) -> Result<(), RecordError> {
         self.scribe.journal.lift_limit();
-        while let Ok(Command::Work(work)) = self.queue.try_recv() {
+        while let Some(Command::Work(work)) = self.queue.try_recv() {
             self.accept(work);
         }
         if !matches!(self.mode, Mode::Running) {
@@ -355,7 +376,7 @@ fn refuse(work: Work, reason: &Arc<str>) -> Option<Work> {
             None
         }
         Work::Record(Entry::Close { exchange, at_micros, end, reply }) => {
-            if let Some(reply) = reply {
+            if let Some((reply, _)) = reply {
                 let _ = reply.send(Err(failing()));
             }
             Some(Work::Record(Entry::Close { exchange, at_micros, end, reply: None }))
