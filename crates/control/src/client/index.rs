@@ -30,6 +30,9 @@ const MAX_BYTES: usize = 16 << 20;
 /// What is sent at once, at most; an entry that is larger is cut.
 const BATCH_ENTRIES: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
+/// How long entries are gathered before they are sent, so that a busy proxy does not make the index write for each:
+/// a write there costs more than a call.
+const GATHERED_FOR: Duration = Duration::from_millis(250);
 /// How long a batch may take.
 const SENT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,8 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// How many entries are waiting or on their way.
     pending: watch::Sender<usize>,
+    /// Whether somebody waits until nothing is.
+    hurried: watch::Sender<bool>,
     dropped: AtomicU64,
     backlog: Option<Backlog>,
     /// Held while the backlog is written.
@@ -82,7 +87,9 @@ impl Queue {
 
     pub(super) async fn flush(&self, within: Duration) -> bool {
         let mut pending = self.shared.pending.subscribe();
+        self.shared.hurried.send_replace(true);
         let sent = tokio::time::timeout(within, pending.wait_for(|pending| *pending == 0)).await.is_ok();
+        self.shared.hurried.send_replace(false);
         if !sent {
             let entries = *self.shared.pending.borrow();
             tracing::warn!(entries, "the index is away: entries will be sent when it is back");
@@ -94,8 +101,14 @@ impl Queue {
 
 impl Shared {
     fn new(backlog: Option<Backlog>) -> Self {
-        let (waiting, pending) = (Mutex::default(), watch::Sender::new(0));
-        Self { waiting, pending, dropped: AtomicU64::new(0), backlog, writing: tokio::sync::Mutex::default() }
+        Self {
+            waiting: Mutex::default(),
+            pending: watch::Sender::new(0),
+            hurried: watch::Sender::new(false),
+            dropped: AtomicU64::new(0),
+            backlog,
+            writing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Takes up what an earlier process could not send.
@@ -172,7 +185,24 @@ impl Shared {
         }
         waiting.dropped += dropped;
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
-        self.pending.send_modify(|pending| *pending = *pending + 1 - dropped as usize);
+        self.pending.send_if_modified(|pending| {
+            *pending = *pending + 1 - dropped as usize;
+            // Nobody is woken for what changes nothing for them.
+            *pending == 1 || *pending >= BATCH_ENTRIES
+        });
+    }
+
+    /// Waits until there is a batch worth sending: enough, old enough, or wanted. `None` when the queue ends.
+    async fn gather(&self) -> Option<()> {
+        let (mut pending, mut hurried) = (self.pending.subscribe(), self.hurried.subscribe());
+        pending.wait_for(|pending| *pending > 0).await.ok()?;
+        let enough = pending.wait_for(|pending| *pending >= BATCH_ENTRIES);
+        let wanted = hurried.wait_for(|hurried| *hurried);
+        tokio::select! {
+            enough = enough => enough.map(drop).ok(),
+            wanted = wanted => wanted.map(drop).ok(),
+            () = tokio::time::sleep(GATHERED_FOR) => Some(()),
+        }
     }
 
     /// The oldest entries, as many as go at once.
@@ -205,9 +235,8 @@ impl Shared {
 }
 
 async fn send_all(shared: Arc<Shared>, mut client: SessionServiceClient<Channel>) {
-    let mut pending = shared.pending.subscribe();
     // It ends when the queue does.
-    while pending.wait_for(|pending| *pending > 0).await.is_ok() {
+    while shared.gather().await.is_some() {
         let entries = shared.batch();
         let count = entries.len();
         send(&shared, &mut client, v1::PutEntriesRequest { entries }).await;

@@ -26,26 +26,24 @@ pub(super) async fn restore(db: &mut SqliteConnection, entry: &Entry, by: By<'_>
 
 async fn add(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
     let id = insert(db, entry).await?;
-    for (position, access) in (0_i64..).zip(&entry.accesses) {
-        sqlx::query("INSERT INTO entry_access (entry, position, action, resource) VALUES (?, ?, ?, ?)")
-            .bind(id)
-            .bind(position)
-            .bind(&access.action)
-            .bind(&access.resource)
-            .execute(&mut *db)
-            .await?;
-        for (name, value) in &access.attributes {
-            sqlx::query(
-                "INSERT OR IGNORE INTO entry_attribute (entry, position, name, value) VALUES (?, ?, ?, ?)",
-            )
-            .bind(id)
-            .bind(position)
-            .bind(name)
-            .bind(value)
-            .execute(&mut *db)
-            .await?;
-        }
-    }
+    // From the JSON that is there: a statement each goes to the database's thread and back.
+    sqlx::query(
+        "INSERT INTO entry_access (entry, position, action, resource)
+         SELECT entry.id, access.key, access.value ->> 'action', access.value ->> 'resource'
+         FROM entry, json_each(entry.entry, '$.accesses') AS access WHERE entry.id = ?",
+    )
+    .bind(id)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "INSERT OR IGNORE INTO entry_attribute (entry, position, name, value)
+         SELECT entry.id, access.key, attribute.value ->> 0, attribute.value ->> 1
+         FROM entry, json_each(entry.entry, '$.accesses') AS access,
+              json_each(access.value, '$.attributes') AS attribute WHERE entry.id = ?",
+    )
+    .bind(id)
+    .execute(&mut *db)
+    .await?;
     sqlx::query("INSERT INTO entry_text (rowid, text) VALUES (?, ?)")
         .bind(id)
         .bind(words(entry))
