@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -33,6 +33,10 @@ pub(super) struct Pool {
     connector: Connector,
     idle_for: Duration,
     connections: Mutex<Connections>,
+    /// Held while a connection is opened that others can share.
+    opening: tokio::sync::Mutex<()>,
+    /// Whether the upstream spoke HTTP/2 when it was asked last.
+    shares: AtomicBool,
 }
 
 #[derive(Default)]
@@ -69,7 +73,13 @@ pub(super) enum SendError {
 
 impl Pool {
     pub(super) fn new(connector: Connector, idle_for: Duration) -> Self {
-        Self { connector, idle_for, connections: Mutex::default() }
+        Self {
+            connector,
+            idle_for,
+            connections: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            shares: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -91,8 +101,20 @@ impl Pool {
         Some(self.lease(Leased::H1(sender), true))
     }
 
-    /// A new connection.
+    /// A new connection; or room on one that was opened meanwhile for somebody else.
     pub(super) async fn open(self: &Arc<Self>) -> Result<Lease, Box<dyn std::error::Error + Send + Sync>> {
+        if !self.shares.load(Ordering::Relaxed) {
+            return self.connect().await;
+        }
+        // One after the other: of many who come at once, one opens what all of them have room on.
+        let _turn = self.opening.lock().await;
+        match self.reuse() {
+            Some(lease) => Ok(lease),
+            None => self.connect().await,
+        }
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<Lease, Box<dyn std::error::Error + Send + Sync>> {
         let leased = match self.connector.connect().await? {
             Sender::H1(sender) => Leased::H1(sender),
             Sender::H2(sender) => {
@@ -101,6 +123,7 @@ impl Pool {
                 Leased::H2(shared)
             }
         };
+        self.shares.store(matches!(leased, Leased::H2(_)), Ordering::Relaxed);
         Ok(self.lease(leased, false))
     }
 
