@@ -196,10 +196,11 @@ impl Shared {
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let opened = tokio::time::timeout(self.limits.head_timeout.0, self.open(stream));
         match opened.await {
+            // In a box each, that an idle connection takes no more memory than its own version needs.
             Ok(Ok((stream, prefix, true))) => {
-                self.http2(Connection::new(stream, prefix, None), peer, lasting).await
+                Box::pin(self.http2(Connection::new(stream, prefix, None), peer, lasting)).await
             }
-            Ok(Ok((stream, prefix, false))) => self.http1(stream, prefix, peer, lasting).await,
+            Ok(Ok((stream, prefix, false))) => Box::pin(self.http1(stream, prefix, peer, lasting)).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not opened"),
             Err(_) => tracing::debug!(%peer, "a connection was silent, or slow to open"),
         }
@@ -239,7 +240,7 @@ impl Shared {
             .max_buf_size(head.saturating_mul(2).max(64 << 10))
             .serve_connection(io, service_fn(service))
             .with_upgrades();
-        self.drive(connection, |connection| connection.graceful_shutdown(), peer, &activity).await;
+        self.drive(pin!(connection), |connection| connection.graceful_shutdown(), peer, &activity).await;
     }
 
     async fn http2(self: Arc<Self>, stream: Connection, peer: SocketAddr, lasting: Lasting) {
@@ -256,7 +257,7 @@ impl Shared {
             .keep_alive_interval(self.limits.keep_alive.0)
             .keep_alive_timeout(self.limits.head_timeout.0)
             .serve_connection(TokioIo::new(stream), service_fn(service));
-        self.drive(connection, |connection| connection.graceful_shutdown(), peer, &activity).await;
+        self.drive(pin!(connection), |connection| connection.graceful_shutdown(), peer, &activity).await;
     }
 
     fn service(
@@ -304,13 +305,12 @@ impl Shared {
     /// Serves a connection to its end, which comes when it is idle for too long or the gateway ends.
     async fn drive<C: Future<Output = hyper::Result<()>>>(
         &self,
-        connection: C,
+        mut connection: Pin<&mut C>,
         finish: impl Fn(Pin<&mut C>),
         peer: SocketAddr,
         activity: &Activity,
     ) {
         let (first, later) = (self.limits.head_timeout.0, self.limits.keep_alive.0);
-        let mut connection = pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return log_end(ended, peer),
             () = activity.idle(first, later) => {}
