@@ -37,6 +37,8 @@ pub struct Upstream {
     pub redirects: Redirects,
     /// When requests whose content must be seen first go to it.
     pub forward: Forwarding,
+    /// When requests that only read go to it.
+    pub reads: Reads,
     /// URLs of the other origins where it keeps content, e.g. its object storage. Requests go to its own
     /// origin and to these, wherever else it may point; never with its credential to these.
     pub storage: Vec<Uri>,
@@ -86,6 +88,18 @@ pub enum Forwarding {
     Early,
 }
 
+/// When a request that only reads, and brings nothing, goes upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// When it and its verdict are durable, as every other.
+    #[default]
+    WhenDurable,
+    /// While these are being made durable. No byte of the answer leaves before they are; but the upstream may have been
+    /// read without a trace here, by a gateway that crashed at that moment and told nobody what was read. Faster by one
+    /// wait for the disk.
+    Overlapped,
+}
+
 /// How the callers of an upstream are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
@@ -113,6 +127,7 @@ impl Upstream {
             identity: Identity::default(),
             redirects: Redirects::default(),
             forward: Forwarding::default(),
+            reads: Reads::default(),
             storage: Vec::new(),
         }
     }

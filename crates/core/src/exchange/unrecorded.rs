@@ -12,6 +12,14 @@ use crate::{
 #[error("the exchange can't be recorded")]
 pub struct Unrecorded(#[source] pub(super) RecordError);
 
+impl Unrecorded {
+    /// A refusal to show the answer to what was forwarded meanwhile.
+    pub(crate) fn withheld(self) -> Refusal {
+        let reason = "there is no durable place to record this request; its answer is withheld";
+        Refusal::new(RefusalKind::RecordingUnavailable, reason).because(&self)
+    }
+}
+
 impl From<Unrecorded> for Refusal {
     fn from(error: Unrecorded) -> Self {
         let reason = "there is no durable place to record this request; nothing was forwarded";

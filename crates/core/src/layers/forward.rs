@@ -2,9 +2,12 @@
 //! upstream's to see, and sends.
 //!
 //! Nothing reaches the upstream before the request and its verdict are durable, and an upstream can't
-//! complete a streaming request before all of its bytes are.
+//! complete a streaming request before all of its bytes are. Where the upstream is set so (`reads: overlapped`), what
+//! only reads goes there meanwhile, and its answer is withheld until then.
 
 mod direct;
+#[cfg(test)]
+mod tests;
 
 use std::{
     convert::Infallible,
@@ -21,11 +24,11 @@ use super::{Permitted, Target, redirect};
 use crate::{
     body::{self, Body},
     client,
-    exchange::Exchange,
+    exchange::{Exchange, Unrecorded},
     protocol::{Direct, Sets, Upgrade},
     refusal::{Refusal, RefusalKind},
     upgrade,
-    upstream::Auth,
+    upstream::{Auth, Reads},
 };
 
 /// Headers that end at each hop (RFC 9110, section 7.6.1), besides those that `Connection` names.
@@ -88,20 +91,27 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     let request = asked.request.map(|body| until_durable(body, exchange.clone()));
     let sent = redirect::Sent::of(&request);
     let request = prepare(&asked.target, asked.passthrough.as_ref(), request).await?;
-    exchange.forwarded().await?;
     let upgrade = request.extensions().get::<Upgrade>().cloned();
-    if exchange.mutates() && upgrade.is_none() {
-        // A stream ends with its client.
-        exchange.detach();
-    }
-    let completed = match asked.begun {
-        Some(begun) => begun.complete(permit).await?,
-        None => None,
-    };
-    let mut response = match (completed, &upgrade) {
-        (Some(response), _) => response,
-        (None, Some(upgrade)) => asked.target.client.upgrade(request, upgrade).await?,
-        (None, None) => direct::send(&asked.target.client, request).await?,
+    let client = &asked.target.client;
+    let mut response = if asked.target.upstream.reads == Reads::Overlapped && only_reads(&exchange, &request)
+    {
+        let durable = async { exchange.forwarded().await.map_err(Unrecorded::withheld) };
+        tokio::try_join!(durable, direct::send(client, request))?.1
+    } else {
+        exchange.forwarded().await?;
+        if exchange.mutates() && upgrade.is_none() {
+            // A stream ends with its client.
+            exchange.detach();
+        }
+        let completed = match asked.begun {
+            Some(begun) => begun.complete(permit).await?,
+            None => None,
+        };
+        match (completed, &upgrade) {
+            (Some(response), _) => response,
+            (None, Some(upgrade)) => client.upgrade(request, upgrade).await?,
+            (None, None) => direct::send(client, request).await?,
+        }
     };
     let becomes = response.headers().get(header::UPGRADE).cloned();
     strip_hop_by_hop(response.headers_mut());
@@ -119,6 +129,13 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
         }
     }
     asked.dialect.answer(response).await
+}
+
+/// Whether a request changes nothing by what it is to the protocol and by what it is to HTTP, and brings nothing.
+fn only_reads(exchange: &Exchange, request: &Request<Body>) -> bool {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_stream = request.extensions().get::<Upgrade>().is_some();
+    is_safe && !is_stream && !exchange.mutates() && request.body().is_end_stream()
 }
 
 /// Names of protocols differ in more than case (RFC 9110, section 7.8).
@@ -242,121 +259,5 @@ fn until_durable(body: Body, exchange: Exchange) -> Body {
 impl From<Infallible> for Refusal {
     fn from(never: Infallible) -> Self {
         match never {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    async fn prepared(auth: Auth, headers: &[(&str, &str)]) -> Request<Body> {
-        let mut request = testing::get("/x?y=z");
-        for (name, value) in headers {
-            request.headers_mut().append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
-        }
-        let own = HeaderValue::from_static("Basic own");
-        prepare(&testing::target(auth), Some(&own), request).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn sets_the_address_and_the_credential() {
-        let request = prepared(Auth::Oidc, &[("authorization", "Bearer client"), ("cookie", "a=b")]).await;
-        assert_eq!(request.uri(), "http://127.0.0.1:9/base/x?y=z");
-        let credential = request.headers()[header::AUTHORIZATION].to_str().unwrap();
-        assert_eq!(credential, "Basic Z2F0ZTpzM2NyZXQ=");
-        assert!(!request.headers().contains_key(header::COOKIE));
-        assert!(!format!("{request:?}").contains("Z2F0ZTpzM2NyZXQ="), "the credential is marked sensitive");
-    }
-
-    #[tokio::test]
-    async fn passes_the_clients_own_credential_only_where_configured() {
-        let request = prepared(Auth::Passthrough, &[("cookie", "a=b")]).await;
-        assert_eq!(request.headers()[header::AUTHORIZATION], "Basic own");
-        assert_eq!(request.headers()[header::COOKIE], "a=b");
-    }
-
-    #[tokio::test]
-    async fn what_the_protocol_sets_stands_alone() {
-        let mut request = testing::get("/x");
-        request.headers_mut().insert("audit-id", HeaderValue::from_static("forged"));
-        let set = [("audit-id", "ours"), ("a", "1"), ("a", "2")];
-        let set = set.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        request.extensions_mut().insert(Sets(set.into_iter().collect()));
-        let request = prepare(&testing::target(Auth::Passthrough), None, request).await.unwrap();
-        let all = |name: &str| request.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
-        assert_eq!(all("audit-id"), ["ours"]);
-        assert_eq!(all("a"), ["1", "2"]);
-    }
-
-    #[tokio::test]
-    async fn the_credential_goes_to_no_other_origin() {
-        let check = async |url: &str, credential: bool, given: &[(&str, &str)], expected: Option<&str>| {
-            let mut request = testing::get("/x");
-            request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer client"));
-            let given = given.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-            let direct = Direct { url: url.parse().unwrap(), headers: given.collect(), credential };
-            request.extensions_mut().insert(direct);
-            let request = prepare(&testing::target(Auth::Oidc), None, request).await.unwrap();
-            assert_eq!(request.uri(), url);
-            let headers = request.headers();
-            assert!(!headers.contains_key(header::HOST) && !headers.contains_key(header::TRANSFER_ENCODING));
-            let value = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap());
-            assert_eq!(value, expected, "{url}");
-        };
-        let (own, other) = ("http://127.0.0.1:9/signed?x", "https://127.0.0.1:9/signed");
-        check(own, true, &[], Some("Basic Z2F0ZTpzM2NyZXQ=")).await;
-        check(own, false, &[], None).await;
-        check(other, true, &[], None).await;
-        let given = [("authorization", "Bearer a"), ("host", "b"), ("transfer-encoding", "chunked")];
-        check(own, true, &given, Some("Bearer a")).await;
-        check(other, true, &given, Some("Bearer a")).await;
-    }
-
-    #[tokio::test]
-    async fn only_what_the_protocol_names_goes_on() {
-        let request = prepared(
-            Auth::Oidc,
-            &[
-                ("accept", "a"),
-                ("accept", "b"),
-                ("content-length", "3"),
-                ("x-webauth-user", "root"),
-                ("private-token", "glpat-of-the-client"),
-                ("impersonate-user", "root"),
-                ("expect", "100-continue"),
-            ],
-        )
-        .await;
-        let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["accept", "accept", "content-length", "authorization"]);
-    }
-
-    #[tokio::test]
-    async fn strips_what_ends_here() {
-        let request = prepared(
-            Auth::Passthrough,
-            &[
-                ("connection", "x-secret, Impersonate-User"),
-                ("x-secret", "1"),
-                ("impersonate-user", "root"),
-                ("impersonate-extra-scopes", "all"),
-                ("x-remote-group", "system:masters"),
-                ("x_remote_user", "root"),
-                ("remote_user", "root"),
-                ("x-webauth-user", "root"),
-                ("x-forwarded-for", "1.2.3.4"),
-                ("forwarded", "for=1.2.3.4"),
-                ("te", "trailers"),
-                ("transfer-encoding", "chunked"),
-                ("expect", "100-continue"),
-                ("accept", "a"),
-                ("accept", "b"),
-                ("x-anything", "else"),
-            ],
-        )
-        .await;
-        let names: Vec<_> = request.headers().iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["accept", "accept", "x-anything", "authorization"]);
     }
 }

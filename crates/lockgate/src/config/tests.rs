@@ -170,6 +170,7 @@ fn credentials_that_are_wrong() {
         ("  repositories: ['[a']\n", "5:18", "["),
         ("  redirects: maybe\n", "5", "`maybe` is not known here"),
         ("  forward: at_once\n", "5", "`at_once` is not known here"),
+        ("  reads: never\n", "5", "`never` is not known here"),
     ];
     for (lines, place, message) in rows {
         let error = refused(&upstream(lines));

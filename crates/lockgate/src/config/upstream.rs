@@ -8,7 +8,7 @@ use std::{
 use lockgate_core::secret::Secret;
 use lockgate_core::upstream::{
     Auth as CoreAuth, ClientCertificate as CoreClientCertificate, Credentials, Forwarding, Identity,
-    Redirects as CoreRedirects, Upstream as CoreUpstream,
+    Reads as CoreReads, Redirects as CoreRedirects, Upstream as CoreUpstream,
 };
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -58,6 +58,9 @@ pub(crate) struct Upstream {
     /// When pushes go to it whose content must be seen: `after_verdict` (the default) or `early`.
     #[serde(default)]
     pub(crate) forward: Forward,
+    /// When requests go to it that only read: `when_durable` (the default) or `overlapped`.
+    #[serde(default)]
+    pub(crate) reads: Reads,
     /// URLs of other origins where it keeps content, such as the object storage of LFS; none.
     #[serde(default)]
     pub(crate) storage: Vec<HttpUrl>,
@@ -117,6 +120,17 @@ pub(crate) enum Forward {
     AfterVerdict,
     /// While they are looked into, where nobody may have to approve them; their end after the verdict.
     Early,
+}
+
+/// When requests that only read go to an upstream.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reads {
+    /// When they and the verdicts on them are durable.
+    #[default]
+    WhenDurable,
+    /// While these are being made durable; their answers after that.
+    Overlapped,
 }
 
 impl Upstream {
@@ -208,6 +222,10 @@ impl Upstream {
             forward: match self.forward {
                 Forward::AfterVerdict => Forwarding::AfterVerdict,
                 Forward::Early => Forwarding::Early,
+            },
+            reads: match self.reads {
+                Reads::WhenDurable => CoreReads::WhenDurable,
+                Reads::Overlapped => CoreReads::Overlapped,
             },
             credentials,
             auth: match self.auth {
