@@ -92,7 +92,11 @@ impl Report {
             .extend([("p50", p50), ("p99", p99)].map(|(what, value)| row(&format!("{name}, {what}"), value)));
         self.throughput.push(row(&name, per_second));
         self.throughput.push(row("— processor time of the proxy for each, in ms", processor));
-        for (gateway, what) in [(Subject::Lockgate, ""), (Subject::Diskless, ", diskless")] {
+        for (gateway, what) in [
+            (Subject::Lockgate, ""),
+            (Subject::Overlapped, ", overlapped"),
+            (Subject::Diskless, ", diskless"),
+        ] {
             self.goals.push(Goal {
                 what: format!("{name}{what}: added p50, in ms"),
                 found: middle(gateway, p50) - middle(Subject::Direct, p50),
@@ -167,9 +171,10 @@ impl fmt::Display for Report {
             rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
             writeln!(f)
         };
-        let ways = "direct | direct, for another | nginx | lockgate | lockgate, diskless";
-        table(&format!("ms, one after the other | {ways}"), 6, latency)?;
-        table(&format!("calls a second, 4 connections of 10 | {ways}"), 6, throughput)?;
+        let ways =
+            "direct | direct, for another | nginx | lockgate | lockgate, overlapped | lockgate, diskless";
+        table(&format!("ms, one after the other | {ways}"), 7, latency)?;
+        table(&format!("calls a second, 4 connections of 10 | {ways}"), 7, throughput)?;
         table("idle watches | KiB each", 2, watches)?;
         let ways = "direct | lockgate | lockgate, masked | lockgate / direct | masked / direct";
         table(&format!("exec, MB/s | {ways}"), 6, exec)?;
@@ -183,6 +188,7 @@ the same for all, and takes most of the time of a call; calls are sent by h2load
 the caller's own token. *lockgate* authenticates the caller, decides, records everything, and asks as the API
 server's own impersonation has it, which costs the API server more: *direct, for another* is that request without
 lockgate. Before a request is sent on, and before an answer ends, all of it is on the disk: that is most of what a
-call alone waits for, and *diskless* is lockgate with its recordings in memory instead. *nginx* is a plain TLS reverse proxy that keeps its connections to the API server. Masking looks for
+call alone waits for. *overlapped* (`reads: overlapped`) asks the API server while the request is being made durable,
+and *diskless* is lockgate with its recordings in memory instead. *nginx* is a plain TLS reverse proxy that keeps its connections to the API server. Masking looks for
 known values and for all patterns of secrets. Memory is what lockgate has resident, less what it had before the
 watches. Exec is `kubectl exec` of `cat` on a file of lines as of a log.";

@@ -23,12 +23,20 @@ pub(crate) enum Subject {
     Nginx,
     /// Its recordings go to a disk first.
     Lockgate,
+    /// The same, and what only reads goes upstream meanwhile (`reads: overlapped`).
+    Overlapped,
     /// Its recordings go to memory first: what lockgate takes where the disk takes no time.
     Diskless,
 }
 
-pub(crate) const SUBJECTS: [Subject; 5] =
-    [Subject::Direct, Subject::Impersonating, Subject::Nginx, Subject::Lockgate, Subject::Diskless];
+pub(crate) const SUBJECTS: [Subject; 6] = [
+    Subject::Direct,
+    Subject::Impersonating,
+    Subject::Nginx,
+    Subject::Lockgate,
+    Subject::Overlapped,
+    Subject::Diskless,
+];
 
 /// The namespace of what is listed.
 pub(crate) const MANY: &str = "many";
@@ -45,6 +53,7 @@ pub(crate) const PLAIN: &str = "plain";
 pub(crate) struct Subjects {
     nginx: Nginx,
     pub(crate) gate: Lockgate,
+    overlapped: Lockgate,
     diskless: Lockgate,
     /// Where that one keeps its data.
     memory: TempDir,
@@ -61,17 +70,20 @@ impl Subjects {
         let nginx = Nginx::start(&http, NGINX_SERVER, Some(&cluster.ca().server()?))?;
         let idp = Idp::start()?;
         let program = program.canonicalize().context("the lockgate binary")?;
-        let (gate, diskless) = (Lockgate::prepare(&program)?, Lockgate::prepare(&program)?);
+        let prepare = || Lockgate::prepare(&program);
+        let (gate, overlapped, diskless) = (prepare()?, prepare()?, prepare()?);
         let memory = tempfile::tempdir_in("/dev/shm")?;
-        let mut subjects = Self { nginx, gate, diskless, memory, idp, cluster };
-        subjects.configure(&subjects.gate, Path::new("data"))?;
-        subjects.configure(&subjects.diskless, subjects.memory.path())?;
+        let mut subjects = Self { nginx, gate, overlapped, diskless, memory, idp, cluster };
+        subjects.configure(&subjects.gate, Path::new("data"), "when_durable")?;
+        subjects.configure(&subjects.overlapped, Path::new("data"), "overlapped")?;
+        subjects.configure(&subjects.diskless, subjects.memory.path(), "when_durable")?;
         subjects.gate.start()?;
+        subjects.overlapped.start()?;
         subjects.diskless.start()?;
         Ok(subjects)
     }
 
-    fn configure(&self, gate: &Lockgate, data: &Path) -> Result<()> {
+    fn configure(&self, gate: &Lockgate, data: &Path, reads: &str) -> Result<()> {
         let cluster = &self.cluster;
         cluster.ca().server()?.write(gate.folder())?;
         let ca = cluster.ca().write(gate.folder())?;
@@ -90,6 +102,7 @@ impl Subjects {
                 "kind": "k8s",
                 "url": cluster.url(),
                 "ca": ca,
+                "reads": reads,
                 "credential": { "bearer": { "token_file": "token" } },
                 "impersonate": { "prefix": "agent:" },
             }],
@@ -132,6 +145,7 @@ impl Subjects {
             Subject::Direct | Subject::Impersonating => self.cluster.url(),
             Subject::Nginx => self.nginx.url(),
             Subject::Lockgate => format!("https://{}/k8s/bench", self.gate.port().addr()),
+            Subject::Overlapped => format!("https://{}/k8s/bench", self.overlapped.port().addr()),
             Subject::Diskless => format!("https://{}/k8s/bench", self.diskless.port().addr()),
         }
     }
@@ -140,7 +154,7 @@ impl Subjects {
         match subject {
             Subject::Direct | Subject::Nginx => self.cluster.jwt("agent:idp:bench", &["agent:everybody"]),
             Subject::Impersonating => Ok(self.cluster.token().into()),
-            Subject::Lockgate | Subject::Diskless => {
+            Subject::Lockgate | Subject::Overlapped | Subject::Diskless => {
                 let token = self.idp.token("bench").claim("aud", json!("lockgate"));
                 token.claim("groups", json!(["everybody"])).expires_in(3600).sign()
             }
@@ -158,6 +172,7 @@ impl Subjects {
             Subject::Direct | Subject::Impersonating => Ok(Duration::ZERO),
             Subject::Nginx => process::processor_time(self.nginx.pid()),
             Subject::Lockgate => process::processor_time(self.gate.running()?.pid()),
+            Subject::Overlapped => process::processor_time(self.overlapped.running()?.pid()),
             Subject::Diskless => process::processor_time(self.diskless.running()?.pid()),
         }
     }
