@@ -9,9 +9,47 @@ use super::{
     audit::{self, By},
 };
 
+/// Replaces the entry of an exchange. As one query, because each goes to the database's thread and back.
+const PUT: &str = "
+    DELETE FROM entry_text WHERE rowid = (SELECT id FROM entry WHERE exchange = ?);
+    DELETE FROM entry WHERE exchange = ?;
+    INSERT INTO entry (exchange, session, issuer, subject, upstream, protocol, verdict, outcome, started, ended, entry)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    INSERT INTO entry_access (entry, position, action, resource)
+        SELECT entry.id, access.key, access.value ->> 'action', access.value ->> 'resource'
+        FROM entry, json_each(entry.entry, '$.accesses') AS access WHERE entry.exchange = ?;
+    INSERT OR IGNORE INTO entry_attribute (entry, position, name, value)
+        SELECT entry.id, access.key, attribute.value ->> 0, attribute.value ->> 1
+        FROM entry, json_each(entry.entry, '$.accesses') AS access,
+             json_each(access.value, '$.attributes') AS attribute
+        WHERE entry.exchange = ?;
+    INSERT INTO entry_text (rowid, text) SELECT id, ? FROM entry WHERE exchange = ?;
+";
+
 pub(super) async fn put(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
-    remove(db, &entry.exchange).await?;
-    add(db, entry).await
+    let json = serde_json::to_string(entry).expect("plain data with text for keys is JSON");
+    let exchange = &entry.exchange;
+    sqlx::query(PUT)
+        .bind(exchange)
+        .bind(exchange)
+        .bind(exchange)
+        .bind(&entry.session)
+        .bind(&entry.issuer)
+        .bind(&entry.subject)
+        .bind(&entry.upstream)
+        .bind(&entry.protocol)
+        .bind(&entry.verdict)
+        .bind(&entry.outcome)
+        .bind(signed(entry.started))
+        .bind(signed(entry.ended))
+        .bind(json)
+        .bind(exchange)
+        .bind(exchange)
+        .bind(words(entry))
+        .bind(exchange)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Puts an entry, unless there is one of its exchange.
@@ -20,36 +58,8 @@ pub(super) async fn restore(db: &mut SqliteConnection, entry: &Entry, by: By<'_>
         Err(StoreError::NotFound { .. }) => {}
         known => return known.map(drop),
     }
-    add(db, entry).await?;
+    put(db, entry).await?;
     audit::write(db, by, "index.restore", &entry.exchange, "").await
-}
-
-async fn add(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
-    let id = insert(db, entry).await?;
-    // From the JSON that is there: a statement each goes to the database's thread and back.
-    sqlx::query(
-        "INSERT INTO entry_access (entry, position, action, resource)
-         SELECT entry.id, access.key, access.value ->> 'action', access.value ->> 'resource'
-         FROM entry, json_each(entry.entry, '$.accesses') AS access WHERE entry.id = ?",
-    )
-    .bind(id)
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
-        "INSERT OR IGNORE INTO entry_attribute (entry, position, name, value)
-         SELECT entry.id, access.key, attribute.value ->> 0, attribute.value ->> 1
-         FROM entry, json_each(entry.entry, '$.accesses') AS access,
-              json_each(access.value, '$.attributes') AS attribute WHERE entry.id = ?",
-    )
-    .bind(id)
-    .execute(&mut *db)
-    .await?;
-    sqlx::query("INSERT INTO entry_text (rowid, text) VALUES (?, ?)")
-        .bind(id)
-        .bind(words(entry))
-        .execute(db)
-        .await?;
-    Ok(())
 }
 
 pub(super) async fn get(db: &mut SqliteConnection, exchange: &str) -> Result<Entry, StoreError> {
@@ -63,39 +73,6 @@ pub(super) async fn get(db: &mut SqliteConnection, exchange: &str) -> Result<Ent
 /// An entry as it was kept.
 pub(super) fn parse(text: &str) -> Result<Entry, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Row { column: "entry.entry" })
-}
-
-async fn remove(db: &mut SqliteConnection, exchange: &str) -> Result<(), StoreError> {
-    let id: Option<i64> = sqlx::query_scalar("DELETE FROM entry WHERE exchange = ? RETURNING id")
-        .bind(exchange)
-        .fetch_optional(&mut *db)
-        .await?;
-    if let Some(id) = id {
-        sqlx::query("DELETE FROM entry_text WHERE rowid = ?").bind(id).execute(db).await?;
-    }
-    Ok(())
-}
-
-async fn insert(db: &mut SqliteConnection, entry: &Entry) -> Result<i64, StoreError> {
-    let json = serde_json::to_string(entry).expect("plain data with text for keys is JSON");
-    let done = sqlx::query(
-        "INSERT INTO entry (exchange, session, issuer, subject, upstream, protocol, verdict, outcome,
-                            started, ended, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&entry.exchange)
-    .bind(&entry.session)
-    .bind(&entry.issuer)
-    .bind(&entry.subject)
-    .bind(&entry.upstream)
-    .bind(&entry.protocol)
-    .bind(&entry.verdict)
-    .bind(&entry.outcome)
-    .bind(signed(entry.started))
-    .bind(signed(entry.ended))
-    .bind(json)
-    .execute(db)
-    .await?;
-    Ok(done.last_insert_rowid())
 }
 
 /// A time of an entry as a column.
