@@ -5,7 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::candidate::{Candidate, LOOK_BEHIND, NONE, Phase, Resting, Step, Swallowed};
+use super::behind::LOOK_BEHIND;
+use super::candidate::{Candidate, NONE, Phase, Resting, Step, Swallowed};
 use super::settle::{Escape, Found, Region};
 use super::view::{Kept, View};
 use super::{MaskOptions, Replacement};

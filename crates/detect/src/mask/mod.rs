@@ -5,6 +5,7 @@
 //! (8 KiB at most, from the earliest place where one could begin); everything before it has been written
 //! when [`Masker::flush`] returns.
 
+mod behind;
 mod candidate;
 mod engine;
 mod runs;

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::candidate::{Candidate, NONE, Resting, Step, look_behind};
+use super::behind::look_behind;
+use super::candidate::{Candidate, NONE, Resting, Step};
 use super::engine::{Context, Engine};
 use super::runs::Runs;
 use super::view::View;
