@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
+    command::{Command, Entry, Haste, Work},
     queue::Sender,
     scribe::End,
-    writer::{Command, Entry, Haste, Work},
 };
 use crate::{
     convert::Payload,

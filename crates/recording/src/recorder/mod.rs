@@ -5,6 +5,7 @@
 //! brought to the store (`upload`). What a crash leaves behind is put in order at the next start (`recover`).
 
 mod board;
+mod command;
 mod exchange;
 mod journal;
 pub(crate) mod live;
@@ -30,12 +31,13 @@ use tokio::{
 
 use self::{
     board::Board,
+    command::{Command, Entry, Reply, Work},
     journal::{Journal, JournalConfig},
     queue::Sender,
     recover::recover,
     spool::Spool,
     upload::Uploader,
-    writer::{Command, Entry, Reply, Work, Writer},
+    writer::Writer,
 };
 pub use self::{
     board::Status,

@@ -11,17 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
     board::Board,
+    command::{Command, Entry, Haste, Reply, Work},
     exchange::Location,
     journal::{Journal, Trouble},
     queue::{Nothing, Receiver},
     scribe::{End, Scribe},
 };
-use crate::{convert::Payload, error::RecordError, event::Outcome, generated::v1};
+use crate::{error::RecordError, event::Outcome};
 
 /// How long a full spool or disk is left alone before it is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -29,38 +29,6 @@ const RETRY: Duration = Duration::from_millis(200);
 const CONGESTED_RETRY: Duration = Duration::from_millis(10);
 /// How many commands are taken before the disk is looked after.
 const BATCH: usize = 4096;
-
-/// The answer to one who waits.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
-
-/// What comes through the queue.
-pub(crate) enum Command {
-    Work(Work),
-    Shutdown(Reply<()>),
-}
-
-/// What the writer is asked to do.
-pub(crate) enum Work {
-    Record(Entry),
-    Sync(Reply<()>),
-    Flush(Reply<()>),
-}
-
-/// Something to be recorded.
-pub(crate) enum Entry {
-    Open { exchange: Uuid, opened: Box<v1::Opened>, cost: u32 },
-    Event { exchange: Uuid, at_micros: u64, payload: Payload, cost: u32 },
-    Close { exchange: Uuid, at_micros: u64, end: End, reply: Option<(Reply<Location>, Haste)> },
-}
-
-/// How soon one who waits for the disk is to be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Haste {
-    /// Now.
-    Now,
-    /// By a commit that others ask for, or that is due.
-    Later,
-}
 
 /// Someone to be answered after the next commit.
 enum Waiter {
