@@ -122,6 +122,18 @@ fn a_stream_may_end_within_a_secret() {
 }
 
 #[test]
+fn a_pause_after_a_whole_line_holds_nothing_back() {
+    for line in [format!("token {}\n", token()), format!("export GITHUB_TOKEN={}\n", token())] {
+        let (mut masker, mut out) = (masker(MaskOptions::default()), Vec::new());
+        masker.push(line.as_bytes(), &mut out);
+        masker.idle(&mut out);
+        let shown = String::from_utf8(out).unwrap();
+        assert!(!shown.contains(&token()) && shown.contains("[MASKED:") && shown.ends_with('\n'), "{shown:?}");
+        assert!(!masker.is_holding());
+    }
+}
+
+#[test]
 fn after_thousands_of_near_misses_a_secret_is_still_found() {
     let rules = RuleSet::builtin();
     let near: Vec<u8> = rules

@@ -195,6 +195,9 @@ impl Candidate {
                         return (taken + 1, Step::Over);
                     }
                     self.end = at + taken as u64;
+                    if program.chains.is_last(state) {
+                        return (taken + 1, Step::Over);
+                    }
                 }
                 taken += 1;
             }

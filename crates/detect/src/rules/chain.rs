@@ -53,11 +53,13 @@ struct Chain {
     place: u32,
     /// The first state that does the same as this one, on every byte and at the end.
     same: StateID,
+    /// Whether it matches, and nothing can come after it.
+    is_last: bool,
 }
 
 const LOOP: u16 = u16::MAX;
 
-const NO_CHAIN: Chain = Chain { class: 0, len: 0, place: 0, same: StateID::ZERO };
+const NO_CHAIN: Chain = Chain { class: 0, len: 0, place: 0, same: StateID::ZERO, is_last: false };
 
 /// All chains of one automaton.
 pub(crate) struct Chains {
@@ -80,7 +82,7 @@ pub(crate) struct Leap {
 
 impl Chains {
     pub(super) fn new(dfa: &dense::DFA<Vec<u32>>) -> Self {
-        let Steps { same, onward } = steps(dfa);
+        let Steps { same, last, onward } = steps(dfa);
         let place_of = |state: StateID| state.as_usize() >> dfa.stride2();
         let mut of = vec![NO_CHAIN; same.keys().max().map_or(0, |&last| place_of(last) + 1)];
         let (mut classes, mut line) = (Vec::new(), Vec::<(StateID, u32)>::new());
@@ -113,8 +115,7 @@ impl Chains {
             for (place, &(state, _)) in line.iter().enumerate().take(last).skip(first) {
                 let len = if onward[&state].1 == state { LOOP } else { (last - place) as u16 };
                 if usize::from(len) >= SHORTEST && index < usize::from(u16::MAX) {
-                    of[place_of(state)] =
-                        Chain { class: index as u16, len, place: place as u32, same: state };
+                    of[place_of(state)] = Chain { class: index as u16, len, place: place as u32, ..NO_CHAIN };
                 }
             }
             let mut matched = 0;
@@ -124,7 +125,8 @@ impl Chains {
             }
         }
         for (&state, &first) in &same {
-            of[place_of(state)] = Chain { same: first, ..of[place_of(first)] };
+            let is_last = last.contains(&first);
+            of[place_of(state)] = Chain { same: first, is_last, ..of[place_of(first)] };
         }
         Self { stride2: dfa.stride2(), of: of.into(), classes: classes.into(), line: line.into() }
     }
@@ -133,6 +135,12 @@ impl Chains {
     #[inline]
     pub(crate) fn name(&self, state: StateID) -> StateID {
         self.of[state.as_usize() >> self.stride2].same
+    }
+
+    /// Whether `state` matches and no byte, and no end, brings more: all that can be known of the match is.
+    #[inline]
+    pub(crate) fn is_last(&self, state: StateID) -> bool {
+        self.of[state.as_usize() >> self.stride2].is_last
     }
 
     /// The class whose bytes lead on from `state`, if a chain begins or goes on there.
@@ -160,6 +168,8 @@ impl Chains {
 struct Steps {
     /// For each state that can be reached, the first that does the same on every byte and at the end.
     same: BTreeMap<StateID, StateID>,
+    /// Those of them that match, and after which nothing comes.
+    last: BTreeSet<StateID>,
     /// For each such first state that can be left, the state that the most bytes lead on to, and these bytes. A
     /// state that only tells of a match before it leads nowhere.
     onward: BTreeMap<StateID, (ByteClass, StateID)>,
@@ -215,7 +225,11 @@ fn steps(dfa: &dense::DFA<Vec<u32>>) -> Steps {
             onward.insert(first, (class, to));
         }
     }
-    Steps { same, onward }
+    let last = firsts
+        .values()
+        .copied()
+        .filter(|state| dfa.is_match_state(*state) && rows[state].iter().all(|&to| is_over(to)));
+    Steps { last: last.collect(), same, onward }
 }
 
 #[cfg(test)]
