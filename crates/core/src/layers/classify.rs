@@ -108,7 +108,7 @@ impl Probe for Prober<'_> {
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
         Box::pin(async move {
             let request = forward::prepare(self.target, self.passthrough.as_ref(), request).await?;
-            Ok(self.target.client.send(request).await?)
+            forward::direct::send(&self.target.client, request).await
         })
     }
 }

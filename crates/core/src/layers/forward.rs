@@ -5,7 +5,7 @@
 //! complete a streaming request before all of its bytes are. Where the upstream is set so (`reads: overlapped`), what
 //! only reads goes there meanwhile, and its answer is withheld until then.
 
-mod direct;
+pub(super) mod direct;
 #[cfg(test)]
 mod tests;
 

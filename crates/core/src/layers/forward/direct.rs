@@ -37,8 +37,13 @@ pub(super) fn add_headers(headers: &mut HeaderMap, mut given: HeaderMap) {
 
 /// Sends a prepared request. What is only read from an address that the upstream gave may lie where that
 /// redirects to; every other redirect is the answer.
-pub(super) async fn send(client: &Client, request: Request<Body>) -> Result<Response<Body>, Refusal> {
-    let follows = request.extensions().get::<Direct>().is_some() && request.method() == Method::GET;
+pub(in crate::layers) async fn send(
+    client: &Client,
+    request: Request<Body>,
+) -> Result<Response<Body>, Refusal> {
+    let method = request.method().clone();
+    let is_read = method == Method::GET || method == Method::HEAD;
+    let follows = is_read && request.extensions().get::<Direct>().is_some();
     let (mut url, mut headers) = (request.uri().clone(), request.headers().clone());
     let mut response = client.send(request).await?;
     if !follows {
@@ -52,6 +57,7 @@ pub(super) async fn send(client: &Client, request: Request<Body>) -> Result<Resp
             headers = neutral(&headers);
         }
         let mut request = Request::new(body::empty());
+        *request.method_mut() = method.clone();
         (*request.uri_mut(), *request.headers_mut()) = (next.clone(), headers.clone());
         response = client.send(request).await?;
         url = next;
@@ -88,8 +94,13 @@ fn target(url: &Uri, response: &Response<Body>) -> Option<Result<Uri, Refusal>> 
 
 /// What any server may be told.
 fn neutral(headers: &HeaderMap) -> HeaderMap {
-    let known = [header::ACCEPT, header::ACCEPT_ENCODING, header::USER_AGENT];
-    known.into_iter().filter_map(|name| Some((name.clone(), headers.get(&name)?.clone()))).collect()
+    let known =
+        [header::ACCEPT, header::ACCEPT_ENCODING, header::IF_RANGE, header::RANGE, header::USER_AGENT];
+    let all = known.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
+    all.fold(HeaderMap::new(), |mut all, (name, value)| {
+        all.append(name, value.clone());
+        all
+    })
 }
 
 #[cfg(test)]
@@ -120,7 +131,12 @@ mod tests {
                     let path = request.uri().path_and_query().unwrap().as_str().to_owned();
                     let credential = request.headers().get(header::AUTHORIZATION);
                     let credential = credential.map_or("", |value| value.to_str().unwrap());
-                    seen.lock().unwrap().push(format!("{path} {credential}"));
+                    assert!(
+                        request.headers().contains_key(header::RANGE),
+                        "what is read is the same everywhere"
+                    );
+                    let head = if request.method() == Method::HEAD { "HEAD " } else { "" };
+                    seen.lock().unwrap().push(format!("{head}{path} {credential}"));
                     let mut response = Response::new(body::full(path.clone()));
                     if let Some(location) = path.strip_prefix("/to/") {
                         *response.status_mut() = StatusCode::FOUND;
@@ -135,10 +151,15 @@ mod tests {
     }
 
     async fn fetch(client: &Client, url: &str) -> Result<String, String> {
+        ask(client, Method::GET, url).await
+    }
+
+    async fn ask(client: &Client, method: Method, url: &str) -> Result<String, String> {
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("signed"))]);
         let direct = Direct { url: url.parse().unwrap(), headers: headers.clone(), credential: false };
-        let mut request = Request::get(url).body(body::empty()).unwrap();
+        let mut request = Request::builder().method(method).uri(url).body(body::empty()).unwrap();
         *request.headers_mut() = headers;
+        request.headers_mut().insert(header::RANGE, HeaderValue::from_static("bytes=1-"));
         request.extensions_mut().insert(direct);
         let response = send(client, request).await.map_err(|refusal| refusal.reason)?;
         Ok(testing::read(response.into_body()).await)
@@ -156,6 +177,8 @@ mod tests {
         assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), ["/to//a?b signed", "/a?b signed"]);
         assert_eq!(fetch(&client, &format!("{own}/to/{storage}/b")).await, Ok("/b".into()));
         assert_eq!(*stored.lock().unwrap(), ["/b "], "a credential is for one origin");
+        ask(&client, Method::HEAD, &format!("{own}/to/{storage}/b")).await.unwrap();
+        assert_eq!(stored.lock().unwrap().last().unwrap(), "HEAD /b ");
         let refused = fetch(&client, &format!("{own}/to/{stranger}/c")).await.unwrap_err();
         assert!(refused.contains(&stranger) && refused.contains("`storage`"), "{refused}");
         let refused = fetch(&client, &format!("{stranger}/c")).await.unwrap_err();
