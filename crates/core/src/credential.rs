@@ -74,7 +74,8 @@ impl Credential {
 
 /// Whence a credential comes that changes: a file, a command, a forge.
 pub trait Fetch: Send + Sync + 'static {
-    /// What of the resource the value depends on: requests of one scope share a value.
+    /// What of the resource the value depends on: requests of one scope share a value. Where a protocol asks for
+    /// values that are good for some things only, the resource is what [`Wanted::narrowly`] says.
     ///
     /// # Errors
     /// [`CredentialError`] where there can be no value for the resource.
@@ -82,6 +83,26 @@ pub trait Fetch: Send + Sync + 'static {
 
     /// Fetches a value, within a time of its own.
     fn fetch<'a>(&'a self, resource: &'a str) -> BoxFuture<'a, Result<Fetched, CredentialError>>;
+}
+
+/// What a request needs a credential for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The resource, by which the source is chosen; empty where it is for none.
+    pub resource: String,
+    /// What exactly is done, in words of the protocol, where its upstreams give credentials for that.
+    pub narrowly: Option<String>,
+}
+
+impl Wanted {
+    /// For whatever is done to a resource.
+    pub fn for_all_of(resource: Option<String>) -> Self {
+        Self { resource: resource.unwrap_or_default(), narrowly: None }
+    }
+
+    fn scope(&self) -> &str {
+        self.narrowly.as_ref().unwrap_or(&self.resource)
+    }
 }
 
 /// A value that was fetched.
@@ -138,6 +159,9 @@ pub enum CredentialError {
     /// The forge that issues it, or we.
     #[error("no token of the GitHub App can be had")]
     Github(#[from] github::GithubError),
+    /// Whoever gives what is presented, or we: a protocol's own way of getting it failed.
+    #[error("no credential can be had")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// We: the process is ending.
     #[error("the gateway is ending")]
     Stopped,
@@ -152,6 +176,7 @@ impl From<&CredentialError> for Refusal {
             | CredentialError::Unmaskable
             | CredentialError::File(_)
             | CredentialError::Exec(_)
+            | CredentialError::Other(_)
             | CredentialError::Stopped => RefusalKind::Internal,
         };
         let reason = "this gateway has no credential for the upstream now; its operator must look at it";
@@ -194,33 +219,33 @@ impl Credentials {
         Self(Arc::new(Inner { choices, known: Arc::default() }))
     }
 
-    /// The `Authorization` of a request for a resource, which is asked for only where it matters.
+    /// The `Authorization` of a request; what it is wanted for is asked only where it matters.
     ///
     /// # Errors
     /// [`CredentialError`]: then the request must not go.
     pub async fn header(
         &self,
-        resource: impl FnOnce() -> Option<String>,
+        wanted: impl FnOnce() -> Wanted,
     ) -> Result<Option<HeaderValue>, Arc<CredentialError>> {
         if let [(None, Held::Fixed(header))] = &*self.0.choices {
             return Ok(header.clone());
         }
-        let resource = resource().unwrap_or_default();
-        match self.choose(&resource) {
+        let wanted = wanted();
+        match self.choose(&wanted.resource) {
             Some(Held::Fixed(header)) => Ok(header.clone()),
-            Some(Held::Fetched(cache)) => cache.get(&resource).await,
-            None => Err(Arc::new(CredentialError::NoneFor(resource))),
+            Some(Held::Fetched(cache)) => cache.get(wanted.scope()).await,
+            None => Err(Arc::new(CredentialError::NoneFor(wanted.resource))),
         }
     }
 
     /// The upstream refused what was presented: where it was fetched a while ago, another one is.
-    pub fn refused(&self, resource: impl FnOnce() -> Option<String>) {
+    pub fn refused(&self, wanted: impl FnOnce() -> Wanted) {
         if let [(None, Held::Fixed(_))] = &*self.0.choices {
             return;
         }
-        let resource = resource().unwrap_or_default();
-        if let Some(Held::Fetched(cache)) = self.choose(&resource) {
-            cache.refused(&resource);
+        let wanted = wanted();
+        if let Some(Held::Fetched(cache)) = self.choose(&wanted.resource) {
+            cache.refused(wanted.scope());
         }
     }
 

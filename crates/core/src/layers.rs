@@ -21,6 +21,7 @@ use crate::{
     access::{Access, Needs},
     body::Body,
     client::Client,
+    credential::Wanted,
     exchange::Exchange,
     policy::Globs,
     principal::Caller,
@@ -44,6 +45,13 @@ impl Target {
     /// The resource that a request is for, by its name as it is judged.
     pub(crate) fn resource(&self, method: &Method, path: &Uri) -> Option<String> {
         self.protocol.resource(method, path).map(|resource| self.upstream.name_of(resource))
+    }
+
+    /// What a request to it needs a credential for.
+    pub(crate) fn wanted(&self, method: &Method, path: &Uri) -> Wanted {
+        let resource = self.resource(method, path);
+        let narrowly = self.protocol.wants(method, path);
+        Wanted { narrowly, ..Wanted::for_all_of(resource) }
     }
 
     /// Whether there is such a resource for clients.

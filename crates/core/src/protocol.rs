@@ -65,6 +65,12 @@ pub trait Protocol: Send + Sync + 'static {
         None
     }
 
+    /// What exactly a request does, where upstreams of this protocol give credentials for just that: what is fetched
+    /// for one is not presented for another.
+    fn wants(&self, _: &Method, _: &Uri) -> Option<String> {
+        None
+    }
+
     /// Whether a request asks for its connection to become a stream of bytes, as this protocol knows them: then its
     /// body is what the client sends after a `101`. No other `Upgrade` is heeded.
     fn upgrades(&self, _: &request::Parts) -> bool {

@@ -15,7 +15,7 @@ use futures::future::{BoxFuture, join_all};
 use tokio::time::{advance, timeout};
 
 use super::{
-    Credential, CredentialError, Credentials, Fetch, Fetched, Source,
+    Credential, CredentialError, Credentials, Fetch, Fetched, Source, Wanted,
     exec::{Exec, ExecConfig, ExecError, OutputError},
     file::SecretFile,
 };
@@ -62,11 +62,21 @@ fn counted() -> (Arc<Counter>, Credentials) {
 }
 
 async fn presented(credentials: &Credentials, resource: &str) -> Result<String, Arc<CredentialError>> {
-    let header = credentials.header(|| Some(resource.to_owned())).await?;
+    let header = credentials.header(|| Wanted::for_all_of(Some(resource.to_owned()))).await?;
     Ok(header.map_or_else(String::new, |header| {
         assert!(header.is_sensitive());
         header.to_str().unwrap().to_owned()
     }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_may_be_for_some_things_only() {
+    let (counter, credentials) = counted();
+    let wanted = |narrowly: &str| Wanted { resource: "a".into(), narrowly: Some(narrowly.into()) };
+    for narrowly in ["pull", "push", "pull"] {
+        credentials.header(|| wanted(narrowly)).await.unwrap();
+    }
+    assert_eq!(counter.count.load(Ordering::Relaxed), 2, "one of each");
 }
 
 #[tokio::test]
@@ -87,7 +97,7 @@ async fn the_first_that_fits_is_presented() {
     let some = Credentials::new([(globs("team/*"), fixed("token-team"))]).unwrap();
     let error = presented(&some, "other").await.unwrap_err();
     assert_eq!(error.to_string(), "no credential of this upstream is for other");
-    assert!(matches!(some.header(|| None).await.unwrap_err().as_ref(), CredentialError::NoneFor(_)));
+    assert!(matches!(some.header(Wanted::default).await.unwrap_err().as_ref(), CredentialError::NoneFor(_)));
     assert!(Credentials::none().is_none() && !some.is_none());
     assert!(Credentials::fixed(Credential::Bearer(Secret::new("a\nb"))).is_err());
 }
@@ -162,10 +172,10 @@ async fn a_client_that_goes_away_stops_no_fetch() {
 async fn what_the_upstream_refuses_is_fetched_anew() {
     let (_, credentials) = counted();
     presented(&credentials, "a/b").await.unwrap();
-    credentials.refused(|| Some("a/c".into()));
+    credentials.refused(|| Wanted::for_all_of(Some("a/c".into())));
     assert_eq!(presented(&credentials, "a").await.unwrap(), "Bearer token-1", "it was fetched just now");
     advance(Duration::from_secs(11)).await;
-    credentials.refused(|| Some("a/c".into()));
+    credentials.refused(|| Wanted::for_all_of(Some("a/c".into())));
     assert_eq!(presented(&credentials, "a").await.unwrap(), "Bearer token-2");
 }
 

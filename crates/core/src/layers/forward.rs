@@ -160,8 +160,8 @@ pub(super) async fn prepare(
     let credential = match upstream.auth {
         Auth::Oidc if goes_along => {
             let (method, path) = (request.method().clone(), request.uri().clone());
-            let resource = || target.resource(&method, &path);
-            upstream.credentials.header(resource).await.map_err(|error| Refusal::from(&*error))?
+            let wanted = || target.wanted(&method, &path);
+            upstream.credentials.header(wanted).await.map_err(|error| Refusal::from(&*error))?
         }
         Auth::Passthrough if goes_along => passthrough.cloned(),
         Auth::Oidc | Auth::Passthrough => None,
@@ -228,7 +228,7 @@ fn refused_credential(
 ) -> Result<(), Refusal> {
     match (target.upstream.auth, response.status()) {
         (Auth::Oidc, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
-            target.upstream.credentials.refused(|| target.resource(method, path));
+            target.upstream.credentials.refused(|| target.wanted(method, path));
             let reason = "the upstream refused the credential of this gateway; its operator must look at it";
             Err(Refusal::new(RefusalKind::UpstreamInvalid, reason))
         }
