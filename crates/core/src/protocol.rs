@@ -24,8 +24,9 @@ use crate::{
     body::Body,
     layers::mask::{self, Secrets},
     origin::Origin,
-    principal::{Principal, SessionId},
+    principal::{Caller, Principal, SessionId},
     refusal::{Refusal, RefusalKind},
+    secret::Secret,
     spool::{Follower, Spools},
     upstream::Upstream,
 };
@@ -49,14 +50,31 @@ pub trait Protocol: Send + Sync + 'static {
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Classified, Refusal>>;
 
+    /// Where clients insist on finding it; anywhere, by default.
+    fn root(&self) -> Option<Root> {
+        None
+    }
+
     /// Answers what needs no caller: a probe by which a client finds out whether it may send a body.
     /// Asked before anybody is authenticated, so the answer must tell nothing and go nowhere. Gives
-    /// every other request back whole.
+    /// every other request back whole; a credential that it brings elsewhere than in `Authorization` is put there.
     fn unauthenticated<'a>(
         &'a self,
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Response<Body>, Request<Body>>> {
         Box::pin(async move { Err(request) })
+    }
+
+    /// The caller for whom this protocol made a token in [`Protocol::welcome`]; `None` where it is none of its own.
+    fn caller(&self, _: &Secret) -> Option<Caller> {
+        None
+    }
+
+    /// Answers what is only about being known: asked as soon as it is clear who calls, and never of an upstream
+    /// whose callers are not. The answer may be a credential, so it is not recorded; nothing goes upstream. `None` for
+    /// every other request.
+    fn welcome(&self, _: &Caller, _: &request::Parts) -> Option<Response<Body>> {
+        None
     }
 
     /// The resource that a request is for, as its accesses will name it; `None` where it is for none, or
@@ -80,6 +98,21 @@ pub trait Protocol: Send + Sync + 'static {
     /// Renders a refusal of a request that could not be classified. `head` is the request's.
     fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body>;
 }
+
+/// Where clients of a protocol insist on finding it, wherever its upstream is.
+#[derive(Debug, Clone, Copy)]
+pub struct Root {
+    /// The first segment of every path. An upstream is found below it by its name, `/<segment>/<name>/<rest>`, of
+    /// which the protocol is shown `/<segment>/<rest>`, as by a host of the upstream's own.
+    pub segment: &'static str,
+    /// Paths that are the gateway's own, whichever upstream is meant: what [`Protocol::unauthenticated`] and
+    /// [`Protocol::welcome`] do not answer there is nothing.
+    pub common: &'static [&'static str],
+}
+
+/// In the extensions of a request for a path that is [`Root::common`]: it goes to no upstream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Common;
 
 /// What a protocol may use while it classifies.
 #[derive(Clone, Copy)]

@@ -29,8 +29,9 @@ use crate::{
     pipeline::Gateway,
     policy::{Policy, PolicyHandle},
     principal::{Caller, Principal, SessionId},
-    protocol::{Classified, Content, Context, Dialect, HeldStream, HoldStyle, Protocol, Upgrade},
+    protocol::{Classified, Content, Context, Dialect, HeldStream, HoldStyle, Protocol, Root, Upgrade},
     refusal::Refusal,
+    secret::Secret,
     spool::Spools,
     upstream::{Auth, Credential, Credentials, Upstream},
     verdict::RecordTerms,
@@ -75,11 +76,12 @@ pub(crate) fn policy() -> PolicyHandle {
 
 pub(crate) struct Toy {
     pub(crate) hold: fn() -> HoldStyle,
+    pub(crate) root: Option<Root>,
 }
 
 impl Default for Toy {
     fn default() -> Self {
-        Self { hold: || HoldStyle::Stream(Box::new(ToyStream)) }
+        Self { hold: || HoldStyle::Stream(Box::new(ToyStream)), root: None }
     }
 }
 
@@ -108,6 +110,18 @@ impl Protocol for Toy {
                 _ => Ok(Classified::Asks { accesses: vec![access(&request)], request, dialect }),
             }
         })
+    }
+
+    fn root(&self) -> Option<Root> {
+        self.root
+    }
+
+    fn caller(&self, token: &Secret) -> Option<Caller> {
+        (token.expose() == "toys").then(caller)
+    }
+
+    fn welcome(&self, caller: &Caller, head: &Parts) -> Option<Response<Body>> {
+        (head.uri.path() == "/hello").then(|| text(StatusCode::OK, &format!("hello {}", caller.principal)))
     }
 
     fn upgrades(&self, head: &Parts) -> bool {
@@ -322,8 +336,7 @@ impl Rig {
         self.evidence.recorder.close().await.unwrap();
         let entry = self.entries.0.lock().unwrap().pop().expect("one entry");
         let archive = Archive::new(self.store, Path::default());
-        let id = entry.exchange.parse().unwrap();
-        let mut reader = archive.exchange(id, None).await.unwrap();
+        let mut reader = archive.exchange(entry.exchange.parse().unwrap(), None).await.unwrap();
         let mut events = Vec::new();
         while let Some(event) = reader.next().await.unwrap() {
             events.push(event);
@@ -343,13 +356,11 @@ pub(crate) fn response_bytes(events: &[RecordedEvent]) -> String {
 
 pub(crate) fn caller() -> Caller {
     let principal = Arc::new(Principal::passthrough(Some("ada")));
-    let session = SessionId::derive(&principal, &[]);
-    Caller { principal, session }
+    Caller { session: SessionId::derive(&principal, &[]), principal }
 }
 
 pub(crate) fn upstream(auth: Auth) -> Upstream {
-    let credential =
-        Credential::Basic { user: "gate".into(), password: crate::secret::Secret::new("s3cret") };
+    let credential = Credential::Basic { user: "gate".into(), password: Secret::new("s3cret") };
     Upstream {
         credentials: Credentials::fixed(credential).unwrap(),
         auth,

@@ -9,6 +9,7 @@ use super::{Authenticated, Routed};
 use crate::{
     authn::{Authenticator, Presented},
     principal::{Caller, Principal, SessionId},
+    protocol::{Common, Protocol},
     refusal::{Refusal, RefusalKind},
     step::{Next, Rendered, Step},
     upstream::{Auth, Upstream},
@@ -39,7 +40,7 @@ impl Step<Routed> for Authenticate {
         };
         let (head, body) = request.into_parts();
         let caller = match target.upstream.auth {
-            Auth::Oidc => self.verify(&head).await,
+            Auth::Oidc => self.verify(&head, &*target.protocol).await,
             Auth::Passthrough => passthrough(&head, &target.upstream),
         };
         let caller = match caller {
@@ -50,6 +51,17 @@ impl Step<Routed> for Authenticate {
                 return Ok(target.protocol.refuse(&head, &refusal));
             }
         };
+        let answer = match target.upstream.auth {
+            Auth::Oidc => target.protocol.welcome(&caller, &head),
+            Auth::Passthrough => None,
+        };
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        if head.extensions.get::<Common>().is_some() {
+            let refusal = Refusal::new(RefusalKind::NotFound, "there is nothing at this address");
+            return Ok(target.protocol.refuse(&head, &refusal));
+        }
         let mut request = Request::from_parts(head, body);
         let credential = request.headers_mut().remove(header::AUTHORIZATION);
         let passthrough = match target.upstream.auth {
@@ -61,9 +73,12 @@ impl Step<Routed> for Authenticate {
 }
 
 impl Authenticate {
-    async fn verify(&self, head: &http::request::Parts) -> Result<Caller, Refusal> {
+    async fn verify(&self, head: &http::request::Parts, protocol: &dyn Protocol) -> Result<Caller, Refusal> {
         let token = match Authenticator::credential(&head.headers)? {
-            Some(Presented::Bearer(token)) => token,
+            Some(Presented::Bearer(token)) => match protocol.caller(&token) {
+                Some(caller) => return Ok(caller),
+                None => token,
+            },
             Some(Presented::Basic { password, .. }) => password,
             None => {
                 let reason = "a token is needed: as bearer, or as the password of Basic";
@@ -98,13 +113,24 @@ mod tests {
     use tower::{Layer as _, ServiceExt as _};
 
     use super::*;
-    use crate::{step::StepLayer, testing};
+    use crate::{body::Body, step::StepLayer, testing};
 
     async fn check(auth: Auth, credential: Option<&str>, expected: Result<(&str, Option<&str>), StatusCode>) {
+        let answer = ask(auth, testing::get("/x"), credential, expected.ok()).await;
+        assert_eq!(answer.status(), expected.map_or_else(|status| status, |_| StatusCode::OK));
+    }
+
+    /// What a request is answered, of which the layer below sees this caller and credential, or nothing.
+    async fn ask(
+        auth: Auth,
+        mut request: Request<Body>,
+        credential: Option<&str>,
+        below: Option<(&str, Option<&str>)>,
+    ) -> http::Response<Body> {
+        let expected = below;
         let (below, mut handle) = testing::mocked();
         let authenticator = Authenticator::new(Vec::new()).unwrap();
         let service = StepLayer::new(Authenticate { authenticator }).layer(below);
-        let mut request = testing::get("/x");
         if let Some(credential) = credential {
             request.headers_mut().insert(header::AUTHORIZATION, credential.parse().unwrap());
         }
@@ -121,7 +147,7 @@ mod tests {
         };
         let routed = Routed { target: testing::target(auth), request };
         let (response, ()) = tokio::join!(service.oneshot(routed), serve);
-        assert_eq!(response.unwrap().status(), expected.map_or_else(|status| status, |_| StatusCode::OK));
+        response.unwrap()
     }
 
     #[tokio::test]
@@ -129,6 +155,27 @@ mod tests {
         check(Auth::Oidc, None, Err(StatusCode::UNAUTHORIZED)).await;
         check(Auth::Oidc, Some("Bearer abc"), Err(StatusCode::UNAUTHORIZED)).await;
         check(Auth::Oidc, Some("Basic !!"), Err(StatusCode::UNAUTHORIZED)).await;
+    }
+
+    #[tokio::test]
+    async fn a_protocol_knows_the_tokens_that_it_made_and_answers_who_is_known() {
+        let caller = testing::caller().principal.to_string();
+        check(Auth::Oidc, Some("Bearer toys"), Ok((&caller, None))).await;
+        let get = testing::get;
+        let known = ask(Auth::Oidc, get("/hello"), Some("Bearer toys"), None).await;
+        assert_eq!(testing::read(known.into_body()).await, format!("hello {caller}"));
+        let unknown = ask(Auth::Oidc, get("/hello"), None, None).await;
+        assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
+        let through = Some(("passthrough:anonymous", Some("Bearer toys")));
+        ask(Auth::Passthrough, get("/hello"), Some("Bearer toys"), through).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_common_goes_to_no_upstream() {
+        let mut request = testing::get("/x");
+        request.extensions_mut().insert(Common);
+        let answer = ask(Auth::Oidc, request, Some("Bearer toys"), None).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     }
 
     #[tokio::test]

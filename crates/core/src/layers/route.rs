@@ -8,8 +8,9 @@ use std::{collections::HashMap, convert::Infallible, sync::Arc};
 use super::{Routed, Target};
 use crate::{
     body::{self, Body},
-    protocol::Called,
+    protocol::{Called, Common},
     step::{Next, Rendered, Step},
+    upstream::Auth,
 };
 use http::{
     Request, Response, StatusCode, Uri, header,
@@ -20,6 +21,8 @@ use http::{
 pub struct Route {
     targets: HashMap<String, Arc<Target>>,
     hosts: HashMap<String, Arc<Target>>,
+    /// Paths that are the gateway's own, with a target whose protocol answers them.
+    common: HashMap<&'static str, Arc<Target>>,
     public: Public,
 }
 
@@ -33,18 +36,31 @@ pub struct Public {
 }
 
 /// A request's target, its address relative to that, and how the client called it.
-type Found = (Arc<Target>, Uri, Option<Called>);
+struct Found {
+    target: Arc<Target>,
+    uri: Uri,
+    called: Option<Called>,
+    is_common: bool,
+}
 
 impl Route {
-    /// Routes to these targets by `/<kind>/<name>/` and by their hostnames.
+    /// Routes to these targets by `/<kind>/<name>/`, or below the root of their protocol, and by their hostnames.
     pub fn new(targets: impl IntoIterator<Item = Arc<Target>>, public: Public) -> Self {
-        let mut route = Self { targets: HashMap::new(), hosts: HashMap::new(), public };
+        let mut route =
+            Self { targets: HashMap::new(), hosts: HashMap::new(), common: HashMap::new(), public };
         for target in targets {
             let upstream = &target.upstream;
             if let Some(host) = &upstream.host {
                 route.hosts.insert(host.as_str().to_ascii_lowercase(), Arc::clone(&target));
             }
-            route.targets.insert(format!("{}/{}", upstream.kind, upstream.name), target);
+            let root = target.protocol.root();
+            if upstream.auth == Auth::Oidc {
+                for path in root.iter().flat_map(|root| root.common) {
+                    route.common.entry(*path).or_insert_with(|| Arc::clone(&target));
+                }
+            }
+            let segment = root.map_or(&*upstream.kind, |root| root.segment);
+            route.targets.insert(format!("{segment}/{}", upstream.name), target);
         }
         route
     }
@@ -52,25 +68,34 @@ impl Route {
     fn find(&self, request: &Request<Body>) -> Option<Found> {
         let host = host(request);
         if let Some(target) = host.as_ref().and_then(|host| self.hosts.get(host)) {
-            let called = self.called(host, "");
-            return Some((Arc::clone(target), request.uri().clone(), called));
+            let (target, uri, called) = (Arc::clone(target), request.uri().clone(), self.called(host, ""));
+            return Some(Found { target, uri, called, is_common: false });
+        }
+        if let Some(target) = self.common.get(request.uri().path()) {
+            let called = match &self.public.url {
+                Some(url) => Some(Called(url.to_string().trim_end_matches('/').to_owned())),
+                None => self.called(host, ""),
+            };
+            let (target, uri) = (Arc::clone(target), request.uri().clone());
+            return Some(Found { target, uri, called, is_common: true });
         }
         let path = request.uri().path().strip_prefix('/')?;
         // `<kind>/<name>/<rest>`: the prefix ends at the second slash.
         let (kind, rest) = path.split_once('/')?;
         let (name, rest) = rest.split_once('/')?;
-        let target = self.targets.get(&format!("{kind}/{name}"))?;
+        let target = Arc::clone(self.targets.get(&format!("{kind}/{name}"))?);
         let called = match &self.public.url {
             Some(url) => Some(Called(format!("{}/{kind}/{name}", url.to_string().trim_end_matches('/')))),
             None => self.called(host, &format!("/{kind}/{name}")),
         };
+        let root = target.protocol.root().map(|root| format!("/{}", root.segment)).unwrap_or_default();
         let path = match request.uri().query() {
-            Some(query) => format!("/{rest}?{query}"),
-            None => format!("/{rest}"),
+            Some(query) => format!("{root}/{rest}?{query}"),
+            None => format!("{root}/{rest}"),
         };
         let mut parts = request.uri().clone().into_parts();
         parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
-        Some((Arc::clone(target), Uri::from_parts(parts).ok()?, called))
+        Some(Found { target, uri: Uri::from_parts(parts).ok()?, called, is_common: false })
     }
 
     /// By the host that the client addressed: the answer is for nobody else, so it may be told what it said.
@@ -100,17 +125,20 @@ impl Step<Request<Body>> for Route {
     type Below = Infallible;
 
     async fn run(self: Arc<Self>, mut request: Request<Body>, next: Next<Routed, Infallible>) -> Rendered {
-        let Some((target, uri, called)) = self.find(&request) else {
+        let Some(found) = self.find(&request) else {
             tracing::info!(path = request.uri().path(), "refused: no such route");
             let mut response = Response::new(body::full("lockgate: there is nothing at this address\n"));
             *response.status_mut() = StatusCode::NOT_FOUND;
             return Ok(response);
         };
-        *request.uri_mut() = uri;
-        if let Some(called) = called {
+        *request.uri_mut() = found.uri;
+        if let Some(called) = found.called {
             request.extensions_mut().insert(called);
         }
-        next.run(Routed { target, request }).await
+        if found.is_common {
+            request.extensions_mut().insert(Common);
+        }
+        next.run(Routed { target: found.target, request }).await
     }
 }
 
@@ -119,14 +147,14 @@ mod tests {
     use tower::{Layer as _, ServiceExt as _};
 
     use super::*;
-    use crate::{step::StepLayer, testing, upstream::Auth};
+    use crate::{protocol::Root, step::StepLayer, testing};
 
     #[test]
     fn knows_how_it_was_called() {
         let check = |public: Public, request: http::request::Builder, expected: Option<&str>| {
             let route = Route::new([testing::target(Auth::Oidc)], public);
-            let (_, _, called) = route.find(&request.body(body::empty()).unwrap()).unwrap();
-            assert_eq!(called.map(|called| called.0).as_deref(), expected);
+            let found = route.find(&request.body(body::empty()).unwrap()).unwrap();
+            assert_eq!(found.called.map(|called| called.0).as_deref(), expected);
         };
         let (plain, tls) = (Public::default(), Public { url: None, tls: true });
         let public = Public { url: Some("https://gate.example/".parse().unwrap()), tls: false };
@@ -171,6 +199,30 @@ mod tests {
         check(testing::get("http://BOX.example/toy/box/a"), Some("http://BOX.example/toy/box/a")).await;
         let request = Request::get("/x").header(header::HOST, "box.example").body(body::empty()).unwrap();
         check(request, Some("/x")).await;
+    }
+
+    #[test]
+    fn a_protocol_may_have_a_root_of_its_own() {
+        let target = Arc::unwrap_or_clone(testing::target(Auth::Oidc));
+        let root = Root { segment: "v2", common: &["/v2/", "/token"] };
+        let protocol = Arc::new(testing::Toy { root: Some(root), ..testing::Toy::default() });
+        let route = Route::new([Arc::new(Target { protocol, ..target })], Public::default());
+        let check = |uri: &str, expected: Option<(&str, &str, bool)>| {
+            let request = Request::get(uri).header(header::HOST, "gate").body(body::empty()).unwrap();
+            let found = route.find(&request);
+            let found = found.as_ref().map(|found| {
+                let path = found.uri.path_and_query().unwrap().as_str();
+                (path, found.called.as_ref().unwrap().0.as_str(), found.is_common)
+            });
+            assert_eq!(found, expected, "{uri}");
+        };
+        check("/v2/box/a/b?c", Some(("/v2/a/b?c", "http://gate/v2/box", false)));
+        check("/v2/box/", Some(("/v2/", "http://gate/v2/box", false)));
+        check("/v2/", Some(("/v2/", "http://gate", true)));
+        check("/token?a", Some(("/token?a", "http://gate", true)));
+        check("/toy/box/a", None);
+        check("/v2/other/a", None);
+        check("/v2", None);
     }
 
     #[tokio::test]
