@@ -61,7 +61,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// A body from a stream of frames, with what is known of its length.
-pub(crate) fn from_stream(
+pub fn from_stream(
     frames: impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send + 'static,
     hint: SizeHint,
 ) -> Body {
