@@ -32,6 +32,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("etcd", "etcd-server"),
     ("script", "bsdutils"),
     ("h2load", "nghttp2-client"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("podman", "podman"),
+    ("buildah", "buildah"),
+    ("crun", "crun"),
+    ("dockerd", "docker.io"),
+    ("containerd", "containerd"),
 ];
 
 /// Built from source, for want of a package: one version of each, so that every machine judges alike.
