@@ -29,6 +29,7 @@ use lockgate_core::{
 use lockgate_detect::{RuleSet, TagKey};
 use lockgate_git::Git;
 use lockgate_k8s::Kubernetes;
+use lockgate_oci::Registry;
 use lockgate_recording::{Archive, Recorder, RecorderConfig, Recovered, Status, create_store, open_store};
 use serde_saphyr::Location;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,11 @@ pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
 }
 
 fn with(git: lockgate_git::Config, k8s: lockgate_k8s::Config) -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Git::new(git)), Arc::new(Kubernetes::new(k8s))]
+    vec![
+        Arc::new(Git::new(git)),
+        Arc::new(Kubernetes::new(k8s)),
+        Arc::new(Registry::new(lockgate_oci::Config::default())),
+    ]
 }
 
 /// The names that a policy may use.

@@ -8,12 +8,13 @@ use super::{File, Problems};
 ///
 /// A protocol knows the core alone; the core knows no server; nobody knows the binary. The test kit may be a
 /// dev-dependency of any of them and a dependency of none.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("lockgate-detect", &[]),
     ("lockgate-recording", &[]),
     ("lockgate-core", &["lockgate-detect", "lockgate-recording"]),
     ("lockgate-git", &["lockgate-core", "lockgate-detect"]),
     ("lockgate-k8s", &["lockgate-core", "lockgate-detect"]),
+    ("lockgate-oci", &["lockgate-core", "lockgate-detect"]),
     ("lockgate-proto", &[]),
     ("lockgate-control", &["lockgate-core", "lockgate-recording", "lockgate-proto"]),
     (
@@ -24,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "lockgate-core",
             "lockgate-git",
             "lockgate-k8s",
+            "lockgate-oci",
             "lockgate-proto",
             "lockgate-control",
         ],

@@ -5,11 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use lockgate_core::client::Client;
+use lockgate_core::credential::Source;
 use lockgate_core::secret::Secret;
 use lockgate_core::upstream::{
     Auth as CoreAuth, ClientCertificate as CoreClientCertificate, Credentials, Forwarding, Identity,
     Reads as CoreReads, Redirects as CoreRedirects, Upstream as CoreUpstream,
 };
+use lockgate_oci::RegistryTokens;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -26,11 +29,12 @@ const CA_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Upstream {
-    /// Its name, in URLs (`/git/<name>/...`), policies and recordings.
+    /// Its name, in URLs (`/git/<name>/...`, of registries `/v2/<name>/...`), policies and recordings.
     pub(crate) name: Spanned<Name>,
-    /// The protocol that it speaks: `git` or `k8s`.
+    /// The protocol that it speaks: `git`, `k8s` or `oci`.
     pub(crate) kind: Spanned<String>,
-    /// Its base URL; the path of a request is appended.
+    /// Its base URL; the path of a request is appended. Of a registry, what follows `/v2` begins the names of its
+    /// repositories.
     pub(crate) url: HttpUrl,
     /// What lockgate presents to it; nothing.
     pub(crate) credential: Option<Spanned<Credential>>,
@@ -64,6 +68,8 @@ pub(crate) struct Upstream {
     /// URLs of other origins where it keeps content, such as the object storage of LFS; none.
     #[serde(default)]
     pub(crate) storage: Vec<HttpUrl>,
+    /// URLs of other origins that a registry may send lockgate to for tokens, with its credential (`oci`); none.
+    pub(crate) token_servers: Option<Spanned<Vec<HttpUrl>>>,
 }
 
 /// How the callers of an upstream are known.
@@ -146,6 +152,7 @@ impl Upstream {
         }
         self.check_case(path)?;
         self.check_impersonation(path)?;
+        self.check_registry(path)?;
         let place = match (&self.credential, &self.credentials) {
             (None, None) => return Ok(()),
             (Some(credential), None) => {
@@ -184,6 +191,22 @@ impl Upstream {
         Err(ConfigError::new(path, message).at(impersonate.referenced))
     }
 
+    /// What only registries have, and what they can't have.
+    fn check_registry(&self, path: &Path) -> Result<(), ConfigError> {
+        match &self.token_servers {
+            Some(servers) if self.kind.value != "oci" => {
+                let message = "only upstreams of the kind `oci` send their clients to token servers";
+                Err(ConfigError::new(path, message).at(servers.referenced))
+            }
+            Some(_) | None if self.kind.value == "oci" && self.auth == Auth::Passthrough => {
+                let message =
+                    "clients of a registry ask this gateway for tokens: it can't pass their own through";
+                Err(ConfigError::new(path, message).at(self.kind.referenced))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Globs that could not match, for names are judged in small letters.
     fn check_case(&self, path: &Path) -> Result<(), ConfigError> {
         let choices = self.credentials.iter().flat_map(|choices| &choices.value);
@@ -212,7 +235,7 @@ impl Upstream {
         let credentials = self.credentials(&For { config, url: &self.url.0, ca: ca.as_deref() })?;
         let listed = self.repositories.as_ref();
         let listed = listed.map(|texts| config.at(texts.referenced, credential::compiled(texts)));
-        Ok(CoreUpstream {
+        let mut upstream = CoreUpstream {
             resources: listed.transpose()?.map(Arc::new),
             ignore_case: self.ignore_case,
             redirects: match self.redirects {
@@ -241,7 +264,28 @@ impl Upstream {
             },
             storage: self.storage.iter().map(|url| url.0.clone()).collect(),
             ..CoreUpstream::new(name, &self.kind.value, self.url.0.clone())
-        })
+        };
+        if self.kind.value == "oci" {
+            upstream.credentials = self.registry_credentials(config, &upstream)?;
+        }
+        Ok(upstream)
+    }
+
+    /// What a registry is presented: what its token server gives for what is configured.
+    fn registry_credentials(
+        &self,
+        config: &Config,
+        upstream: &CoreUpstream,
+    ) -> Result<Credentials, ConfigError> {
+        let place = self.name.referenced;
+        let servers: Vec<_> =
+            self.token_servers.iter().flat_map(|servers| &servers.value).map(|url| url.0.clone()).collect();
+        let reaches = CoreUpstream { storage: servers.clone(), ..upstream.clone() };
+        let client = Client::new(&reaches, config.file.limits.timeouts()).map_err(anyhow::Error::from);
+        let client = config.at(place, client)?;
+        let tokens = RegistryTokens::new(upstream, upstream.credentials.clone(), &servers, client);
+        let credentials = Credentials::new([(None, Source::Fetched(Arc::new(tokens)))]);
+        config.at(place, credentials.map_err(anyhow::Error::from))
     }
 
     fn credentials(&self, of: &For<'_>) -> Result<Credentials, ConfigError> {

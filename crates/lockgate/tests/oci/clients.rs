@@ -1,0 +1,92 @@
+//! Each client pushes, pulls, is refused with a reason that it prints, and waits for people.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use lockgate_testkit::ImageTool;
+
+use crate::world::{World, image, succeeded};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+#[test]
+fn all_push_and_pull() -> Result<()> {
+    let world = World::start()?;
+    let layout = tempfile::tempdir()?;
+    let digest = image(layout.path(), "hello")?;
+    for tool in ImageTool::ALL {
+        let client = world.client(tool, "ada")?;
+        let repository = format!("team/{tool:?}").to_lowercase();
+        let name = world.name(&format!("{repository}:v1"));
+        succeeded(&client.push(layout.path(), &name)?)?;
+        assert!(world.registry.tag(&repository, "v1").is_some(), "{tool:?}");
+        succeeded(&client.pull(&name)?)?;
+    }
+    assert_eq!(world.registry.tag("team/skopeo", "v1").as_deref(), Some(digest.as_str()));
+    let sessions = world.json(&["sessions", "list"])?.to_string();
+    assert!(sessions.contains("ada"), "{sessions}");
+    Ok(())
+}
+
+#[test]
+fn all_print_why_they_are_refused() -> Result<()> {
+    let world = World::start()?;
+    let layout = tempfile::tempdir()?;
+    image(layout.path(), "hello")?;
+    for tool in ImageTool::ALL {
+        let client = world.client(tool, "ada")?;
+        // Debian's ctr prints the status alone.
+        let printed = |reason: &'static str| if tool == ImageTool::Ctr { "403" } else { reason };
+        for (name, reason) in [
+            ("closed/app:v1", "lockgate: closed/app is closed (rule closed)"),
+            ("closed/blobs:v1", "lockgate: closed/blobs takes nothing (rule closed-blobs)"),
+        ] {
+            let (refused, reason) = (client.push(layout.path(), &world.name(name))?, printed(reason));
+            assert!(
+                !refused.status.success() && refused.stderr.contains(reason),
+                "{tool:?}: {}",
+                refused.stderr
+            );
+        }
+        let refused = client.pull(&world.name("closed/app:v1"))?;
+        let reason = printed("lockgate: closed/app is closed (rule closed)");
+        assert!(!refused.status.success() && refused.stderr.contains(reason), "{tool:?}: {}", refused.stderr);
+    }
+    assert!(world.registry.tag("closed/app", "v1").is_none());
+    Ok(())
+}
+
+#[test]
+fn all_wait_for_people() -> Result<()> {
+    let world = World::start()?;
+    let layout = tempfile::tempdir()?;
+    for tool in ImageTool::ALL {
+        image(layout.path(), &format!("{tool:?}"))?;
+        let client = world.client(tool, "ada")?;
+        let repository = format!("team/{tool:?}").to_lowercase();
+        let push = client.begin_push(layout.path(), &world.name(&format!("{repository}:prod")))?;
+        let id = world.pending().with_context(|| format!("{tool:?}: {}", push.stderr()))?;
+        let shown = world.run(&["approvals", "show", &id])?.stdout;
+        assert!(shown.contains(&repository) && shown.contains("push prod sha256:"), "{shown}");
+        assert!(world.registry.tag(&repository, "prod").is_none(), "{tool:?}");
+        succeeded(&world.run(&["approvals", "approve", &id])?)?;
+        succeeded(&push.finish(LIMIT)?)?;
+        assert!(world.registry.tag(&repository, "prod").is_some(), "{tool:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_denial_is_printed() -> Result<()> {
+    let world = World::start()?;
+    let layout = tempfile::tempdir()?;
+    image(layout.path(), "hello")?;
+    let client = world.client(ImageTool::Skopeo, "ada")?;
+    let push = client.begin_push(layout.path(), &world.name("team/app:prod"))?;
+    let id = world.pending()?;
+    succeeded(&world.run(&["approvals", "deny", &id, "--reason", "not today"])?)?;
+    let refused = push.finish(LIMIT)?;
+    assert!(!refused.status.success() && refused.stderr.contains("not today"), "{}", refused.stderr);
+    assert!(world.registry.tag("team/app", "prod").is_none());
+    Ok(())
+}

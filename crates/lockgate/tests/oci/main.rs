@@ -1,0 +1,7 @@
+//! The binary before a real registry: unmodified clients through a gateway.
+
+mod clients;
+mod content;
+mod login;
+mod wire;
+mod world;

@@ -1,0 +1,23 @@
+//! OCI distribution, understood: what a request to a registry asks for, what the images in it hold, how an
+//! unmodified client is answered.
+
+pub mod classify;
+pub mod config;
+pub mod credential;
+pub mod facts;
+pub mod parse;
+pub mod scan;
+
+mod body;
+mod place;
+mod read;
+mod respond;
+mod service;
+mod show;
+mod tokens;
+mod uploads;
+
+pub use classify::SCHEMA;
+pub use config::Config;
+pub use credential::RegistryTokens;
+pub use service::Registry;

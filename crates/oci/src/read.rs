@@ -1,0 +1,299 @@
+//! What is read of the upstream to know what a manifest stands for: configs, the manifests of an index, blobs that
+//! nobody has looked through yet.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use lockgate_core::{
+    access::{Finding, Value},
+    body::Body,
+    protocol::{Direct, Probe},
+    refusal::{Refusal, RefusalKind},
+};
+
+use crate::{
+    body,
+    facts::Facts,
+    parse::{
+        manifest::{Descriptor, ImageConfig, Manifest},
+        name::{self, Digest, Hasher, Reference},
+        route::Endpoint,
+    },
+    place::Place,
+    respond::Code,
+    scan::{Scans, Verdict},
+    service::{Refused, relative},
+};
+
+/// Manifests below one that are looked at, and how deep.
+const MANIFESTS: usize = 100;
+const DEPTH: usize = 3;
+/// Bytes of a config.
+const CONFIG: usize = 4 << 20;
+/// Blobs that are looked through at once for one manifest.
+const AT_ONCE: usize = 4;
+
+/// Every type of manifest that there is.
+const TYPES: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.oci.artifact.manifest.v1+json";
+
+/// The types of signatures: of cosign, by its old form and its bundles, and of notation.
+const SIGNATURES: [&str; 4] = [
+    "application/vnd.dev.cosign.artifact.sig.v1+json",
+    "application/vnd.dev.cosign.simplesigning.v1+json",
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "application/vnd.cncf.notary.signature",
+];
+
+/// Reads of one repository of an upstream.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) probe: &'a dyn Probe,
+    pub(crate) place: &'a Place,
+    pub(crate) repository: &'a str,
+    /// Bytes of a manifest at most.
+    pub(crate) manifest: usize,
+}
+
+impl Reader<'_> {
+    async fn ask(
+        &self,
+        method: Method,
+        endpoint: &Endpoint,
+        headers: HeaderMap,
+    ) -> Result<Option<http::Response<Body>>, Refused> {
+        let strange = || Refusal::new(RefusalKind::Internal, "an address can't be written");
+        let url = self.place.url(endpoint.repository(), &endpoint.rest());
+        let direct =
+            Direct { url: url.parse().map_err(|_| strange())?, headers: HeaderMap::new(), credential: true };
+        let mut request = Request::new(body::empty());
+        *request.method_mut() = method;
+        *request.uri_mut() = relative(endpoint).ok_or_else(strange)?;
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(direct);
+        let response = self.probe.send(request).await?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(response)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => {
+                let reason = format!("the upstream answers {status} to what has to be known of the image");
+                Err(Refusal::new(RefusalKind::UpstreamInvalid, reason).into())
+            }
+        }
+    }
+
+    async fn whole(&self, response: http::Response<Body>, max: usize) -> Result<Bytes, Refused> {
+        let read = body::read(response.into_body(), max).await.map_err(broken)?;
+        let reason = "what has to be known of the image is larger than can be read";
+        Ok(read.ok_or_else(|| Refusal::new(RefusalKind::TooLarge, reason))?)
+    }
+
+    /// A manifest; `accept` are the client's own fields, where it is for the client.
+    pub(crate) async fn manifest(
+        &self,
+        reference: &Reference,
+        accept: Option<&HeaderMap>,
+    ) -> Result<Option<Bytes>, Refused> {
+        let mut headers = HeaderMap::new();
+        match accept {
+            Some(of) => {
+                for value in of.get_all(header::ACCEPT) {
+                    headers.append(header::ACCEPT, value.clone());
+                }
+            }
+            None => drop(headers.insert(header::ACCEPT, HeaderValue::from_static(TYPES))),
+        }
+        let endpoint = Endpoint::Manifest(self.repository.to_owned(), reference.clone());
+        let Some(response) = self.ask(Method::GET, &endpoint, headers).await? else { return Ok(None) };
+        let found = self.whole(response, self.manifest).await?;
+        if let Reference::Digest(digest) = reference {
+            check(digest, Digest::of(digest.algorithm(), &found))?;
+        }
+        Ok(Some(found))
+    }
+
+    /// The digest that a tag stands for.
+    pub(crate) async fn digest(&self, tag: &str) -> Result<Option<Digest>, Refused> {
+        const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(TYPES))]);
+        let endpoint = Endpoint::Manifest(self.repository.to_owned(), Reference::Tag(tag.to_owned()));
+        let Some(response) = self.ask(Method::HEAD, &endpoint, headers).await? else { return Ok(None) };
+        let digest = response.headers().get(DIGEST).and_then(|value| Digest::parse(value.to_str().ok()?));
+        let reason = "the upstream does not say what the tag stands for";
+        digest.map(Some).ok_or_else(|| Refusal::new(RefusalKind::UpstreamInvalid, reason).into())
+    }
+
+    /// A config, where it is one of an image.
+    pub(crate) async fn config(&self, digest: &Digest) -> Result<Option<ImageConfig>, Refused> {
+        let endpoint = Endpoint::Blob(self.repository.to_owned(), digest.clone());
+        let response = self.ask(Method::GET, &endpoint, HeaderMap::new()).await?;
+        let found = self.whole(response.ok_or_else(|| missing(digest))?, CONFIG).await?;
+        check(digest, Digest::of(digest.algorithm(), &found))?;
+        config_of(&found)
+    }
+
+    /// Whether a signature is attached to a manifest, by a tag or as a referrer.
+    pub(crate) async fn is_signed(&self, digest: &Digest) -> Result<bool, Refused> {
+        let tag = |suffix: &str| Reference::Tag(format!("{}{suffix}", digest.as_tag()));
+        if name::is_tag(tag(".sig").as_str()) && self.manifest(&tag(".sig"), None).await?.is_some() {
+            return Ok(true);
+        }
+        let endpoint = Endpoint::Referrers(self.repository.to_owned(), digest.clone());
+        let referrers = match self.ask(Method::GET, &endpoint, HeaderMap::new()).await? {
+            Some(response) => Some(self.whole(response, self.manifest).await?),
+            // Where there is no such list, they are under a tag.
+            None => self.manifest(&tag(""), None).await?,
+        };
+        let Some(referrers) = referrers else { return Ok(false) };
+        let index = Manifest::parse(&referrers).map_err(|error| invalid(error.to_string()))?;
+        let of = |of: &Descriptor| of.artifact_type.as_deref().is_some_and(|of| SIGNATURES.contains(&of));
+        Ok(index.manifests.iter().any(of))
+    }
+
+    /// Adds what a manifest says, with its config and the manifests below it where those are asked for.
+    pub(crate) async fn gather(&self, manifest: &Manifest, with_config: bool) -> Result<Facts, Refused> {
+        let mut facts = Facts::default();
+        facts.add_manifest(manifest);
+        if !with_config {
+            return Ok(facts);
+        }
+        for manifest in std::iter::once(manifest).chain(&self.below(manifest).await?) {
+            if manifest.is_index() {
+                continue;
+            }
+            if let Some(config) = &manifest.config
+                && let Some(config) = self.config(&config.digest).await?
+            {
+                facts.add_config(&config);
+            }
+        }
+        Ok(facts)
+    }
+
+    /// The manifests below one: all of them.
+    async fn below(&self, manifest: &Manifest) -> Result<Vec<Manifest>, Refused> {
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        let mut level: Vec<Digest> = manifest.manifests.iter().map(|of| of.digest.clone()).collect();
+        for _ in 0..DEPTH {
+            let mut next = Vec::new();
+            for digest in std::mem::take(&mut level) {
+                if !seen.insert(digest.clone()) {
+                    continue;
+                }
+                if seen.len() > MANIFESTS {
+                    return Err(invalid(format!("more than {MANIFESTS} manifests can't be looked at")));
+                }
+                let there = self.manifest(&Reference::Digest(digest.clone()), None).await?;
+                let there = there.ok_or_else(|| missing(&digest))?;
+                let below = Manifest::parse(&there).map_err(|error| invalid(error.to_string()))?;
+                next.extend(below.manifests.iter().map(|of| of.digest.clone()));
+                found.push(below);
+            }
+            level = next;
+        }
+        if level.iter().any(|digest| !seen.contains(digest)) {
+            return Err(invalid(format!("indexes more than {DEPTH} deep can't be looked at")));
+        }
+        Ok(found)
+    }
+
+    /// The secrets in all that a manifest stands for. What nobody has looked through is read and looked through now.
+    pub(crate) async fn findings(
+        &self,
+        scans: &Scans,
+        bytes: &[u8],
+        manifest: &Manifest,
+    ) -> Result<Value, Refused> {
+        let mut all = Verdict::default();
+        let own = scans.text(bytes);
+        add(&mut all, &own, "the manifest");
+        let below = self.below(manifest).await?;
+        let mut blobs: Vec<(String, Digest)> = Vec::new();
+        for of in std::iter::once(manifest).chain(&below) {
+            // What is to be had elsewhere may be anything.
+            all.further += of.layers.iter().filter(|layer| layer.is_foreign).count() as u64;
+            let layers = of.layers.iter().enumerate().filter(|(_, layer)| !layer.is_foreign);
+            let layers = layers.map(|(at, layer)| (format!("layer {}", at + 1), layer.digest.clone()));
+            let config = of.config.iter().map(|config| ("the config".to_owned(), config.digest.clone()));
+            blobs.extend(config.chain(layers));
+        }
+        let mut seen = HashSet::new();
+        blobs.retain(|(_, digest)| seen.insert(digest.clone()));
+        let looks = blobs.into_iter().map(|(place, digest)| async move {
+            let verdict = self.verdict(scans, &digest).await?;
+            Ok::<_, Refused>((place, verdict))
+        });
+        let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
+        while let Some(look) = looks.next().await {
+            let (place, verdict) = look?;
+            add(&mut all, &verdict, &place);
+        }
+        Ok(Value::Findings { list: all.findings, further: all.further })
+    }
+
+    async fn verdict(&self, scans: &Scans, digest: &Digest) -> Result<Verdict, Refused> {
+        if let Some(known) = scans.known(digest) {
+            return Ok((*known).clone());
+        }
+        let endpoint = Endpoint::Blob(self.repository.to_owned(), digest.clone());
+        let response = self.ask(Method::GET, &endpoint, HeaderMap::new()).await?;
+        let mut body = response.ok_or_else(|| missing(digest))?.into_body();
+        let busy = || Refusal::new(RefusalKind::Internal, "nothing can be looked through now");
+        let feed = scans.begin().await.ok_or_else(busy)?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(broken)?.into_data() {
+                hasher.update(&data);
+                feed.push(data).await;
+            }
+        }
+        check(digest, hasher.finish())?;
+        Ok((*scans.remember(digest.clone(), feed.finish().await)).clone())
+    }
+}
+
+/// An image's config; `None` of what is something else's.
+fn config_of(bytes: &[u8]) -> Result<Option<ImageConfig>, Refused> {
+    // Whatever type it is said to have, who runs images may run this.
+    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        Ok(_) => match ImageConfig::parse(bytes) {
+            Ok(config) => Ok(Some(config).filter(|config| config.is_of_image)),
+            Err(error) => Err(invalid(format!("the config: {error}"))),
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+fn add(all: &mut Verdict, of: &Verdict, place: &str) {
+    all.further += of.further;
+    all.findings.extend(of.findings.iter().map(|finding| {
+        let inside = if finding.place.is_empty() { String::new() } else { format!("{} in ", finding.place) };
+        Finding { place: format!("{inside}{place}"), ..finding.clone() }
+    }));
+}
+
+fn check(expected: &Digest, found: Digest) -> Result<(), Refused> {
+    if found == *expected {
+        return Ok(());
+    }
+    let reason = "the upstream gives something else than its digest says";
+    Err(Refusal::new(RefusalKind::UpstreamInvalid, reason).into())
+}
+
+fn invalid(reason: String) -> Refused {
+    Refused::new(RefusalKind::Invalid, Code::ManifestInvalid, reason)
+}
+
+fn missing(digest: &Digest) -> Refused {
+    let reason = format!("the manifest needs {digest}, which is not there");
+    Refused::new(RefusalKind::NotFound, Code::ManifestBlobUnknown, reason)
+}
+
+fn broken(error: lockgate_core::body::BodyError) -> Refused {
+    Refusal::new(RefusalKind::UpstreamUnavailable, "the upstream broke its answer off").because(&error).into()
+}

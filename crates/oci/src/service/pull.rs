@@ -1,0 +1,71 @@
+//! Manifests on their way down. What a policy asks of their content is found out before; what goes down then is
+//! asked for by its digest, so that it is what was judged.
+
+use lockgate_core::access::Needs;
+
+use super::{Asked, Read, Refused, Registry};
+use crate::{
+    classify::{self, Verb},
+    facts,
+    parse::{
+        manifest::Manifest,
+        name::{Algorithm, Digest, Reference},
+        route::Endpoint,
+    },
+    read::Reader,
+    respond::{Code, Shape},
+};
+use lockgate_core::refusal::RefusalKind;
+
+impl Registry {
+    /// `GET` and `HEAD` of a manifest.
+    pub(super) async fn pull(&self, asked: &Asked<'_>, reference: &Reference) -> Result<Read, Refused> {
+        let plainly = || asked.plainly(Verb::Pull, Shape::Manifest(reference.clone()), &["ns"]);
+        let needs = asked.context.needs;
+        if !is_content(needs) {
+            return Ok(plainly());
+        }
+        let reader = self.reader(asked);
+        let Some(found) = reader.manifest(reference, Some(&asked.head.headers)).await? else {
+            return Ok(plainly());
+        };
+        let manifest = Manifest::parse(&found).map_err(|error| {
+            let reason = format!("the upstream's manifest: {error}");
+            Refused::new(RefusalKind::UpstreamInvalid, Code::ManifestInvalid, reason)
+        })?;
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(_) => Digest::of(Algorithm::Sha256, &found),
+        };
+        let with_config = facts::needs_config(needs);
+        let mut access = classify::access(Verb::Pull, &asked.endpoint);
+        access.attributes = access.attributes.with("digest", digest.as_str());
+        access.binding = format!("{} {digest}", access.binding);
+        if facts::needs_manifest(needs) {
+            let facts = reader.gather(&manifest, with_config).await?;
+            access.attributes = facts.attributes(access.attributes, with_config);
+        }
+        if needs.has("signed") {
+            access.attributes = access.attributes.with("signed", reader.is_signed(&digest).await?);
+        }
+        let judged = Reference::Digest(digest);
+        let by_digest = Endpoint::Manifest(reader.repository.to_owned(), judged.clone());
+        let url = asked.place.url(by_digest.repository(), &by_digest.rest()) + &asked.query.encoded(&["ns"]);
+        Ok(Read { accesses: vec![access], url, shape: Shape::Manifest(judged), ..plainly() })
+    }
+
+    /// Reads of the repository that a request is for.
+    pub(super) fn reader<'a>(&self, asked: &'a Asked<'_>) -> Reader<'a> {
+        Reader {
+            probe: asked.context.probe,
+            place: &asked.place,
+            repository: asked.endpoint.repository().unwrap_or_default(),
+            manifest: self.config.manifest,
+        }
+    }
+}
+
+/// Whether a policy asks for more than the address says.
+fn is_content(needs: &Needs) -> bool {
+    facts::needs_manifest(needs) || needs.has("signed")
+}

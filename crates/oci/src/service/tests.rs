@@ -1,0 +1,265 @@
+//! What becomes of requests, with an upstream that has what it is told to have.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use lockgate_core::{
+    access::Needs,
+    body::{self as bodies},
+    principal::{Principal, SessionId},
+    protocol::Probe,
+    spool::Spools,
+    upstream::Upstream,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::parse::name::{Algorithm, Digest};
+
+/// What there is, by path; and what was asked for.
+#[derive(Default)]
+struct Content {
+    found: BTreeMap<String, Bytes>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Content {
+    fn with(mut self, path: &str, bytes: impl Into<Bytes>) -> Self {
+        self.found.insert(format!("/v2/team/app/{path}"), bytes.into());
+        self
+    }
+
+    fn blob(self, bytes: &[u8]) -> Self {
+        self.with(&format!("blobs/{}", sha256(bytes)), bytes.to_vec())
+    }
+
+    fn manifest(self, bytes: &[u8]) -> Self {
+        self.with(&format!("manifests/{}", sha256(bytes)), bytes.to_vec())
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+impl Probe for Content {
+    fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
+        let direct = request.extensions().get::<Direct>().expect("an address");
+        let path = direct.url.path().to_owned();
+        self.asked.lock().unwrap().push(format!("{} {path}", request.method()));
+        let response = match self.found.get(&path) {
+            None => Response::builder().status(404).body(bodies::empty()),
+            Some(bytes) => {
+                let digest = Digest::of(Algorithm::Sha256, bytes);
+                let response = Response::builder().header("docker-content-digest", digest.as_str());
+                response.body(bodies::full(bytes.clone()))
+            }
+        };
+        Box::pin(async { Ok(response.unwrap()) })
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Digest::of(Algorithm::Sha256, bytes).to_string()
+}
+
+/// What became of a request: the accesses and where it goes; or the refusal with its code.
+async fn ask(
+    registry: &Registry,
+    content: &Content,
+    needs: &[&'static str],
+    request: (&str, &str, &[u8]),
+) -> Result<(Vec<Access>, String), (u16, String)> {
+    let (method, path, body) = request;
+    let upstream = Arc::new(Upstream::new("hub", "oci", "http://r.example/".parse().unwrap()));
+    let principal = Arc::new(Principal::passthrough(Some("ada")));
+    let session = SessionId::derive(&principal, &[]);
+    let spools = Spools { dir: std::env::temp_dir(), memory: 1 << 20, max: 1 << 20 };
+    let needs: Needs = needs.iter().copied().collect();
+    let context = Context {
+        upstream: &upstream,
+        principal: &principal,
+        session: &session,
+        exchange: Default::default(),
+        spools: &spools,
+        probe: content,
+        early: None,
+        needs: &needs,
+    };
+    let request = Request::builder().method(method).uri(format!("/v2/team/app/{path}"));
+    let request = request.body(bodies::full(body.to_vec())).unwrap();
+    match registry.classify(context, request).await.unwrap() {
+        Classified::Asks { accesses, request, .. } => {
+            let direct = request.extensions().get::<Direct>().expect("an address");
+            Ok((accesses, direct.url.to_string()))
+        }
+        Classified::Refused { refusal, dialect } => {
+            let response = dialect.refuse(&refusal);
+            let status = response.status().as_u16();
+            let bytes = body::read(response.into_body(), 4096).await.unwrap().unwrap();
+            let text: Value = serde_json::from_slice(&bytes).unwrap();
+            Err((status, text["errors"][0]["code"].as_str().unwrap().to_owned()))
+        }
+        Classified::Answer(_) => panic!("an answer"),
+    }
+}
+
+fn attribute(access: &Access, name: &str) -> String {
+    access.attributes.get(name).map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+/// An image of one layer, whose config says this.
+struct Image {
+    config: Vec<u8>,
+    layer: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+fn image(user: &str, layer: &str) -> Image {
+    let config = json!({ "os": "linux", "architecture": "amd64", "config": { "User": user } }).to_string();
+    let descriptor = |bytes: &[u8]| json!({ "mediaType": "m", "digest": sha256(bytes), "size": bytes.len() });
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": descriptor(config.as_bytes()),
+        "layers": [descriptor(layer.as_bytes())],
+    });
+    Image { config: config.into(), layer: layer.into(), manifest: manifest.to_string().into() }
+}
+
+#[tokio::test]
+async fn a_pull_is_judged_by_what_it_brings_and_brings_that() {
+    let (registry, image) = (Registry::default(), image("root", "layer"));
+    let content = Content::default().with("manifests/v1", image.manifest.clone()).blob(&image.config);
+    let plain = ask(&registry, &content, &["tag"], ("GET", "manifests/v1?ns=x&y=z", b"")).await.unwrap();
+    assert_eq!(plain.1, "http://r.example/v2/team/app/manifests/v1?ns=x");
+    assert_eq!(content.asked(), [""; 0], "what nobody asks for is not looked for");
+    let (accesses, url) =
+        ask(&registry, &content, &["root", "signed"], ("GET", "manifests/v1", b"")).await.unwrap();
+    assert_eq!(url, format!("http://r.example/v2/team/app/manifests/{}", sha256(&image.manifest)));
+    let [access] = accesses.as_slice() else { panic!("one access") };
+    assert_eq!(
+        (attribute(access, "root"), attribute(access, "tag"), attribute(access, "signed")),
+        ("true".into(), "v1".into(), "false".into())
+    );
+    assert_eq!(access.binding, format!("pull v1 {}", sha256(&image.manifest)));
+    let nothing = ask(&registry, &content, &["root"], ("GET", "manifests/v2", b"")).await.unwrap();
+    assert_eq!(attribute(&nothing.0[0], "root"), "-");
+}
+
+#[tokio::test]
+async fn a_push_says_what_becomes_of_each_tag() {
+    let (registry, old, new) = (Registry::default(), image("1", "old"), image("1", "new"));
+    let content = Content::default()
+        .with("manifests/old", old.manifest.clone())
+        .with("manifests/new", new.manifest.clone());
+    let path = "manifests/old?tag=new&tag=other";
+    let (accesses, url) = ask(&registry, &content, &["change"], ("PUT", path, &new.manifest)).await.unwrap();
+    let changes: Vec<_> =
+        accesses.iter().map(|access| (attribute(access, "tag"), attribute(access, "change"))).collect();
+    let expected = [("old", "update"), ("new", "same"), ("other", "create")];
+    assert_eq!(changes, expected.map(|(tag, change)| (tag.to_owned(), change.to_owned())));
+    assert_eq!(url, "http://r.example/v2/team/app/manifests/old?tag=new&tag=other");
+    assert!(accesses.iter().all(|access| access.binding.ends_with(&sha256(&new.manifest))));
+}
+
+#[tokio::test]
+async fn no_manifest_passes_whose_blobs_nobody_has_looked_through() {
+    let secret = lockgate_detect::expand_sample("token ghp_<A-Za-z0-9*36>\n", 1).unwrap();
+    let (registry, image) = (Registry::default(), image("1", &secret));
+    let push = ("PUT", "manifests/v1", image.manifest.as_slice());
+    let empty = Content::default();
+    let missing = ask(&registry, &empty, &["finding"], push).await.unwrap_err();
+    assert_eq!(missing, (404, "MANIFEST_BLOB_UNKNOWN".into()));
+    let content = Content::default().blob(&image.config).blob(&image.layer);
+    for asked in [2, 0] {
+        let (accesses, _) = ask(&registry, &content, &["finding"], push).await.unwrap();
+        assert_eq!(attribute(&accesses[0], "finding"), "github-pat in layer 1");
+        assert_eq!(content.asked().len(), asked, "each is read once");
+    }
+    let index = json!({ "manifests": [{ "mediaType": "m", "digest": sha256(&image.manifest), "size": 1 }] });
+    let index = index.to_string();
+    let content = content.manifest(&image.manifest);
+    let (accesses, _) =
+        ask(&registry, &content, &["finding"], ("PUT", "manifests/all", index.as_bytes())).await.unwrap();
+    assert_eq!(attribute(&accesses[0], "finding"), "github-pat in layer 1");
+}
+
+#[tokio::test]
+async fn what_an_upstream_gives_must_be_what_it_is_called() {
+    let (registry, image) = (Registry::default(), image("1", "layer"));
+    let forged = Content::default()
+        .with(&format!("blobs/{}", sha256(&image.config)), "{}")
+        .with(&format!("blobs/{}", sha256(&image.layer)), "other");
+    for needs in [["root"], ["finding"]] {
+        let refused = ask(&registry, &forged, &needs, ("PUT", "manifests/v1", &image.manifest)).await;
+        assert_eq!(refused.unwrap_err(), (502, "UNAVAILABLE".into()), "{needs:?}");
+    }
+}
+
+#[tokio::test]
+async fn indexes_end_somewhere() {
+    let registry = Registry::default();
+    let over = |digest: &str| {
+        json!({ "manifests": [{ "mediaType": "m", "digest": digest, "size": 1 }] }).to_string().into_bytes()
+    };
+    let image = image("root", "layer");
+    let mut content = Content::default().manifest(&image.manifest).blob(&image.config);
+    let mut top = image.manifest.clone();
+    for depth in 0..4 {
+        top = over(&sha256(&top));
+        let pushed = ask(&registry, &content, &["root"], ("PUT", "manifests/v1", &top)).await;
+        match pushed {
+            Ok((accesses, _)) => {
+                assert_eq!((depth < 3, attribute(&accesses[0], "root")), (true, "true".into()))
+            }
+            Err(refused) => assert_eq!((depth, refused), (3, (400, "MANIFEST_INVALID".into()))),
+        }
+        content = content.manifest(&top);
+    }
+}
+
+#[tokio::test]
+async fn a_mount_is_an_upload() {
+    let (registry, content) = (Registry::default(), Content::default());
+    let path = format!("blobs/uploads/?mount={}&from=other/app&digest-algorithm=sha512", sha256(b"x"));
+    let (accesses, url) = ask(&registry, &content, &[], ("POST", &path, b"")).await.unwrap();
+    assert_eq!(url, "http://r.example/v2/team/app/blobs/uploads/?digest-algorithm=sha512");
+    assert_eq!(accesses[0].action, classify::PUSH_BLOB);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_its_code() {
+    let (registry, content) =
+        (Registry::new(Config { manifest: 64, ..Config::default() }), Content::default());
+    let long = vec![b' '; 65];
+    for (method, path, body, expected) in [
+        ("PUT", "manifests/v1", &b"<html>"[..], (400, "MANIFEST_INVALID")),
+        ("PUT", "manifests/v1", &long, (413, "SIZE_INVALID")),
+        ("PUT", &*format!("manifests/{}", sha256(b"x")), b"{\"layers\":[]}", (400, "DIGEST_INVALID")),
+        ("PUT", "blobs/uploads/1?digest=x", b"", (404, "BLOB_UPLOAD_UNKNOWN")),
+        ("PUT", "tags/list", b"", (405, "UNSUPPORTED")),
+        ("TRACE", "manifests/v1", b"", (405, "UNSUPPORTED")),
+        ("GET", "nothing", b"", (404, "UNSUPPORTED")),
+        ("POST", "blobs/uploads/?digest=md5:x", b"", (400, "DIGEST_INVALID")),
+        ("POST", &format!("blobs/uploads/?digest={0}&digest={0}", sha256(b"")), b"", (400, "UNSUPPORTED")),
+    ] {
+        let refused = ask(&registry, &content, &[], (method, path, body)).await.unwrap_err();
+        assert_eq!(refused, (expected.0, expected.1.to_owned()), "{method} {path}");
+    }
+    assert_eq!(content.asked(), [""; 0]);
+}
+
+#[test]
+fn some_clients_wait_no_longer_than_half_a_minute() {
+    for agent in ["containerd/2.3.1", "docker/29.7.0 go/go1.25", "docker/30.0.0-rc1 x"] {
+        assert!(is_impatient(agent), "{agent}");
+    }
+    for agent in
+        ["docker/20.10.24+dfsg1 go/go1.19", "docker/29.6.9", "skopeo/1.9.3", "docker/x", "", "docker"]
+    {
+        assert!(!is_impatient(agent), "{agent}");
+    }
+}
