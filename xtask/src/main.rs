@@ -11,6 +11,7 @@ mod codegen;
 mod fuzz;
 mod git_suite;
 mod kubectl_suite;
+mod oci_suite;
 mod setup;
 mod test;
 mod tidy;
@@ -83,6 +84,8 @@ enum Command {
         /// Only these, for example `configmap` for `run_configmap_tests`
         functions: Vec<String>,
     },
+    /// Run OCI's conformance suite of registries directly and through lockgate: needs Go
+    OciSuite,
     /// Run what the tests run against, until Ctrl-C
     Rig {
         #[command(subcommand)]
@@ -115,6 +118,7 @@ fn main() -> Result<()> {
             git_suite::run(&git_source, installed.as_deref(), &scripts)
         }
         Command::KubectlSuite { masked, functions } => kubectl_suite::run(masked, &functions),
+        Command::OciSuite => oci_suite::run(),
         Command::Rig { rig: Rig::K8s } => kubernetes(),
         Command::Demo { args } => cmd::run(cmd::cargo(&["run", "--release", "--", "demo"]).args(args)),
     }

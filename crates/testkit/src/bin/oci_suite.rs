@@ -1,0 +1,145 @@
+//! The conformance suite of OCI's distribution specification, directly before a registry and once more through
+//! lockgate: what passes directly must pass through it. Run by `cargo xtask oci-suite`.
+
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use lockgate_testkit::{Idp, Lockgate, Registry};
+use serde_json::json;
+
+/// Everybody who is known may do everything: what passes is for the suite to say.
+const POLICY: &str = "
+version: 1
+rules:
+  - id: all
+    match: { everything: true }
+    decide: allow
+";
+
+/// As POLICY, with a look into all that is pushed.
+const SCANNED: &str = "
+version: 1
+rules:
+  - { id: all, match: { everything: true }, decide: allow }
+  - id: no-secrets
+    match: { oci: { action: push, findings: any, root: true, repositories: [nothing] } }
+    decide: deny
+";
+
+#[derive(Parser)]
+struct Cli {
+    /// The suite's program
+    #[arg(long)]
+    suite: PathBuf,
+    /// The lockgate binary
+    #[arg(long)]
+    lockgate: PathBuf,
+    /// Where results are left
+    #[arg(long)]
+    results: PathBuf,
+}
+
+/// A mount is an upload here: the suite takes that for a registry that can't, and goes on.
+const MOUNTS: &str = "/blobs/mount/";
+
+/// What came of each test, by its name.
+type Results = BTreeMap<String, String>;
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let directly = directly(&cli)?;
+    let mut lost = Vec::new();
+    println!("{:10} {:>8} {:>8} {:>8}", "", "passed", "failed", "skipped");
+    print("directly", &directly);
+    for (name, policy) in [("through", POLICY), ("scanned", SCANNED)] {
+        let through = through(&cli, name, policy)?;
+        print(name, &through);
+        let passed = directly.iter().filter(|(test, result)| *result == "passed" && !test.contains(MOUNTS));
+        lost.extend(passed.filter(|(test, _)| through.get(*test) != Some(&"passed".to_owned())).map(
+            |(test, _)| {
+                let result = through.get(test).map_or("is not there", String::as_str);
+                format!("{name}: {test}: {result}")
+            },
+        ));
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    bail!("what passes directly does not pass through lockgate:\n  {}", lost.join("\n  "))
+}
+
+fn print(name: &str, results: &Results) {
+    let count = |of: &str| results.values().filter(|result| *result == of).count();
+    println!(
+        "{name:10} {:8} {:8} {:8}",
+        count("passed"),
+        count("failure") + count("error"),
+        count("skipped")
+    );
+}
+
+fn directly(cli: &Cli) -> Result<Results> {
+    let registry = Registry::start()?;
+    run(cli, "directly", &registry.host(), "", None)
+}
+
+fn through(cli: &Cli, name: &str, policy: &str) -> Result<Results> {
+    let (registry, idp) = (Registry::start()?, Idp::start()?);
+    let mut gate = Lockgate::prepare(std::path::absolute(&cli.lockgate)?)?;
+    std::fs::write(gate.folder().join("policy.yaml"), policy)?;
+    let config = json!({
+        "listen": { "address": gate.port().addr().to_string() },
+        "data_dir": "data",
+        "policy": "policy.yaml",
+        "upstreams": [{ "name": "hub", "kind": "oci", "url": registry.url() }],
+        "issuers": [{ "name": "idp", "issuer": idp.issuer(), "audiences": ["lockgate"] }],
+        "control": { "listen": gate.control_port().addr().to_string() },
+    });
+    gate.configure(&config.to_string())?;
+    gate.start()?;
+    let token = idp.token("suite").claim("aud", json!("lockgate")).sign()?;
+    let results = run(cli, name, &gate.port().addr().to_string(), "hub/", Some(&token))?;
+    std::fs::write(cli.results.join(name).join("lockgate.log"), gate.log()?)?;
+    Ok(results)
+}
+
+fn run(cli: &Cli, name: &str, host: &str, prefix: &str, token: Option<&str>) -> Result<Results> {
+    let folder = cli.results.join(name);
+    std::fs::create_dir_all(&folder)?;
+    let mut suite = Command::new(std::path::absolute(&cli.suite)?);
+    suite
+        .current_dir(&folder)
+        .env("OCI_RESULTS_DIR", ".")
+        .env("OCI_REGISTRY", host)
+        .env("OCI_TLS", "disabled");
+    suite.env("OCI_REPO1", format!("{prefix}conformance/repo1"));
+    suite.env("OCI_REPO2", format!("{prefix}conformance/repo2"));
+    if let Some(token) = token {
+        suite.env("OCI_USERNAME", "oidc").env("OCI_PASSWORD", token);
+    }
+    let output = suite.output().context("cannot run the suite")?;
+    std::fs::write(folder.join("suite.log"), [output.stdout, output.stderr].concat())?;
+    let results = read(&folder.join("junit.xml"))?;
+    ensure!(!results.is_empty(), "the suite did nothing: see {}", folder.display());
+    Ok(results)
+}
+
+/// The cases of a report in JUnit's form, each on a line of its own.
+fn read(report: &Path) -> Result<Results> {
+    let text = std::fs::read_to_string(report).with_context(|| format!("no {}", report.display()))?;
+    let cases = text.lines().filter(|line| line.trim_start().starts_with("<testcase "));
+    let value = |line: &str, name: &str| {
+        let begin = line.find(&format!(" {name}=\""))? + name.len() + 3;
+        Some(line[begin..].split('"').next()?.to_owned())
+    };
+    let case = |line: &str| {
+        let name = format!("{} {}", value(line, "classname")?, value(line, "name")?);
+        Some((name, value(line, "status")?))
+    };
+    Ok(cases.filter_map(case).collect())
+}
