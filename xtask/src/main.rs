@@ -49,9 +49,10 @@ enum Command {
         check: bool,
     },
     /// Measure clone and push: direct, through nginx, through lockgate; writes benches/RESULTS.md. With `k8s`, the
-    /// same for the Kubernetes API; writes benches/k8s.md
+    /// same for the Kubernetes API; writes benches/k8s.md. With `oci`, for blobs of a registry; writes
+    /// benches/registry.md
     Bench {
-        /// `git`, which may be left out, or `k8s`; the rest is passed on to the bench, for example `--rounds 3`
+        /// `git`, which may be left out, `k8s` or `oci`; the rest is passed on to the bench, for example `--rounds 3`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -131,7 +132,7 @@ fn bench(args: &[String]) -> Result<()> {
         cmd::cargo(&["run", "--release", "--package", "lockgate-testkit", "--bin", "bench", "--"]);
     let target = cmd::target();
     let (name, args) = match args {
-        [name, args @ ..] if name == "git" || name == "k8s" => (name.as_str(), args),
+        [name, args @ ..] if ["git", "k8s", "oci"].contains(&name.as_str()) => (name.as_str(), args),
         args => ("git", args),
     };
     bench.arg(name).arg("--lockgate").arg(target.join("release/lockgate"));

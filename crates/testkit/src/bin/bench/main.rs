@@ -1,6 +1,6 @@
 //! Clone and push side by side: direct, through nginx as a plain reverse proxy, through lockgate, and through
 //! lockgate with a policy that looks into pushes: before they go upstream, and while they do; and the same for
-//! calls of the Kubernetes API.
+//! calls of the Kubernetes API, and for blobs of a registry.
 //!
 //! All serve the same repositories of the same server, or the same cluster; rounds are interleaved, so that
 //! whatever else the machine does hits all of them alike, and what is compared are medians of one run. Run by
@@ -11,6 +11,7 @@
 mod figures;
 mod kubernetes;
 mod measure;
+mod registry;
 mod report;
 mod repositories;
 mod subjects;
@@ -39,6 +40,8 @@ enum Which {
     Git(Args),
     /// GET, LIST, watch and exec
     K8s(kubernetes::Args),
+    /// Push and pull of a large blob
+    Oci(registry::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +70,7 @@ fn main() -> Result<()> {
     match Cli::parse().bench {
         Which::Git(args) => git(&args),
         Which::K8s(args) => kubernetes::run(&args),
+        Which::Oci(args) => registry::run(&args),
     }
 }
 
