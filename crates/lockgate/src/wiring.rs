@@ -45,15 +45,15 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Every protocol that this binary speaks: one line each.
 pub(crate) fn protocols() -> Vec<Arc<dyn Protocol>> {
-    with(lockgate_git::Config::default(), lockgate_k8s::Config::default())
+    with(Default::default(), Default::default(), Default::default())
 }
 
-fn with(git: lockgate_git::Config, k8s: lockgate_k8s::Config) -> Vec<Arc<dyn Protocol>> {
-    vec![
-        Arc::new(Git::new(git)),
-        Arc::new(Kubernetes::new(k8s)),
-        Arc::new(Registry::new(lockgate_oci::Config::default())),
-    ]
+fn with(
+    git: lockgate_git::Config,
+    k8s: lockgate_k8s::Config,
+    oci: lockgate_oci::Config,
+) -> Vec<Arc<dyn Protocol>> {
+    vec![Arc::new(Git::new(git)), Arc::new(Kubernetes::new(k8s)), Arc::new(Registry::new(oci))]
 }
 
 /// The names that a policy may use.
@@ -105,7 +105,9 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let mut k8s = lockgate_k8s::Config::default();
     // What was masked in an answer is known again in a write.
     k8s.detector.key = tags.clone();
-    let targets = targets(config, with(git, k8s))?;
+    let mut oci = lockgate_oci::Config::default();
+    oci.scan.key = tags.clone();
+    let targets = targets(config, with(git, k8s, oci))?;
     let authenticator = authenticator(config)?;
     let (recorder, recovered) = recorder(config, name).await?;
     let closing = Closing::new();
