@@ -128,7 +128,10 @@ fn a_pause_after_a_whole_line_holds_nothing_back() {
         masker.push(line.as_bytes(), &mut out);
         masker.idle(&mut out);
         let shown = String::from_utf8(out).unwrap();
-        assert!(!shown.contains(&token()) && shown.contains("[MASKED:") && shown.ends_with('\n'), "{shown:?}");
+        assert!(
+            !shown.contains(&token()) && shown.contains("[MASKED:") && shown.ends_with('\n'),
+            "{shown:?}"
+        );
         assert!(!masker.is_holding());
     }
 }
