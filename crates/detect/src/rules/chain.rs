@@ -188,6 +188,9 @@ fn steps(dfa: &dense::DFA<Vec<u32>>) -> Steps {
     let mut open: Vec<StateID> = starts.collect::<BTreeSet<_>>().into_iter().collect();
     let mut rows: BTreeMap<StateID, Vec<StateID>> = BTreeMap::new();
     while let Some(state) = open.pop() {
+        if rows.contains_key(&state) {
+            continue;
+        }
         let row: Vec<StateID> = units
             .iter()
             .map(|unit| match unit.as_u8() {
