@@ -92,13 +92,13 @@ pub(super) enum Step {
 }
 
 impl Candidate {
-    /// A candidate of a rule whose match would begin at `start`, with `behind` before it (`look_behind`); none if
+    /// A candidate of a rule whose match would begin at `start`, with `behind()` before it (`look_behind`); none if
     /// what stands before forbids it.
     pub(super) fn of_rule(
         rule: &Rule,
         target: Target,
         start: u64,
-        behind: Option<u8>,
+        mut behind: impl FnMut() -> Option<u8>,
         view: &View<'_>,
     ) -> Option<Self> {
         let program = rule.program();
@@ -106,8 +106,14 @@ impl Candidate {
             return None;
         }
         let (phase, secret) = match &program.lead {
-            Some(lead) => (Phase::Lead(begin(&lead.dfa, behind)?), NONE),
-            None => (Phase::Body(begin(&program.body, behind)?), start),
+            Some(lead) => {
+                let start = lead.chains.start().or_else(|| begin(&lead.dfa, behind()));
+                (Phase::Lead(start?), NONE)
+            }
+            None => {
+                let state = program.chains.start().or_else(|| begin(&program.body, behind()));
+                (Phase::Body(state?), start)
+            }
         };
         Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None })
     }

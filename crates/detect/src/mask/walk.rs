@@ -197,7 +197,7 @@ impl Engine {
             let candidate = if target == KNOWN {
                 context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
             } else {
-                let behind = *behind.get_or_insert_with(|| look_behind(view, start));
+                let behind = || *behind.get_or_insert_with(|| look_behind(view, start));
                 Candidate::of_rule(context.rules.rule(target), target, start, behind, view)
             };
             let Some(mut candidate) = candidate else { continue };

@@ -64,6 +64,8 @@ const NO_CHAIN: Chain = Chain { class: 0, len: 0, place: 0, same: StateID::ZERO,
 /// All chains of one automaton.
 pub(crate) struct Chains {
     stride2: usize,
+    /// The state that a match begins in, if that is the same whatever stands before.
+    start: Option<StateID>,
     /// For each state, by its index.
     of: Box<[Chain]>,
     classes: Box<[ByteClass]>,
@@ -82,7 +84,8 @@ pub(crate) struct Leap {
 
 impl Chains {
     pub(super) fn new(dfa: &dense::DFA<Vec<u32>>) -> Self {
-        let Steps { same, last, onward } = steps(dfa);
+        let starts = starts(dfa);
+        let Steps { same, last, onward } = steps(dfa, starts.iter().copied().collect());
         let place_of = |state: StateID| state.as_usize() >> dfa.stride2();
         let mut of = vec![NO_CHAIN; same.keys().max().map_or(0, |&last| place_of(last) + 1)];
         let (mut classes, mut line) = (Vec::new(), Vec::<(StateID, u32)>::new());
@@ -128,7 +131,14 @@ impl Chains {
             let is_last = last.contains(&first);
             of[place_of(state)] = Chain { same: first, is_last, ..of[place_of(first)] };
         }
-        Self { stride2: dfa.stride2(), of: of.into(), classes: classes.into(), line: line.into() }
+        let start = starts.first().copied().filter(|_| starts.len() == 1);
+        Self { stride2: dfa.stride2(), start, of: of.into(), classes: classes.into(), line: line.into() }
+    }
+
+    /// The state that a match begins in, if that is the same whatever stands before.
+    #[inline]
+    pub(crate) fn start(&self) -> Option<StateID> {
+        self.start
     }
 
     /// The one name of all states that do the same as `state`, on every byte and at the end.
@@ -175,17 +185,20 @@ struct Steps {
     onward: BTreeMap<StateID, (ByteClass, StateID)>,
 }
 
-fn steps(dfa: &dense::DFA<Vec<u32>>) -> Steps {
+/// The states that a match can begin in, whatever stands before.
+fn starts(dfa: &dense::DFA<Vec<u32>>) -> BTreeSet<StateID> {
+    let behind = (0..=u8::MAX).map(Some).chain([None]);
+    let start =
+        |behind| dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok();
+    behind.filter_map(start).collect()
+}
+
+fn steps(dfa: &dense::DFA<Vec<u32>>, mut open: Vec<StateID>) -> Steps {
     let alphabet = dfa.byte_classes();
     let units: Vec<_> = alphabet.representatives(..).collect();
     let mut bytes_of = vec![ByteClass::NONE; alphabet.alphabet_len()];
     (0..=u8::MAX).for_each(|byte| bytes_of[usize::from(alphabet.get(byte))].insert(byte));
 
-    let behind = (0..=u8::MAX).map(Some).chain([None]);
-    let starts = behind.filter_map(|behind| {
-        dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok()
-    });
-    let mut open: Vec<StateID> = starts.collect::<BTreeSet<_>>().into_iter().collect();
     let mut rows: BTreeMap<StateID, Vec<StateID>> = BTreeMap::new();
     while let Some(state) = open.pop() {
         if rows.contains_key(&state) {
