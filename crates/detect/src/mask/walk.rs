@@ -18,7 +18,7 @@ use crate::rules::{is_of_word, is_word_byte};
 const MAX_LIVE: usize = 32;
 
 /// Candidates are advanced one by one up to every position that this divides; there equal ones are merged.
-const PRUNE_EVERY: u64 = 32;
+const PRUNE_EVERY: u64 = 64;
 
 /// From so many candidates on it is worth counting how many bytes of a class come next.
 const MANY: usize = 3;
