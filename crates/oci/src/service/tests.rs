@@ -17,7 +17,10 @@ use lockgate_core::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::parse::name::{Algorithm, Digest};
+use crate::{
+    parse::name::{Algorithm, Digest},
+    uploads::{Owner, Progress},
+};
 
 /// What there is, by path; and what was asked for.
 #[derive(Default)]
@@ -228,6 +231,42 @@ async fn a_mount_is_an_upload() {
     let (accesses, url) = ask(&registry, &content, &[], ("POST", &path, b"")).await.unwrap();
     assert_eq!(url, "http://r.example/v2/team/app/blobs/uploads/?digest-algorithm=sha512");
     assert_eq!(accesses[0].action, classify::PUSH_BLOB);
+}
+
+/// What a commit of an upload is said to hold, by a caller who asks for it once more than it is good for.
+#[tokio::test]
+async fn a_commit_always_says_what_was_found() {
+    let secret = lockgate_detect::expand_sample("token ghp_<A-Za-z0-9*36>\n", 1).unwrap();
+    let content = Content::default();
+    let owner = || Owner::new(&Principal::passthrough(Some("ada")), "hub", "team/app");
+    let begin = |registry: &Registry| {
+        let progress = Some(Progress::begin(Algorithm::Sha256));
+        registry.uploads.begin(owner(), "http://r.example/up".parse().unwrap(), progress)
+    };
+    let commit = async |registry: &Registry, id: &str, digest: &str, body: &[u8]| {
+        let path = format!("blobs/uploads/{id}?digest={digest}");
+        let (accesses, _) = ask(registry, &content, &["finding"], ("PUT", &path, body)).await.unwrap();
+        attribute(&accesses[0], "finding")
+    };
+    let registry = Registry::default();
+    let id = begin(&registry);
+    for _ in 0..2 {
+        let found = commit(&registry, &id, &sha256(secret.as_bytes()), secret.as_bytes()).await;
+        assert_eq!(found, "github-pat");
+    }
+    // Of what came in parts that nobody here saw all of, nothing is known.
+    let lost = begin(&registry);
+    let claim = registry.uploads.claim(&lost, &owner()).unwrap();
+    claim.begun();
+    claim.lose_progress();
+    drop(claim);
+    let unknown = commit(&registry, &lost, &sha256(b"x"), b"").await;
+    assert_ne!(unknown, "-");
+    assert_ne!(unknown, commit(&registry, &begin(&registry), &sha256(b"clean"), b"clean").await);
+    let scan = crate::scan::ScanConfig { at_once: 0, ..Default::default() };
+    let busy = Registry::new(Config { scan, ..Config::default() });
+    let found = commit(&busy, &begin(&busy), &sha256(secret.as_bytes()), secret.as_bytes()).await;
+    assert_eq!(found, unknown, "nothing can be looked through");
 }
 
 #[tokio::test]

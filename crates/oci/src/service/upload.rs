@@ -132,7 +132,8 @@ impl Registry {
     }
 
     /// The end of an upload, which must make it what its digest says; as far as that is known here. With what was
-    /// found in it, where that is known.
+    /// found in it where that is asked for: what was not looked through from its first byte to its last here, and is not
+    /// known by its digest, may hold anything.
     async fn last(
         &self,
         asked: &mut Asked<'_>,
@@ -141,11 +142,15 @@ impl Registry {
         body: Body,
     ) -> Result<(Body, Option<Verdict>), Refused> {
         let scans = asked.context.needs.has("finding");
+        let known = || {
+            let known = self.scans.known(digest);
+            scans.then(|| known.map_or_else(Verdict::unknown, |verdict| (*verdict).clone()))
+        };
         let progress = claim.take_progress().filter(|of| of.hasher.algorithm() == digest.algorithm());
         let progress = match progress {
             // A blob that comes in one piece may be named by any digest.
             None if claim.is_new() && !body.is_end_stream() => self.progress(digest.algorithm(), scans),
-            None => return Ok((body, None)),
+            None => return Ok((body, known())),
             Some(progress) if progress.is_begun || !scans => progress,
             Some(_) => self.progress(digest.algorithm(), scans),
         };
@@ -153,16 +158,16 @@ impl Registry {
             let Progress { hasher, feed, .. } = progress;
             same(digest, hasher.finish())?;
             let verdict = match feed {
-                Some(feed) => Some(self.scans.remember(digest.clone(), feed.finish().await)),
-                None => self.scans.known(digest).filter(|_| scans),
+                Some(feed) => Some((*self.scans.remember(digest.clone(), feed.finish().await)).clone()),
+                None => known(),
             };
-            return Ok((body, verdict.map(|verdict| (*verdict).clone())));
+            return Ok((body, verdict));
         }
         if progress.feed.is_some() {
             let (body, verdict) = self.spooled(asked, body, progress, digest).await?;
             return Ok((body, Some(verdict)));
         }
-        Ok((body::watched(body, Last { progress, expected: digest.clone() }), None))
+        Ok((body::watched(body, Last { progress, expected: digest.clone() }), known()))
     }
 
     /// Of a blob that comes in one piece.
