@@ -35,6 +35,10 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// The first of zstd's frames may be one to skip: any of sixteen.
 const SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 
+/// What else engines unpack, and nothing here does: xz, bzip2, lz4 in frames and as it once was, lzip, 7z.
+const OTHER: &[&[u8]] =
+    &[b"\xfd7zX", b"BZh", b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18", b"LZIP", b"7z\xbc\xaf"];
+
 /// What is looked for in blobs, and how far.
 #[derive(Debug, Clone)]
 pub struct ScanConfig {
@@ -219,6 +223,9 @@ fn unpack(blob: &mut impl BufRead, max: u64, see: impl FnMut(&[u8])) -> io::Resu
         let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
         decoder.window_log_max(WINDOW)?;
         return through(decoder, max, see);
+    }
+    if OTHER.iter().any(|other| begin.starts_with(other)) {
+        return Err(io::ErrorKind::Unsupported.into());
     }
     through(whole, max, see)
 }

@@ -93,6 +93,9 @@ fn what_can_not_be_looked_through_may_hold_anything() {
     assert_eq!(verdict.further, 1, "cut off");
     check(&[gzip(b"clean"), b"trailing".to_vec()].concat(), &[], 1);
     check(&[0x28, 0xb5, 0x2f, 0xfd, 0xff], &[], 1);
+    for other in [&b"\xfd7zXZ\0"[..], b"BZh91AY", b"\x04\x22\x4d\x18x", b"\x02\x21\x4c\x18x", b"LZIP\x01"] {
+        check(other, &[], 1);
+    }
     let bomb = gzip(&vec![0; 2 << 20]);
     let small = ScanConfig { unpacked: 1 << 20, ..ScanConfig::default() };
     assert_eq!(look(&*bomb, &small), Verdict::unknown());
