@@ -48,23 +48,24 @@ impl Tokens {
         Self { lifetime, held: Mutex::default() }
     }
 
-    pub(crate) fn lifetime(&self) -> Duration {
-        self.lifetime
-    }
-
-    /// A new token for a caller; `None` where the system gives no random bytes.
-    pub(crate) fn mint(&self, caller: &Caller) -> Option<Secret> {
+    /// A new token for a caller, and for how long it is good; `None` where the system gives no random bytes.
+    ///
+    /// Who is known `by` one of these tokens gets one that ends with it: or nobody would ever have to come back with
+    /// a token of the issuer's.
+    pub(crate) fn mint(&self, caller: &Caller, by: Option<&Secret>) -> Option<(Secret, Duration)> {
         let mut bytes = [0; BYTES];
         rand::fill(&mut bytes).ok()?;
         let token = URL_SAFE_NO_PAD.encode(bytes);
-        let (id, end) = (id(&token), Instant::now() + self.lifetime);
+        let (by, id, now) = (by.map(|by| id(by.expose())), id(&token), Instant::now());
         let mut held = self.held();
+        let ends = by.and_then(|by| held.callers.get(&by)).map(|(end, _)| *end);
+        let end = ends.unwrap_or(now + self.lifetime);
         while held.callers.len() >= MAX {
             held.remove_first();
         }
         held.callers.insert(id, (end, caller.clone()));
         held.ends.insert((end, id), ());
-        Some(Secret::new(token))
+        Some((Secret::new(token), end.saturating_duration_since(now)))
     }
 
     /// For whom a token stands.
@@ -107,23 +108,36 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_stand_for_callers_for_a_time() {
         let tokens = Tokens::new(Duration::from_secs(60));
-        let (ada, eve) = (tokens.mint(&caller("ada")).unwrap(), tokens.mint(&caller("eve")).unwrap());
+        let mint = |name: &str| tokens.mint(&caller(name), None).unwrap().0;
+        let (ada, eve) = (mint("ada"), mint("eve"));
         let who = |token: &Secret| tokens.caller(token).map(|caller| caller.principal.subject.clone());
         assert_eq!((who(&ada).as_deref(), who(&eve).as_deref()), (Some("ada"), Some("eve")));
         assert_eq!(who(&Secret::new("")), None);
         tokio::time::advance(Duration::from_secs(59)).await;
-        let late = tokens.mint(&caller("late")).unwrap();
+        let late = mint("late");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!((who(&ada), who(&late).as_deref()), (None, Some("late")));
         assert_eq!(tokens.held().callers.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn no_token_outlives_the_one_that_it_was_given_for() {
+        let (tokens, ada) = (Tokens::new(Duration::from_secs(60)), caller("ada"));
+        let (first, good) = tokens.mint(&ada, Some(&Secret::new("an issuer's"))).unwrap();
+        assert_eq!(good, Duration::from_secs(60));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        let (second, good) = tokens.mint(&ada, Some(&first)).unwrap();
+        assert_eq!(good, Duration::from_secs(10));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(tokens.caller(&second).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn there_is_an_end_of_them() {
         let tokens = Tokens::new(Duration::from_secs(60));
-        let first = tokens.mint(&caller("first")).unwrap();
+        let first = tokens.mint(&caller("first"), None).unwrap().0;
         tokio::time::advance(Duration::from_millis(1)).await;
-        (0..MAX).for_each(|_| drop(tokens.mint(&caller("many"))));
+        (0..MAX).for_each(|_| drop(tokens.mint(&caller("many"), None)));
         assert!(tokens.caller(&first).is_none());
         assert_eq!(tokens.held().callers.len(), MAX);
     }

@@ -4,6 +4,7 @@
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use jiff::Timestamp;
 use lockgate_core::{
+    authn::{Authenticator, Presented},
     body::{self as bodies, Body},
     principal::Caller,
     refusal::{Refusal, RefusalKind},
@@ -61,14 +62,18 @@ fn credential(form: &[u8]) -> Option<HeaderValue> {
 pub(super) fn welcome(tokens: &Tokens, caller: &Caller, head: &request::Parts) -> Option<Response<Body>> {
     let is_read = head.method == Method::GET || head.method == Method::HEAD;
     match head.uri.path() {
-        respond::TOKEN if is_read || head.method == Method::POST => Some(token(tokens, caller)),
+        respond::TOKEN if is_read || head.method == Method::POST => Some(token(tokens, caller, head)),
         "/v2/" | "/v2" if is_read => Some(respond::base()),
         _ => None,
     }
 }
 
-fn token(tokens: &Tokens, caller: &Caller) -> Response<Body> {
-    let Some(token) = tokens.mint(caller) else {
+fn token(tokens: &Tokens, caller: &Caller, head: &request::Parts) -> Response<Body> {
+    let by = match Authenticator::credential(&head.headers) {
+        Ok(Some(Presented::Bearer(token))) => Some(token),
+        Ok(Some(Presented::Basic { .. }) | None) | Err(_) => None,
+    };
+    let Some((token, good)) = tokens.mint(caller, by.as_ref()) else {
         let refusal = Refusal::new(RefusalKind::Internal, "no token can be made");
         return respond::refuse(&refusal, None, Some(StatusCode::SERVICE_UNAVAILABLE));
     };
@@ -76,7 +81,7 @@ fn token(tokens: &Tokens, caller: &Caller) -> Response<Body> {
     let answer = json!({
         "token": token.expose(),
         "access_token": token.expose(),
-        "expires_in": tokens.lifetime().as_secs(),
+        "expires_in": good.as_secs(),
         "issued_at": Timestamp::now().to_string(),
     });
     let mut response = Response::new(bodies::full(answer.to_string()));
