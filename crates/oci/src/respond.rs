@@ -21,6 +21,7 @@ const VERSION: (HeaderName, HeaderValue) =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     ManifestInvalid,
+    ManifestUnknown,
     ManifestBlobUnknown,
     DigestInvalid,
     BlobUploadUnknown,
@@ -33,6 +34,7 @@ impl Code {
     fn word(self) -> &'static str {
         match self {
             Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
             Self::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
             Self::DigestInvalid => "DIGEST_INVALID",
             Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",

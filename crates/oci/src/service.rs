@@ -157,6 +157,11 @@ impl Registry {
             let read = self.read(&mut asked, &mut body).await?;
             let uri: Uri = read.url.parse().map_err(|_| RouteError::Unknown)?;
             let mut head = asked.head;
+            if let Shape::Manifest(_) = read.shape {
+                // A part of one can't be checked.
+                head.headers.remove(header::RANGE);
+                head.headers.remove(header::IF_RANGE);
+            }
             // What the address is relative to the upstream, for its credential and its redirects; where it really
             // goes is the other.
             head.uri = relative(&asked.endpoint).ok_or(RouteError::Unknown)?;
@@ -192,7 +197,8 @@ impl Registry {
         match &endpoint {
             Endpoint::Manifest(_, reference) if is_read => self.pull(asked, reference).await,
             Endpoint::Blob(_, digest) if is_read => {
-                Ok(asked.plainly(Verb::Pull, Shape::Blob(digest.clone()), &["ns"]))
+                let may_be_part = asked.head.headers.contains_key(header::RANGE);
+                Ok(asked.plainly(Verb::Pull, Shape::Blob(digest.clone(), may_be_part), &["ns"]))
             }
             Endpoint::Tags(_) | Endpoint::Catalog if is_read => {
                 Ok(asked.plainly(Verb::List, Shape::List, &[]))

@@ -35,8 +35,8 @@ pub(crate) enum Shape {
     Plain,
     /// A manifest, which is what this says.
     Manifest(Reference),
-    /// A blob, read whole or in part.
-    Blob(Digest),
+    /// A blob, read whole, or in part where that was asked for.
+    Blob(Digest, bool),
     /// The beginning of an upload, or a whole blob.
     Begin {
         /// Where uploads are kept.
@@ -124,9 +124,15 @@ impl Answers {
         Ok(Response::from_parts(head, body))
     }
 
-    fn blob(&self, response: Response<Body>, digest: &Digest) -> Result<Response<Body>, Refusal> {
+    fn blob(
+        &self,
+        response: Response<Body>,
+        digest: &Digest,
+        may_be_part: bool,
+    ) -> Result<Response<Body>, Refusal> {
         // A part can't be checked, nor can nothing.
-        if response.status() != StatusCode::OK || self.method == Method::HEAD {
+        let is_part = may_be_part && response.status() == StatusCode::PARTIAL_CONTENT;
+        if is_part || !self.is_whole(&response)? {
             return Ok(response);
         }
         if response.headers().contains_key(header::CONTENT_ENCODING) {
@@ -135,12 +141,21 @@ impl Answers {
         Ok(response.map(|body| body::checked(body, digest.clone(), Sender::Upstream)))
     }
 
+    /// Whether an answer brings what was asked for. None may bring it under another status, and so unchecked.
+    fn is_whole(&self, response: &Response<Body>) -> Result<bool, Refusal> {
+        match response.status() {
+            StatusCode::OK => Ok(self.method != Method::HEAD),
+            status if status.is_success() => Err(strange("gives something else than what was asked for")),
+            _ => Ok(false),
+        }
+    }
+
     async fn manifest(
         &self,
         response: Response<Body>,
         reference: &Reference,
     ) -> Result<Response<Body>, Refusal> {
-        if response.status() != StatusCode::OK || self.method == Method::HEAD {
+        if !self.is_whole(&response)? {
             return Ok(response);
         }
         let (head, bytes) = self.whole(response, self.limits.0).await?;
@@ -218,7 +233,7 @@ impl Answers {
         let mut response = match &self.shape {
             Shape::Plain => response,
             Shape::Manifest(reference) => self.manifest(response, reference).await?,
-            Shape::Blob(digest) => self.blob(response, digest)?,
+            Shape::Blob(digest, may_be_part) => self.blob(response, digest, *may_be_part)?,
             Shape::List => self.list(response).await?,
             Shape::Begin { uploads, owner, progress, .. } if status == StatusCode::ACCEPTED => {
                 let progress = progress.lock().map_or(None, |mut progress| progress.take());
@@ -250,7 +265,7 @@ impl Answers {
             Shape::Pushed(digest) => Some(format!("/manifests/{digest}")),
             Shape::Plain
             | Shape::Manifest(_)
-            | Shape::Blob(_)
+            | Shape::Blob(..)
             | Shape::Chunk(_)
             | Shape::Status(_)
             | Shape::Cancel(_)

@@ -27,7 +27,9 @@ impl Registry {
         }
         let reader = self.reader(asked);
         let Some(found) = reader.manifest(reference, Some(&asked.head.headers)).await? else {
-            return Ok(plainly());
+            // By its tag it could be there a moment later, and nobody would have judged it.
+            let reason = "there is no such manifest";
+            return Err(Refused::new(RefusalKind::NotFound, Code::ManifestUnknown, reason));
         };
         let manifest = Manifest::parse(&found).map_err(|error| {
             let reason = format!("the upstream's manifest: {error}");

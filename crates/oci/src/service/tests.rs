@@ -77,6 +77,30 @@ async fn ask(
     request: (&str, &str, &[u8]),
 ) -> Result<(Vec<Access>, String), (u16, String)> {
     let (method, path, body) = request;
+    let request = Request::builder().method(method).uri(format!("/v2/team/app/{path}"));
+    let request = request.body(bodies::full(body.to_vec())).unwrap();
+    match classified(registry, content, needs, request).await {
+        Classified::Asks { accesses, request, .. } => {
+            let direct = request.extensions().get::<Direct>().expect("an address");
+            Ok((accesses, direct.url.to_string()))
+        }
+        Classified::Refused { refusal, dialect } => {
+            let response = dialect.refuse(&refusal);
+            let status = response.status().as_u16();
+            let bytes = body::read(response.into_body(), 4096).await.unwrap().unwrap();
+            let text: Value = serde_json::from_slice(&bytes).unwrap();
+            Err((status, text["errors"][0]["code"].as_str().unwrap().to_owned()))
+        }
+        Classified::Answer(_) => panic!("an answer"),
+    }
+}
+
+async fn classified(
+    registry: &Registry,
+    content: &Content,
+    needs: &[&'static str],
+    request: Request<Body>,
+) -> Classified {
     let upstream = Arc::new(Upstream::new("hub", "oci", "http://r.example/".parse().unwrap()));
     let principal = Arc::new(Principal::passthrough(Some("ada")));
     let session = SessionId::derive(&principal, &[]);
@@ -92,22 +116,7 @@ async fn ask(
         early: None,
         needs: &needs,
     };
-    let request = Request::builder().method(method).uri(format!("/v2/team/app/{path}"));
-    let request = request.body(bodies::full(body.to_vec())).unwrap();
-    match registry.classify(context, request).await.unwrap() {
-        Classified::Asks { accesses, request, .. } => {
-            let direct = request.extensions().get::<Direct>().expect("an address");
-            Ok((accesses, direct.url.to_string()))
-        }
-        Classified::Refused { refusal, dialect } => {
-            let response = dialect.refuse(&refusal);
-            let status = response.status().as_u16();
-            let bytes = body::read(response.into_body(), 4096).await.unwrap().unwrap();
-            let text: Value = serde_json::from_slice(&bytes).unwrap();
-            Err((status, text["errors"][0]["code"].as_str().unwrap().to_owned()))
-        }
-        Classified::Answer(_) => panic!("an answer"),
-    }
+    registry.classify(context, request).await.unwrap()
 }
 
 fn attribute(access: &Access, name: &str) -> String {
@@ -148,8 +157,35 @@ async fn a_pull_is_judged_by_what_it_brings_and_brings_that() {
         ("true".into(), "v1".into(), "false".into())
     );
     assert_eq!(access.binding, format!("pull v1 {}", sha256(&image.manifest)));
-    let nothing = ask(&registry, &content, &["root"], ("GET", "manifests/v2", b"")).await.unwrap();
-    assert_eq!(attribute(&nothing.0[0], "root"), "-");
+    let nothing = ask(&registry, &content, &["root"], ("GET", "manifests/v2", b"")).await.unwrap_err();
+    assert_eq!(nothing, (404, "MANIFEST_UNKNOWN".into()), "it may be there when it is asked for again");
+}
+
+#[tokio::test]
+async fn what_can_not_be_checked_is_not_passed_on() {
+    let (registry, content) = (Registry::default(), Content::default());
+    let blob = format!("blobs/{}", sha256(b"x"));
+    for (path, range, status, passes) in [
+        ("manifests/v1", None, 206, false),
+        ("manifests/v1", Some("bytes=0-"), 206, false),
+        ("manifests/v1", None, 203, false),
+        ("manifests/v1", None, 404, true),
+        (&blob, None, 206, false),
+        (&blob, None, 203, false),
+        (&blob, Some("bytes=0-"), 206, true),
+        (&blob, Some("bytes=0-"), 203, false),
+    ] {
+        let mut request = Request::builder().uri(format!("/v2/team/app/{path}"));
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        let classified = classified(&registry, &content, &[], request.body(bodies::empty()).unwrap()).await;
+        let Classified::Asks { request, dialect, .. } = classified else { panic!("{path} is refused") };
+        let is_ranged = request.headers().contains_key(header::RANGE);
+        assert_eq!(is_ranged, range.is_some() && path == blob, "{path}");
+        let answer = Response::builder().status(status).body(bodies::full("{}")).unwrap();
+        assert_eq!(dialect.answer(answer).await.is_ok(), passes, "{path} {range:?} {status}");
+    }
 }
 
 #[tokio::test]
