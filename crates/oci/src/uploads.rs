@@ -21,6 +21,9 @@ use crate::{
     scan::Feed,
 };
 
+/// How long what looks through an upload waits for the next part of it: others need its place.
+const REST: Duration = Duration::from_secs(60);
+
 /// Whose an upload is, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -103,9 +106,7 @@ impl Uploads {
     pub(crate) fn begin(&self, owner: Owner, location: Url, progress: Option<Progress>) -> String {
         let (id, now) = (Uuid::new_v4().simple().to_string(), Instant::now());
         let mut held = self.held();
-        if held.len() >= self.max {
-            held.retain(|_, upload| upload.is_claimed || upload.touched + self.idle > now);
-        }
+        self.prune_held(&mut held);
         if held.len() >= self.max {
             let oldest = held.iter().min_by_key(|(_, upload)| (upload.is_claimed, upload.touched));
             if let Some(id) = oldest.map(|(id, _)| id.clone()) {
@@ -137,7 +138,8 @@ impl Uploads {
     /// Takes an upload for one request: it alone may change it.
     pub(crate) fn claim(self: &Arc<Self>, id: &str, owner: &Owner) -> Result<Claim, Unclaimed> {
         let mut held = self.held();
-        let upload = held.get_mut(id).filter(|upload| upload.owner == *owner && self.is_live(upload));
+        self.prune_held(&mut held);
+        let upload = held.get_mut(id).filter(|upload| upload.owner == *owner);
         let upload = upload.ok_or(Unclaimed::Unknown)?;
         if std::mem::replace(&mut upload.is_claimed, true) {
             return Err(Unclaimed::Busy);
@@ -145,6 +147,22 @@ impl Uploads {
         upload.touched = Instant::now();
         let (id, location) = (id.to_owned(), upload.location.clone());
         Ok(Claim { uploads: Arc::clone(self), id, location, is_released: AtomicBool::new(false) })
+    }
+
+    /// Forgets what nobody goes on with, so that it keeps nothing from others.
+    pub(crate) fn prune(&self) {
+        self.prune_held(&mut self.held());
+    }
+
+    fn prune_held(&self, held: &mut HashMap<String, Upload>) {
+        held.retain(|_, upload| self.is_live(upload));
+        let now = Instant::now();
+        for upload in held.values_mut().filter(|upload| !upload.is_claimed && upload.touched + REST <= now) {
+            // What was looked through of it says nothing of the rest.
+            if let Some(progress) = &mut upload.progress {
+                progress.feed = None;
+            }
+        }
     }
 
     fn is_live(&self, upload: &Upload) -> bool {
@@ -234,6 +252,7 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::{ScanConfig, Scans};
 
     fn owner(subject: &str, repository: &str) -> Owner {
         Owner::new(&Principal::passthrough(Some(subject)), "hub", repository)
@@ -276,6 +295,33 @@ mod tests {
         claim.end();
         drop(claim);
         assert_eq!(uploads.claim(&id, &ada).err(), Some(Unclaimed::Unknown));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rests_leaves_its_place_to_others() {
+        let uploads = Arc::new(Uploads::new(9, 3 * REST));
+        let scans = Scans::new(ScanConfig { at_once: 1, ..ScanConfig::default() });
+        let ada = owner("ada", "app");
+        let begin = || uploads.begin(ada.clone(), url("http://r/"), Some(Progress::begin(Algorithm::Sha256)));
+        let id = begin();
+        let claim = uploads.claim(&id, &ada).unwrap();
+        let mut progress = claim.take_progress().unwrap();
+        progress.feed = scans.try_begin();
+        progress.take(&Bytes::from_static(b"part")).await;
+        claim.put_progress(progress);
+        let has_feed = |claim: &Claim| claim.with(|upload| upload.progress.as_ref().unwrap().feed.is_some());
+        tokio::time::advance(REST).await;
+        uploads.prune();
+        assert_eq!(has_feed(&claim), Some(true), "it is under way");
+        drop(claim);
+        tokio::time::advance(REST).await;
+        let claim = uploads.claim(&id, &ada).unwrap();
+        assert_eq!(has_feed(&claim), Some(false));
+        assert!(claim.take_progress().unwrap().is_begun, "it is known still what arrived");
+        drop(claim);
+        tokio::time::advance(3 * REST).await;
+        begin();
+        assert_eq!(uploads.held().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

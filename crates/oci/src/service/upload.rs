@@ -172,6 +172,7 @@ impl Registry {
 
     /// Of a blob that comes in one piece.
     fn progress(&self, algorithm: Algorithm, scans: bool) -> Progress {
+        self.uploads.prune();
         let feed = if scans { self.scans.try_begin() } else { None };
         Progress { feed, ..Progress::begin(algorithm) }
     }
