@@ -7,7 +7,7 @@ use crate::parse::manifest::{ImageConfig, Manifest};
 /// The annotations by which an image names what it was built on.
 const BASES: [&str; 2] = ["org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"];
 
-/// The attributes that a manifest alone says.
+/// The attributes that a manifest alone says; of an index, it and the manifests below it.
 pub const OF_MANIFEST: &[&str] = &["base", "subject", "layers", "size", "layer_size", "foreign"];
 /// The attributes that only a config says. Of an index, all of them need its manifests.
 pub const OF_CONFIG: &[&str] = &["platform", "user", "root", "env", "entrypoint", "label"];
@@ -29,12 +29,12 @@ pub struct Facts {
     foreign: bool,
 }
 
-/// Whether anything is asked for that only a config, or the manifests of an index, say.
+/// Whether anything is asked for that only a config says.
 pub fn needs_config(needs: &Needs) -> bool {
     OF_CONFIG.iter().any(|name| needs.has(name))
 }
 
-/// Whether anything of a manifest is asked for.
+/// Whether anything is asked for that a manifest says, or one below it.
 pub fn needs_manifest(needs: &Needs) -> bool {
     needs_config(needs) || OF_MANIFEST.iter().any(|name| needs.has(name))
 }

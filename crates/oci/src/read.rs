@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
-    access::{Finding, Value},
+    access::{Finding, Needs, Value},
     body::Body,
     protocol::{Direct, Probe},
     refusal::{Refusal, RefusalKind},
@@ -16,7 +16,7 @@ use lockgate_core::{
 
 use crate::{
     body,
-    facts::Facts,
+    facts::{self, Facts},
     parse::{
         manifest::{Descriptor, ImageConfig, Manifest},
         name::{self, Digest, Hasher, Reference},
@@ -156,13 +156,18 @@ impl Reader<'_> {
     }
 
     /// Adds what a manifest says, with its config and the manifests below it where those are asked for.
-    pub(crate) async fn gather(&self, manifest: &Manifest, with_config: bool) -> Result<Facts, Refused> {
+    pub(crate) async fn gather(&self, manifest: &Manifest, needs: &Needs) -> Result<Facts, Refused> {
         let mut facts = Facts::default();
         facts.add_manifest(manifest);
-        if !with_config {
+        if !facts::needs_manifest(needs) {
             return Ok(facts);
         }
-        for manifest in std::iter::once(manifest).chain(&self.below(manifest).await?) {
+        let below = self.below(manifest, |_| ()).await?;
+        below.iter().for_each(|below| facts.add_manifest(below));
+        if !facts::needs_config(needs) {
+            return Ok(facts);
+        }
+        for manifest in std::iter::once(manifest).chain(&below) {
             if manifest.is_index() {
                 continue;
             }
@@ -175,8 +180,8 @@ impl Reader<'_> {
         Ok(facts)
     }
 
-    /// The manifests below one: all of them.
-    async fn below(&self, manifest: &Manifest) -> Result<Vec<Manifest>, Refused> {
+    /// The manifests below one: all of them, of which this sees the bytes.
+    async fn below(&self, manifest: &Manifest, mut see: impl FnMut(&[u8])) -> Result<Vec<Manifest>, Refused> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         let mut level: Vec<Digest> = manifest.manifests.iter().map(|of| of.digest.clone()).collect();
         for _ in 0..DEPTH {
@@ -191,6 +196,7 @@ impl Reader<'_> {
                 let there = self.manifest(&Reference::Digest(digest.clone()), None).await?;
                 let there = there.ok_or_else(|| missing(&digest))?;
                 let below = Manifest::parse(&there).map_err(|error| invalid(error.to_string()))?;
+                see(&there);
                 next.extend(below.manifests.iter().map(|of| of.digest.clone()));
                 found.push(below);
             }
@@ -212,7 +218,9 @@ impl Reader<'_> {
         let mut all = Verdict::default();
         let own = scans.text(bytes);
         add(&mut all, &own, "the manifest");
-        let below = self.below(manifest).await?;
+        let below = self
+            .below(manifest, |bytes| add(&mut all, &scans.text(bytes), "a manifest of the index"))
+            .await?;
         let mut blobs: Vec<(String, Digest)> = Vec::new();
         for of in std::iter::once(manifest).chain(&below) {
             // What is to be had elsewhere may be anything.

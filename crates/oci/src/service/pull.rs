@@ -44,7 +44,7 @@ impl Registry {
         access.attributes = access.attributes.with("digest", digest.as_str());
         access.binding = format!("{} {digest}", access.binding);
         if facts::needs_manifest(needs) {
-            let facts = reader.gather(&manifest, with_config).await?;
+            let facts = reader.gather(&manifest, needs).await?;
             access.attributes = facts.attributes(access.attributes, with_config);
         }
         if needs.has("signed") {

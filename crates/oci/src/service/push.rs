@@ -90,7 +90,7 @@ impl Registry {
             return Err(Refused::new(RefusalKind::Invalid, Code::DigestInvalid, reason));
         }
         let (reader, needs) = (self.reader(asked), asked.context.needs);
-        let facts = reader.gather(&manifest, facts::needs_config(needs)).await?;
+        let facts = reader.gather(&manifest, needs).await?;
         let findings = match needs.has("finding") {
             true => Some(reader.findings(&self.scans, bytes, &manifest).await?),
             false => None,

@@ -239,6 +239,30 @@ async fn what_an_upstream_gives_must_be_what_it_is_called() {
 }
 
 #[tokio::test]
+async fn an_index_is_all_that_is_below_it() {
+    let registry = Registry::default();
+    let secret = lockgate_detect::expand_sample("token ghp_<A-Za-z0-9*36>", 1).unwrap();
+    let image = json!({
+        "layers": [{ "digest": sha256(b"x"), "size": 7, "urls": ["https://elsewhere.example/"] }],
+        "annotations": { "note": secret },
+    });
+    let image = image.to_string().into_bytes();
+    let index = json!({ "manifests": [{ "mediaType": "m", "digest": sha256(&image), "size": 1 }] });
+    let index = index.to_string().into_bytes();
+    let content = Content::default().manifest(&image).manifest(&index);
+    let path = format!("manifests/{}", sha256(&index));
+    for request in [("GET", path.as_str(), &b""[..]), ("PUT", "manifests/v1", &index)] {
+        let (accesses, _) = ask(&registry, &content, &["foreign"], request).await.unwrap();
+        let said = ["foreign", "layers", "size", "layer_size"].map(|name| attribute(&accesses[0], name));
+        assert_eq!(said, ["true", "1", "7", "7"], "{request:?}");
+    }
+    let (accesses, _) =
+        ask(&registry, &content, &["finding"], ("PUT", "manifests/v1", &index)).await.unwrap();
+    let found = attribute(&accesses[0], "finding");
+    assert!(found.starts_with("github-pat in a manifest of the index"), "{found}");
+}
+
+#[tokio::test]
 async fn indexes_end_somewhere() {
     let registry = Registry::default();
     let over = |digest: &str| {
