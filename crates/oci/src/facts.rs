@@ -64,7 +64,7 @@ impl Facts {
             add(&mut self.platforms, platform);
         }
         add(&mut self.users, &config.user);
-        self.root = Some(self.root.unwrap_or_default() || config.is_root());
+        self.root = Some(self.root.unwrap_or_default() || is_root(&config.user));
         config.env.iter().for_each(|variable| add(&mut self.env, variable));
         add(&mut self.entrypoints, &words(config));
         config.labels.iter().for_each(|(name, value)| add(&mut self.labels, &format!("{name}={value}")));
@@ -97,6 +97,16 @@ impl Facts {
 /// The words of what an image runs.
 pub(crate) fn words(config: &ImageConfig) -> String {
     config.entrypoint.iter().chain(&config.command).map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a user is root: has that name or number, or is not said. Engines make 32 bits of a number with any sign.
+fn is_root(user: &str) -> bool {
+    let user = user.split(':').next().unwrap_or_default().trim();
+    let number = user
+        .trim_start_matches(['+', '-'])
+        .chars()
+        .try_fold(0_u32, |number, digit| Some(number.wrapping_mul(10).wrapping_add(digit.to_digit(10)?)));
+    user == "root" || number == Some(0)
 }
 
 fn add(list: &mut Vec<String>, item: &str) {
@@ -164,5 +174,20 @@ mod tests {
         for part in ["user=1000, root", "root=true", "env=A=b, C=d, E=f", "size=963", "layers=2 "] {
             assert!(shown.contains(part), "{part} in {shown}");
         }
+    }
+
+    #[test]
+    fn root_has_many_names() {
+        for user in
+            ["", "root", "0", "00", "0:1000", "root:x", ":1", "+0", "-0", "4294967296", "-4294967296:1"]
+        {
+            assert!(is_root(user), "{user}");
+        }
+        for user in ["1000", "nobody", "10", "-1", "4294967297", "0x"] {
+            assert!(!is_root(user), "{user}");
+        }
+        let mut facts = Facts::default();
+        facts.add_config(&ImageConfig::parse(br#"{"os":"linux"}"#).unwrap());
+        assert_eq!(facts.root, Some(true));
     }
 }

@@ -172,14 +172,8 @@ impl ImageConfig {
             labels: texts(&run, "Labels")?,
             created: text(&of, "created")?,
             history,
-            is_of_image: ["architecture", "config", "rootfs"].iter().any(|name| of.contains_key(*name)),
+            is_of_image: ["architecture", "os", "config", "rootfs"].iter().any(|name| of.contains_key(*name)),
         })
-    }
-
-    /// Whether it runs as root: as what has that name or number, or as nobody says whom.
-    pub fn is_root(&self) -> bool {
-        let user = self.user.split(':').next().unwrap_or_default().trim();
-        user.is_empty() || user == "root" || user.trim_start_matches(['0', '+']).is_empty()
     }
 }
 
@@ -374,14 +368,9 @@ mod tests {
             (config.history, config.labels["l"].as_str()),
             (vec!["RUN x".to_owned(), String::new()], "m")
         );
-        let root = |user: &str| ImageConfig { user: user.into(), ..ImageConfig::default() }.is_root();
-        for user in ["", "root", "0", "00", "0:1000", "root:x", ":1", "+0"] {
-            assert!(root(user), "{user}");
-        }
-        for user in ["1000", "nobody", "10"] {
-            assert!(!root(user), "{user}");
-        }
         assert!(ImageConfig::parse(br#"{"config":{"user":"1","User":"0"}}"#).is_err());
+        let bare = ImageConfig::parse(br#"{"os":"linux"}"#).unwrap();
+        assert!(bare.is_of_image);
         assert_eq!(ImageConfig::parse(b"{}"), Ok(ImageConfig::default()));
     }
 
