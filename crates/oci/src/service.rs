@@ -48,6 +48,9 @@ const HEADERS: &[HeaderName] = &[
     header::USER_AGENT,
 ];
 
+/// What lists are asked for with; the last two by registries whose pages go on so (Quay, and those of AWS and Azure).
+const LIST: &[&str] = &["n", "last", "artifactType", "next_page", "nextToken"];
+
 /// Where clients insist on registries.
 const ROOT: Root = Root { segment: "v2", common: &["/v2/", "/v2", TOKEN] };
 
@@ -198,14 +201,14 @@ impl Registry {
             Endpoint::Manifest(_, reference) if is_read => self.pull(asked, reference).await,
             Endpoint::Blob(_, digest) if is_read => {
                 let may_be_part = asked.head.headers.contains_key(header::RANGE);
-                Ok(asked.plainly(Verb::Pull, Shape::Blob(digest.clone(), may_be_part), &["ns"]))
+                Ok(asked.plainly(Verb::Pull, Shape::Blob(digest.clone(), may_be_part), &[]))
             }
             Endpoint::Tags(_) | Endpoint::Catalog if is_read => {
-                Ok(asked.plainly(Verb::List, Shape::List, &[]))
+                Ok(asked.plainly(Verb::List, Shape::List, LIST))
             }
             Endpoint::Referrers(..) if is_read => {
                 let artifact = asked.query.get("artifactType")?.map(str::to_owned);
-                let mut read = asked.plainly(Verb::List, Shape::List, &[]);
+                let mut read = asked.plainly(Verb::List, Shape::List, LIST);
                 if let (Some(artifact), Some(access)) = (artifact, read.accesses.first_mut()) {
                     let attributes = std::mem::take(&mut access.attributes);
                     access.attributes = attributes.with("artifact_type", artifact);

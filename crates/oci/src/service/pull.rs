@@ -20,7 +20,7 @@ use lockgate_core::refusal::RefusalKind;
 impl Registry {
     /// `GET` and `HEAD` of a manifest.
     pub(super) async fn pull(&self, asked: &Asked<'_>, reference: &Reference) -> Result<Read, Refused> {
-        let plainly = || asked.plainly(Verb::Pull, Shape::Manifest(reference.clone()), &["ns"]);
+        let plainly = || asked.plainly(Verb::Pull, Shape::Manifest(reference.clone()), &[]);
         let needs = asked.context.needs;
         if !is_content(needs) {
             return Ok(plainly());
@@ -52,7 +52,7 @@ impl Registry {
         }
         let judged = Reference::Digest(digest);
         let by_digest = Endpoint::Manifest(reader.repository.to_owned(), judged.clone());
-        let url = asked.place.url(by_digest.repository(), &by_digest.rest()) + &asked.query.encoded(&["ns"]);
+        let url = asked.place.url(by_digest.repository(), &by_digest.rest());
         Ok(Read { accesses: vec![access], url, shape: Shape::Manifest(judged), ..plainly() })
     }
 

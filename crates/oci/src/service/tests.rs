@@ -146,7 +146,7 @@ async fn a_pull_is_judged_by_what_it_brings_and_brings_that() {
     let (registry, image) = (Registry::default(), image("root", "layer"));
     let content = Content::default().with("manifests/v1", image.manifest.clone()).blob(&image.config);
     let plain = ask(&registry, &content, &["tag"], ("GET", "manifests/v1?ns=x&y=z", b"")).await.unwrap();
-    assert_eq!(plain.1, "http://r.example/v2/team/app/manifests/v1?ns=x");
+    assert_eq!(plain.1, "http://r.example/v2/team/app/manifests/v1");
     assert_eq!(content.asked(), [""; 0], "what nobody asks for is not looked for");
     let (accesses, url) =
         ask(&registry, &content, &["root", "signed"], ("GET", "manifests/v1", b"")).await.unwrap();
@@ -281,6 +281,20 @@ async fn indexes_end_somewhere() {
             Err(refused) => assert_eq!((depth, refused), (3, (400, "MANIFEST_INVALID".into()))),
         }
         content = content.manifest(&top);
+    }
+}
+
+#[tokio::test]
+async fn no_parameter_goes_on_that_nobody_judges() {
+    let (registry, content) = (Registry::default(), Content::default());
+    for (method, path, rest) in [
+        ("GET", "tags/list", "?n=1&last=a"),
+        ("DELETE", "manifests/v1", ""),
+        ("GET", &*format!("blobs/{}", sha256(b"x")), ""),
+    ] {
+        let asked = format!("{path}?n=1&last=a&ns=other&force=true");
+        let (_, url) = ask(&registry, &content, &[], (method, &asked, b"")).await.unwrap();
+        assert_eq!(url, format!("http://r.example/v2/team/app/{path}{rest}"));
     }
 }
 
