@@ -324,6 +324,12 @@ async fn a_commit_always_says_what_was_found() {
     };
     let registry = Registry::default();
     let id = begin(&registry);
+    let path = format!("blobs/uploads/{id}");
+    for method in ["PATCH", "GET"] {
+        let (accesses, _) = ask(&registry, &content, &[], (method, &path, b"")).await.unwrap();
+        assert_eq!(accesses[0].binding, format!("push-blob {method} {id}"));
+    }
+    let id = begin(&registry);
     for _ in 0..2 {
         let found = commit(&registry, &id, &sha256(secret.as_bytes()), secret.as_bytes()).await;
         assert_eq!(found, "github-pat");

@@ -78,7 +78,10 @@ impl Registry {
         let scans = asked.context.needs.has("finding");
         // Nothing of it is there before it is committed.
         let nothing = scans.then(Verdict::default);
-        let accesses = vec![with_findings(classify::blob_access(&asked.endpoint, None), nothing)];
+        let mut access = with_findings(classify::blob_access(&asked.endpoint, None), nothing);
+        // Who allows one of these requests allows no other.
+        access.binding = format!("{} {} {id}", access.action, asked.head.method);
+        let accesses = vec![access];
         if asked.head.method == Method::GET {
             let location = self.uploads.location(id, &owner).ok_or(RouteError::Upload)?;
             let shape = Shape::Status(id.to_owned());
