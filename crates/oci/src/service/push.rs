@@ -46,6 +46,10 @@ impl Registry {
         upload::without_length(asked);
         let known = self.look(asked, reference, &bytes).await?;
         let further = asked.query.tags()?;
+        let tag = match reference {
+            Reference::Tag(tag) => Some(tag.clone()),
+            Reference::Digest(_) => further.first().cloned(),
+        };
         let repository = asked.endpoint.repository().unwrap_or_default();
         let tagged =
             further.into_iter().map(|tag| Endpoint::Manifest(repository.to_owned(), Reference::Tag(tag)));
@@ -54,10 +58,6 @@ impl Registry {
             accesses.push(self.access(asked, &endpoint, &known).await?);
         }
         let url = asked.place.url(asked.endpoint.repository(), &asked.endpoint.rest());
-        let tag = match reference {
-            Reference::Tag(tag) => Some(tag.clone()),
-            Reference::Digest(_) => None,
-        };
         Ok(Read {
             accesses,
             url: url + &asked.query.encoded(&["tag"]),
