@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header;
 use lockgate_core::{
     access::{Access, Value},
     body::{self as bodies, Body},
@@ -78,7 +79,18 @@ impl Registry {
     /// Finds out of a manifest what is asked for.
     async fn look(&self, asked: &Asked<'_>, reference: &Reference, bytes: &Bytes) -> Result<Known, Refused> {
         let invalid = |reason: String| Refused::new(RefusalKind::Invalid, Code::ManifestInvalid, reason);
-        let manifest = Manifest::parse(bytes).map_err(|error| invalid(format!("the manifest: {error}")))?;
+        let mut manifest =
+            Manifest::parse(bytes).map_err(|error| invalid(format!("the manifest: {error}")))?;
+        // Registries take it for what it is sent as, where it does not say itself what it is.
+        for said in asked.head.headers.get_all(header::CONTENT_TYPE) {
+            let said = said.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+            let media_type = manifest.media_type.get_or_insert_with(|| said.to_owned());
+            if !media_type.eq_ignore_ascii_case(said) {
+                return Err(invalid(
+                    "the manifest says that it is of another type than it is sent as".into(),
+                ));
+            }
+        }
         let digest = match reference {
             Reference::Digest(digest) => Digest::of(digest.algorithm(), bytes),
             Reference::Tag(_) => Digest::of(Algorithm::Sha256, bytes),

@@ -205,6 +205,23 @@ async fn a_push_says_what_becomes_of_each_tag() {
 }
 
 #[tokio::test]
+async fn a_manifest_is_of_one_type() {
+    for (body, sent, expected) in [
+        (r#"{"layers":[]}"#, "a/b; charset=utf-8", Some("a/b")),
+        (r#"{"layers":[],"mediaType":"a/b"}"#, "a/b", Some("a/b")),
+        (r#"{"layers":[],"mediaType":"a/b"}"#, "c/d", None),
+    ] {
+        let request = Request::put("/v2/team/app/manifests/v1").header(header::CONTENT_TYPE, sent);
+        let request = request.body(bodies::full(body)).unwrap();
+        let found = match classified(&Registry::default(), &Content::default(), &[], request).await {
+            Classified::Asks { accesses, .. } => Some(attribute(&accesses[0], "media_type")),
+            Classified::Refused { .. } | Classified::Answer(_) => None,
+        };
+        assert_eq!(found.as_deref(), expected, "{body} {sent}");
+    }
+}
+
+#[tokio::test]
 async fn no_manifest_passes_whose_blobs_nobody_has_looked_through() {
     let secret = lockgate_detect::expand_sample("token ghp_<A-Za-z0-9*36>\n", 1).unwrap();
     let (registry, image) = (Registry::default(), image("1", &secret));
@@ -307,7 +324,6 @@ async fn a_mount_is_an_upload() {
     assert_eq!(accesses[0].action, classify::PUSH_BLOB);
 }
 
-/// What a commit of an upload is said to hold, by a caller who asks for it once more than it is good for.
 #[tokio::test]
 async fn a_commit_always_says_what_was_found() {
     let secret = lockgate_detect::expand_sample("token ghp_<A-Za-z0-9*36>\n", 1).unwrap();
@@ -334,7 +350,6 @@ async fn a_commit_always_says_what_was_found() {
         let found = commit(&registry, &id, &sha256(secret.as_bytes()), secret.as_bytes()).await;
         assert_eq!(found, "github-pat");
     }
-    // Of what came in parts that nobody here saw all of, nothing is known.
     let lost = begin(&registry);
     let claim = registry.uploads.claim(&lost, &owner()).unwrap();
     claim.begun();
