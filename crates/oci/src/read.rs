@@ -33,6 +33,8 @@ const MANIFESTS: usize = 100;
 const DEPTH: usize = 3;
 /// Bytes of a config.
 const CONFIG: usize = 4 << 20;
+/// Findings that are told of one manifest; of more it is only said that there are.
+const FINDINGS: usize = 100;
 /// Blobs that are looked through at once for one manifest.
 const AT_ONCE: usize = 4;
 
@@ -278,8 +280,9 @@ fn config_of(bytes: &[u8]) -> Result<Option<ImageConfig>, Refused> {
 }
 
 fn add(all: &mut Verdict, of: &Verdict, place: &str) {
-    all.further += of.further;
-    all.findings.extend(of.findings.iter().map(|finding| {
+    let room = FINDINGS.saturating_sub(all.findings.len());
+    all.further += of.further + of.findings.len().saturating_sub(room) as u64;
+    all.findings.extend(of.findings.iter().take(room).map(|finding| {
         let inside = if finding.place.is_empty() { String::new() } else { format!("{} in ", finding.place) };
         Finding { place: format!("{inside}{place}"), ..finding.clone() }
     }));
@@ -304,4 +307,18 @@ fn missing(digest: &Digest) -> Refused {
 
 fn broken(error: lockgate_core::body::BodyError) -> Refused {
     Refusal::new(RefusalKind::UpstreamUnavailable, "the upstream broke its answer off").because(&error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_end_of_what_is_told_of_a_manifest() {
+        let finding = Finding { rule: "r".into(), place: "f".into(), tag: String::new() };
+        let of = Verdict { findings: vec![finding; 60], further: 1 };
+        let mut all = Verdict::default();
+        (0..3).for_each(|_| add(&mut all, &of, "layer 1"));
+        assert_eq!((all.findings.len(), all.further), (FINDINGS, 80 + 3));
+    }
 }

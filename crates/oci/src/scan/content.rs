@@ -12,6 +12,8 @@ use super::{
 const TOGETHER: u64 = 8 << 20;
 /// Files of one such round.
 const FILES: usize = 20_000;
+/// Characters of a file's name that are kept: verdicts are, of many blobs.
+const PLACE: usize = 200;
 /// How a file begins that may be gzip's, which is looked into by itself.
 const GZIP: u8 = 0x1f;
 
@@ -113,9 +115,26 @@ impl Rounds<'_> {
                 continue;
             }
             let after = files.partition_point(|(begin, _)| *begin <= found.offset);
-            let place = after.checked_sub(1).map(|at| files[at].1.clone()).unwrap_or_default();
+            let place = after.checked_sub(1).map(|at| files[at].1.as_str()).unwrap_or_default();
+            let place = place.chars().take(PLACE).collect();
             let tag = found.tag.map(|tag| tag.to_string()).unwrap_or_default();
             self.verdict.findings.push(Finding { rule: found.rule.to_string(), place, tag });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_not_long() {
+        let config = ScanConfig::default();
+        let mut look = Look::new(&config);
+        look.rounds.begin(&"é".repeat(2 * PLACE));
+        let secret = lockgate_detect::expand_sample("ghp_<A-Za-z0-9*36>", 7).unwrap();
+        look.rounds.bytes(format!("token = {secret}\n").as_bytes());
+        let places: Vec<_> = look.finish(true).findings.into_iter().map(|finding| finding.place).collect();
+        assert_eq!(places, ["é".repeat(PLACE)]);
     }
 }
