@@ -279,6 +279,12 @@ impl Answers {
 
 impl Dialect for Answers {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        if let (Shape::Commit(claim, _), RefusalKind::Denied | RefusalKind::ApprovalDenied) =
+            (&self.shape, refusal.kind)
+        {
+            // What was denied is not asked for again: it is begun anew.
+            claim.end();
+        }
         if self.is_retried && refusal.kind == RefusalKind::ApprovalNeeded {
             return retry(refusal);
         }
@@ -317,4 +323,36 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
 
 fn strange(what: &str) -> Refusal {
     Refusal::new(RefusalKind::UpstreamInvalid, format!("the upstream {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_core::{principal::Principal, upstream::Upstream};
+
+    use super::*;
+    use crate::parse::name::Algorithm;
+
+    #[test]
+    fn an_upload_whose_commit_is_denied_is_over() {
+        let uploads = Arc::new(Uploads::new(9, Duration::from_secs(60)));
+        let owner = Owner::new(&Principal::passthrough(Some("ada")), "hub", "app");
+        for (kind, is_over) in [(RefusalKind::ApprovalNeeded, false), (RefusalKind::Denied, true)] {
+            let id = uploads.begin(owner.clone(), "http://r/1".parse().unwrap(), None);
+            let claim = Arc::new(uploads.claim(&id, &owner).unwrap());
+            let answers = Answers {
+                shape: Shape::Commit(claim, Digest::of(Algorithm::Sha256, b"")),
+                endpoint: Endpoint::Base,
+                method: Method::PUT,
+                place: Place::of(&Upstream::new("hub", "oci", "http://r/".parse().unwrap()), None),
+                code: None,
+                status: None,
+                wait: Duration::ZERO,
+                limits: (1, 1),
+                show: None,
+                is_retried: false,
+            };
+            answers.refuse(&Refusal::new(kind, "no"));
+            assert_eq!(uploads.location(&id, &owner).is_none(), is_over, "{kind:?}");
+        }
+    }
 }
