@@ -146,6 +146,20 @@ impl Refusal {
         self
     }
 
+    /// One line for the caller: who refuses, why, by which rule, and what to do.
+    pub fn line(&self, rule: Option<&str>) -> String {
+        let mut line = format!("lockgate: {}", self.reason);
+        if let Some(rule) = rule {
+            line += &format!(" (rule {rule})");
+        }
+        if let Some(url) = &self.url {
+            line += &format!("; approve at {url}");
+        } else if let Some(command) = &self.command {
+            line += &format!("; a person approves it by: {command}");
+        }
+        line
+    }
+
     /// Adds the reasons per access.
     #[must_use]
     pub fn with_accesses(mut self, accesses: Vec<AccessRefusal>) -> Self {

@@ -89,25 +89,11 @@ fn document(refusal: &Refusal, status: StatusCode, resource: Option<&Resource>) 
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": message(refusal, rule),
+        "message": refusal.line(rule),
         "reason": reason(refusal.kind),
         "details": details,
         "code": status.as_u16(),
     })
-}
-
-/// One line: who refuses, why, by which rule, and what to do.
-fn message(refusal: &Refusal, rule: Option<&str>) -> String {
-    let mut message = format!("lockgate: {}", refusal.reason);
-    if let Some(rule) = rule {
-        message += &format!(" (rule {rule})");
-    }
-    if let Some(url) = &refusal.url {
-        message += &format!("; approve at {url}");
-    } else if let Some(command) = &refusal.command {
-        message += &format!("; a person approves it by: {command}");
-    }
-    message
 }
 
 fn causes(refusal: &Refusal, rule: Option<&str>) -> Vec<Value> {

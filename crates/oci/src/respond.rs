@@ -59,7 +59,7 @@ pub(crate) fn refuse(refusal: &Refusal, code: Option<Code>, status: Option<Statu
     }
     let error = json!({
         "code": word.map_or_else(|| self::word(refusal.kind), Code::word),
-        "message": message(refusal, rule),
+        "message": refusal.line(rule),
         "detail": detail,
     });
     let mut response = Response::new(body::full(json!({ "errors": [error] }).to_string()));
@@ -75,20 +75,6 @@ fn retry(refusal: &Refusal) -> Response<Body> {
     let mut response = refuse(refusal, None, Some(StatusCode::TOO_MANY_REQUESTS));
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
-}
-
-/// One line: who refuses, why, by which rule, and what to do.
-fn message(refusal: &Refusal, rule: Option<&str>) -> String {
-    let mut message = format!("lockgate: {}", refusal.reason);
-    if let Some(rule) = rule {
-        message += &format!(" (rule {rule})");
-    }
-    if let Some(url) = &refusal.url {
-        message += &format!("; approve at {url}");
-    } else if let Some(command) = &refusal.command {
-        message += &format!("; a person approves it by: {command}");
-    }
-    message
 }
 
 fn word(kind: RefusalKind) -> &'static str {
