@@ -131,6 +131,18 @@ pub struct Attribute {
     pub doc: &'static str,
 }
 
+impl Attribute {
+    /// One that is matched by globs.
+    pub const fn glob(name: &'static str, plural: &'static str, doc: &'static str) -> Self {
+        Self { name, plural, matcher: Matcher::Glob, doc }
+    }
+
+    /// One that is true or false.
+    pub const fn flag(name: &'static str, plural: &'static str, doc: &'static str) -> Self {
+        Self { name, plural, matcher: Matcher::Flag, doc }
+    }
+}
+
 /// How a policy matches an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Matcher {

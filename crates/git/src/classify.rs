@@ -62,42 +62,28 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Choice(&["fast-forward", "diverged", "unknown"]),
             doc: "of the new tip of an existing branch to its old one; unknown where it could not be shown",
         },
-        Attribute {
-            name: "option",
-            plural: "options",
-            matcher: Matcher::Glob,
-            doc: "the options of a push (git push -o)",
-        },
-        Attribute {
-            name: "atomic",
-            plural: "atomic",
-            matcher: Matcher::Flag,
-            doc: "whether all refs of a push are to be updated or none",
-        },
-        Attribute {
-            name: "signed",
-            plural: "signed",
-            matcher: Matcher::Flag,
-            doc: "whether a push carries a certificate, which only the upstream verifies",
-        },
-        Attribute {
-            name: "path",
-            plural: "paths",
-            matcher: Matcher::Glob,
-            doc: "the files that any of the commits adds, changes or removes, e.g. .github/workflows/ci.yml",
-        },
-        Attribute {
-            name: "author",
-            plural: "authors",
-            matcher: Matcher::Glob,
-            doc: "the addresses of the commits' authors, which anybody can write into a commit",
-        },
-        Attribute {
-            name: "committer",
-            plural: "committers",
-            matcher: Matcher::Glob,
-            doc: "the addresses of the commits' committers, which anybody can write into a commit",
-        },
+        Attribute::glob("option", "options", "the options of a push (git push -o)"),
+        Attribute::flag("atomic", "atomic", "whether all refs of a push are to be updated or none"),
+        Attribute::flag(
+            "signed",
+            "signed",
+            "whether a push carries a certificate, which only the upstream verifies",
+        ),
+        Attribute::glob(
+            "path",
+            "paths",
+            "the files that any of the commits adds, changes or removes, e.g. .github/workflows/ci.yml",
+        ),
+        Attribute::glob(
+            "author",
+            "authors",
+            "the addresses of the commits' authors, which anybody can write into a commit",
+        ),
+        Attribute::glob(
+            "committer",
+            "committers",
+            "the addresses of the commits' committers, which anybody can write into a commit",
+        ),
         Attribute {
             name: "message",
             plural: "messages",
@@ -111,12 +97,11 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Size,
             doc: "of the largest file that is added or changed",
         },
-        Attribute {
-            name: "unsigned",
-            plural: "unsigned",
-            matcher: Matcher::Flag,
-            doc: "whether any commit carries no signature; one that is there is not verified",
-        },
+        Attribute::flag(
+            "unsigned",
+            "unsigned",
+            "whether any commit carries no signature; one that is there is not verified",
+        ),
         Attribute {
             name: "tag",
             plural: "tags",
@@ -129,12 +114,11 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Finding,
             doc: "the secrets in files, messages and names, by the rule that found them",
         },
-        Attribute {
-            name: "lfs",
-            plural: "lfs",
-            matcher: Matcher::Flag,
-            doc: "whether it is about LFS objects or locks, beside the repository and without a ref",
-        },
+        Attribute::flag(
+            "lfs",
+            "lfs",
+            "whether it is about LFS objects or locks, beside the repository and without a ref",
+        ),
     ],
     masks: &[],
 };

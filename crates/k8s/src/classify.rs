@@ -41,31 +41,51 @@ pub static SCHEMA: Schema = Schema {
         Action { name: RESTORE, mutates: true, maskable: true, parts: None },
     ],
     attributes: &[
-        glob("resource", "resources", "the resource as RBAC names it: `pods`, `pods/exec`"),
+        Attribute::glob("resource", "resources", "the resource as RBAC names it: `pods`, `pods/exec`"),
         Attribute {
             name: "verb",
             plural: "verbs",
             matcher: Matcher::Choice(VERBS),
             doc: "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's",
         },
-        glob("group", "groups", "the API group; empty for the core"),
-        glob("version", "versions", "the API version: `v1`"),
-        glob("subresource", "subresources", "the subresource: `exec`, `log`, `status`"),
-        glob("namespace", "namespaces", "the namespace; absent where it is of the cluster, or of all"),
-        glob("name", "names", "the name; absent for a collection"),
-        glob("path", "paths", "the path of what is no resource: `/version`; or what a proxy is asked for"),
-        flag("dry_run", "dry_runs", "whether the change is only tried"),
-        glob("field_manager", "field_managers", "who says to manage the fields: `kubectl-client-side-apply`"),
-        glob("user_agent", "user_agents", "the client, as it calls itself: `kubectl/**`"),
+        Attribute::glob("group", "groups", "the API group; empty for the core"),
+        Attribute::glob("version", "versions", "the API version: `v1`"),
+        Attribute::glob("subresource", "subresources", "the subresource: `exec`, `log`, `status`"),
+        Attribute::glob(
+            "namespace",
+            "namespaces",
+            "the namespace; absent where it is of the cluster, or of all",
+        ),
+        Attribute::glob("name", "names", "the name; absent for a collection"),
+        Attribute::glob(
+            "path",
+            "paths",
+            "the path of what is no resource: `/version`; or what a proxy is asked for",
+        ),
+        Attribute::flag("dry_run", "dry_runs", "whether the change is only tried"),
+        Attribute::glob(
+            "field_manager",
+            "field_managers",
+            "who says to manage the fields: `kubectl-client-side-apply`",
+        ),
+        Attribute::glob("user_agent", "user_agents", "the client, as it calls itself: `kubectl/**`"),
         regex("command", "commands", "the words of the command that an exec begins, with spaces between"),
-        glob("container", "containers", "the container that is named; absent for the default one"),
-        flag("stdin", "stdins", "whether the client can type into it"),
-        flag("tty", "ttys", "whether it is a terminal"),
-        glob("port", "ports", "the ports that a port-forward names; absent where the stream names them"),
-        glob("kind", "kinds", "of an object that is written: its kind"),
-        glob("image", "images", "of an object that is written: the images of its containers"),
-        flag("privileged", "privilegeds", "of an object that is written: whether a container is privileged"),
-        flag(
+        Attribute::glob("container", "containers", "the container that is named; absent for the default one"),
+        Attribute::flag("stdin", "stdins", "whether the client can type into it"),
+        Attribute::flag("tty", "ttys", "whether it is a terminal"),
+        Attribute::glob(
+            "port",
+            "ports",
+            "the ports that a port-forward names; absent where the stream names them",
+        ),
+        Attribute::glob("kind", "kinds", "of an object that is written: its kind"),
+        Attribute::glob("image", "images", "of an object that is written: the images of its containers"),
+        Attribute::flag(
+            "privileged",
+            "privilegeds",
+            "of an object that is written: whether a container is privileged",
+        ),
+        Attribute::flag(
             "privilege_escalation",
             "privilege_escalations",
             "of an object that is written: whether a container may gain privileges",
@@ -76,12 +96,28 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Choice(&["network", "pid", "ipc"]),
             doc: "of an object that is written: what its pods share with the host",
         },
-        glob("host_path", "host_paths", "of an object that is written: paths of the host that it mounts"),
-        glob("service_account", "service_accounts", "of an object that is written: as which its pods run"),
-        glob("secret", "secrets", "of an object that is written: the Secrets that its pods read"),
-        glob("capability", "capabilities", "of an object that is written: the capabilities that it adds"),
-        flag("run_as_root", "run_as_roots", "of an object that is written: whether a container runs as root"),
-        glob("label", "labels", "of an object that is written: its labels, `name=value`"),
+        Attribute::glob(
+            "host_path",
+            "host_paths",
+            "of an object that is written: paths of the host that it mounts",
+        ),
+        Attribute::glob(
+            "service_account",
+            "service_accounts",
+            "of an object that is written: as which its pods run",
+        ),
+        Attribute::glob("secret", "secrets", "of an object that is written: the Secrets that its pods read"),
+        Attribute::glob(
+            "capability",
+            "capabilities",
+            "of an object that is written: the capabilities that it adds",
+        ),
+        Attribute::flag(
+            "run_as_root",
+            "run_as_roots",
+            "of an object that is written: whether a container runs as root",
+        ),
+        Attribute::glob("label", "labels", "of an object that is written: its labels, `name=value`"),
         Attribute {
             name: "finding",
             plural: "findings",
@@ -91,14 +127,6 @@ pub static SCHEMA: Schema = Schema {
     ],
     masks: &[ALL_BUT_HELM],
 };
-
-const fn glob(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural, matcher: Matcher::Glob, doc }
-}
-
-const fn flag(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural, matcher: Matcher::Flag, doc }
-}
 
 const fn regex(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
     Attribute { name, plural, matcher: Matcher::Regex, doc }

@@ -37,13 +37,17 @@ pub static SCHEMA: Schema = Schema {
         action(DELETE, true),
     ],
     attributes: &[
-        glob(
+        Attribute::glob(
             "repository",
             "repositories",
             "the repository's name on the upstream; absent for the list of all",
         ),
-        glob("tag", "tags", "the tag; absent where it is a digest"),
-        glob("digest", "digests", "the digest, e.g. sha256:e3b0...; of a push, that of what is pushed"),
+        Attribute::glob("tag", "tags", "the tag; absent where it is a digest"),
+        Attribute::glob(
+            "digest",
+            "digests",
+            "the digest, e.g. sha256:e3b0...; of a push, that of what is pushed",
+        ),
         Attribute {
             name: "kind",
             plural: "kinds",
@@ -56,34 +60,34 @@ pub static SCHEMA: Schema = Schema {
             matcher: Matcher::Choice(&["create", "update", "same"]),
             doc: "what a push by a tag does to it: update where it stands for something else",
         },
-        glob("media_type", "media_types", "of a manifest that is pushed: what it says to be"),
-        glob(
+        Attribute::glob("media_type", "media_types", "of a manifest that is pushed: what it says to be"),
+        Attribute::glob(
             "artifact_type",
             "artifact_types",
             "the kind of artifact: of a manifest, or of referrers that are listed",
         ),
-        glob("subject", "subjects", "of a manifest: the digest of what it is attached to"),
-        glob("base", "bases", "of an image: what it says to be built on, by name and digest"),
-        glob("platform", "platforms", "of an image: `linux/amd64`; of an index, all of them"),
-        glob("user", "users", "of an image: as whom it runs; empty where that is not said"),
-        flag(
+        Attribute::glob("subject", "subjects", "of a manifest: the digest of what it is attached to"),
+        Attribute::glob("base", "bases", "of an image: what it says to be built on, by name and digest"),
+        Attribute::glob("platform", "platforms", "of an image: `linux/amd64`; of an index, all of them"),
+        Attribute::glob("user", "users", "of an image: as whom it runs; empty where that is not said"),
+        Attribute::flag(
             "root",
             "roots",
             "whether an image runs as root, or as nobody says whom; of an index, any of its images",
         ),
-        glob("env", "envs", "of an image: its environment, `NAME=value`"),
+        Attribute::glob("env", "envs", "of an image: its environment, `NAME=value`"),
         Attribute {
             name: "entrypoint",
             plural: "entrypoints",
             matcher: Matcher::Regex,
             doc: "of an image: the words of what it runs, with spaces between",
         },
-        glob("label", "labels", "of an image: its labels, `name=value`"),
+        Attribute::glob("label", "labels", "of an image: its labels, `name=value`"),
         number("layers", "of an image: how many layers"),
         size("size", "sizes", "of an image: the bytes of all its blobs, as they are stored"),
         size("layer_size", "layer_sizes", "of an image: the bytes of its largest layer, as it is stored"),
-        flag("foreign", "foreigns", "whether a layer of an image is to be had elsewhere"),
-        flag(
+        Attribute::flag("foreign", "foreigns", "whether a layer of an image is to be had elsewhere"),
+        Attribute::flag(
             "signed",
             "signed",
             "whether a signature is attached to what is pulled, by cosign or notation; it is not verified",
@@ -100,14 +104,6 @@ pub static SCHEMA: Schema = Schema {
 
 const fn action(name: &'static str, mutates: bool) -> Action {
     Action { name, mutates, maskable: false, parts: None }
-}
-
-const fn glob(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural, matcher: Matcher::Glob, doc }
-}
-
-const fn flag(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural, matcher: Matcher::Flag, doc }
 }
 
 const fn number(name: &'static str, doc: &'static str) -> Attribute {
