@@ -176,12 +176,10 @@ impl Engine {
         let stop = (runs.end() - view.seam()) as usize;
         let is_shared = live.len() + self.resting.len() >= MANY;
         let after = &view.input[(start + 4 - view.seam()) as usize..];
-        // What has come of it until now; of two parts only where a quad begins in an earlier input.
+        // What has come of it until now: no more than the quad, where that begins in an earlier input (`walk_seam`).
         let quad_bytes = quad.to_le_bytes();
-        let (first, near) = match start.checked_sub(view.seam()) {
-            Some(at) => (&view.input[at as usize..stop], &[][..]),
-            None => (&quad_bytes[..], &view.input[..stop][(start + 4 - view.seam()) as usize..]),
-        };
+        let come =
+            start.checked_sub(view.seam()).map_or(&quad_bytes[..], |at| &view.input[at as usize..stop]);
         let mut behind = None;
         for opening in context.filter.starts(quad) {
             if !opening.follow.allows(after) {
@@ -202,10 +200,7 @@ impl Engine {
             };
             let Some(mut candidate) = candidate else { continue };
             let shared = is_shared.then_some(&mut *runs);
-            let (_, mut step) = candidate.advance(context, view, start, first, shared);
-            if matches!(step, Step::On | Step::Rest) && !near.is_empty() {
-                (_, step) = candidate.advance(context, view, start + 4, near, None);
-            }
+            let (_, step) = candidate.advance(context, view, start, come, shared);
             match step {
                 Step::On => live.push(candidate),
                 Step::Rest => self.lay_down(&candidate),
