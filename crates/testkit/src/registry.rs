@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::leash::Leash;
-use crate::{Port, nginx, wait};
+use crate::{Idp, Lockgate, Port, nginx, wait};
 
 /// The password of [`Registry::USER`], as the registry's file of users has it (bcrypt).
 const HASH: &str = "$2b$04$abcdefghijklmnopqrstuuDrwW6sPI2Vv2AOaWD9AUrKm4vD23IjO";
@@ -72,6 +72,26 @@ impl Registry {
     #[must_use]
     pub fn host(&self) -> String {
         self.port.addr().to_string()
+    }
+
+    /// A running gateway before it, where it is `hub`, for whom `idp` vouches. `program` is the binary.
+    ///
+    /// # Errors
+    /// When the gateway does not start.
+    pub fn gate(&self, program: &Path, idp: &Idp, policy: &str) -> Result<Lockgate> {
+        let mut gate = Lockgate::prepare(program.canonicalize().context("the lockgate binary")?)?;
+        std::fs::write(gate.folder().join("policy.yaml"), policy)?;
+        let config = json!({
+            "listen": { "address": gate.port().addr().to_string() },
+            "data_dir": "data",
+            "policy": "policy.yaml",
+            "upstreams": [{ "name": "hub", "kind": "oci", "url": self.url() }],
+            "issuers": [{ "name": "idp", "issuer": idp.issuer(), "audiences": ["lockgate"] }],
+            "control": { "listen": gate.control_port().addr().to_string() },
+        });
+        gate.configure(&config.to_string())?;
+        gate.start()?;
+        Ok(gate)
     }
 
     /// All it has logged: a line for each request.

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use lockgate_testkit::{Idp, Lockgate, Registry};
+use lockgate_testkit::{Idp, Registry};
 use serde_json::json;
 
 /// Everybody who is known may do everything: what passes is for the suite to say.
@@ -90,18 +90,7 @@ fn directly(cli: &Cli) -> Result<Results> {
 
 fn through(cli: &Cli, name: &str, policy: &str) -> Result<Results> {
     let (registry, idp) = (Registry::start()?, Idp::start()?);
-    let mut gate = Lockgate::prepare(std::path::absolute(&cli.lockgate)?)?;
-    std::fs::write(gate.folder().join("policy.yaml"), policy)?;
-    let config = json!({
-        "listen": { "address": gate.port().addr().to_string() },
-        "data_dir": "data",
-        "policy": "policy.yaml",
-        "upstreams": [{ "name": "hub", "kind": "oci", "url": registry.url() }],
-        "issuers": [{ "name": "idp", "issuer": idp.issuer(), "audiences": ["lockgate"] }],
-        "control": { "listen": gate.control_port().addr().to_string() },
-    });
-    gate.configure(&config.to_string())?;
-    gate.start()?;
+    let gate = registry.gate(&cli.lockgate, &idp, policy)?;
     let token = idp.token("suite").claim("aud", json!("lockgate")).sign()?;
     let results = run(cli, name, &gate.port().addr().to_string(), "hub/", Some(&token))?;
     std::fs::write(cli.results.join(name).join("lockgate.log"), gate.log()?)?;

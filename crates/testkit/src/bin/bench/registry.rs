@@ -87,8 +87,8 @@ impl Bench {
         let server = SERVER.replace("{upstream}", &registry.url());
         let nginx = Nginx::start("", &server, None)?;
         let token = idp.token("bench").claim("aud", json!("lockgate")).sign()?;
-        let gate = gate(args, &registry, &idp, POLICY)?;
-        let scanned = gate_that_looks(args, &registry, &idp)?;
+        let gate = registry.gate(&args.lockgate, &idp, POLICY)?;
+        let scanned = registry.gate(&args.lockgate, &idp, SCANNED)?;
         let (blob, digest) = blob(gate.folder(), args.blob)?;
         let megabytes = f64::from(args.blob);
         Ok(Self { registry, nginx, gate, scanned, token, blob, digest, megabytes, _idp: idp })
@@ -169,26 +169,6 @@ impl Bench {
         ensure!(output.status.success(), "{subject:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
     }
-}
-
-fn gate_that_looks(args: &Args, registry: &Registry, idp: &Idp) -> Result<Lockgate> {
-    gate(args, registry, idp, SCANNED)
-}
-
-fn gate(args: &Args, registry: &Registry, idp: &Idp, policy: &str) -> Result<Lockgate> {
-    let mut gate = Lockgate::prepare(args.lockgate.canonicalize().context("the lockgate binary")?)?;
-    std::fs::write(gate.folder().join("policy.yaml"), policy)?;
-    let config = json!({
-        "listen": { "address": gate.port().addr().to_string() },
-        "data_dir": "data",
-        "policy": "policy.yaml",
-        "upstreams": [{ "name": "hub", "kind": "oci", "url": registry.url() }],
-        "issuers": [{ "name": "idp", "issuer": idp.issuer(), "audiences": ["lockgate"] }],
-        "control": { "listen": gate.control_port().addr().to_string() },
-    });
-    gate.configure(&config.to_string())?;
-    gate.start()?;
-    Ok(gate)
 }
 
 /// A blob that can't be compressed, as layers are, and its digest.
