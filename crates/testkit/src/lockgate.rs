@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Output, Port, Running, process, wait};
@@ -141,6 +142,37 @@ impl Lockgate {
     /// When it cannot be run or hangs.
     pub fn run(&self, args: &[&str]) -> Result<Output> {
         Running::start(self.command().args(args))?.finish(LIMIT)
+    }
+
+    /// As [`Lockgate::run`], with its configuration.
+    ///
+    /// # Errors
+    /// When it cannot be run or hangs.
+    pub fn run_configured(&self, args: &[&str]) -> Result<Output> {
+        let config = self.config();
+        self.run(&[args, &["--config", config.to_str().context("a UTF-8 path")?]].concat())
+    }
+
+    /// As [`Lockgate::run_configured`], which must succeed with JSON.
+    ///
+    /// # Errors
+    /// When it fails, or writes something else.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let output = self.run_configured(&[args, &["--json"]].concat())?;
+        ensure!(output.status.success(), "{args:?}: {}{}", output.stdout, output.stderr);
+        serde_json::from_str(&output.stdout).with_context(|| format!("{args:?}: {}", output.stdout))
+    }
+
+    /// The id of the only approval that waits.
+    ///
+    /// # Errors
+    /// When there is none for too long, or more than one.
+    pub fn pending(&self) -> Result<String> {
+        wait::until("a request for approval", || {
+            let list = self.json(&["approvals", "list"]).ok()?;
+            let [only] = list.as_array()?.as_slice() else { return None };
+            Some(only["id"].as_str()?.to_owned())
+        })
     }
 
     /// The binary, without arguments, in its folder, with a home of its own.

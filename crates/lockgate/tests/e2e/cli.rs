@@ -230,19 +230,19 @@ fn exchanges_are_found_by_who_what_and_when() -> Result<()> {
         .exchanges(&["--action", "push", "--upstream", "forge", "--verdict", "permit", "--since", "1h"], 2)?;
     world.exchanges(&["--action", "push", "--until", "2020-01-01T00:00:00Z"], 0)?;
     world.exchanges(&["--action", "push", "--upstream", "elsewhere"], 0)?;
-    let bogus = world.run(&["sessions", "search", "--outcome", "bogus"])?;
+    let bogus = world.gate.run_configured(&["sessions", "search", "--outcome", "bogus"])?;
     assert_eq!(bogus.status.code(), Some(2), "{}", bogus.stdout);
     for known in ["complete", "client gone", "failed", "cut off"] {
         assert!(bogus.stderr.contains(known), "{known} in {}", bogus.stderr);
     }
     let session = ada["session"].as_str().unwrap_or_default();
-    let replayed = world.run(&["sessions", "replay", session])?;
+    let replayed = world.gate.run_configured(&["sessions", "replay", session])?;
     assert_eq!(replayed.status.code(), Some(1), "{}", replayed.stdout);
     assert!(replayed.stderr.contains(&format!("lockgate sessions show {session}")), "{}", replayed.stderr);
-    let sessions = world.json(&["sessions", "list"])?;
+    let sessions = world.gate.json(&["sessions", "list"])?;
     assert!(sessions.as_array().is_some_and(|list| list.len() >= 2), "{sessions}");
     let exchange = ada["exchange"].as_str().unwrap_or_default();
-    let raw = world.run(&["sessions", "replay", exchange, "--raw", "request"])?;
+    let raw = world.gate.run_configured(&["sessions", "replay", exchange, "--raw", "request"])?;
     assert!(raw.stdout.contains("refs/heads/ada"), "{raw:?}");
 
     // One changed byte in one bundle is found, and where it is.
@@ -252,7 +252,7 @@ fn exchanges_are_found_by_who_what_and_when() -> Result<()> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&bundle, bytes)?;
-    let found = world.run(&["verify"])?;
+    let found = world.gate.run_configured(&["verify"])?;
     assert_eq!(found.status.code(), Some(1), "{}{}", found.stdout, found.stderr);
     let name = bundle.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     assert!(

@@ -117,7 +117,7 @@ impl Tale {
     fn waits_and_passes(&self) -> Result<()> {
         let tip = self.rev("refs/heads/main")?;
         let push = self.client.spawn(&["push", &utf8(&self.work)?, "refs/heads/main:refs/heads/main"])?;
-        let id = self.world.pending()?;
+        let id = self.world.gate.pending()?;
         push.wait_for_stderr(&id).context("it is said where to approve")?;
         ensure!(self.world.approve(&id)?.status.success());
         succeeded(push.finish(LIMIT)?)?;
@@ -128,8 +128,14 @@ impl Tale {
     fn waits_in_vain(&self) -> Result<()> {
         self.git.commit(&self.work, "d", "4")?;
         let push = self.client.spawn(&["push", &utf8(&self.work)?, "refs/heads/main:refs/heads/main"])?;
-        let id = self.world.pending()?;
-        let denied = self.world.run(&["approvals", "deny", &id, "--reason", "not before the release"])?;
+        let id = self.world.gate.pending()?;
+        let denied = self.world.gate.run_configured(&[
+            "approvals",
+            "deny",
+            &id,
+            "--reason",
+            "not before the release",
+        ])?;
         ensure!(denied.status.success(), "{}", denied.stderr);
         refused(&push.finish(LIMIT)?, "not before the release")
     }

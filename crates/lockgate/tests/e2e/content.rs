@@ -66,8 +66,8 @@ fn an_approver_sees_what_changes_in_a_pipeline() -> Result<()> {
     let tip = git.commit(&work, ".github/workflows/ci.yml", &steps)?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
-    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
     for part in [
         "refs/heads/main compared with ",
         "A .github/workflows/ci.yml  +4 -0",
@@ -91,13 +91,13 @@ fn an_approver_sees_what_changes_in_a_pipeline() -> Result<()> {
     git.ok(&work, &["commit", "-q", "-m", "moved"])?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:refs/heads/moved"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
-    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
     assert!(
         shown.contains("refs/heads/moved compared with ") && shown.contains("A .gitlab-ci.yml"),
         "{shown}"
     );
-    world.run(&["approvals", "deny", &id, "-m", "no"])?;
+    world.gate.run_configured(&["approvals", "deny", &id, "-m", "no"])?;
     assert!(push.finish(LIMIT)?.stderr.contains("refused by"));
     world.stop_and_verify()
 }

@@ -39,7 +39,7 @@ fn kill_9_amid_fifty_pushes_loses_nothing() -> Result<()> {
     // The next start seals what the crash left, and indexes it.
     world.gate.start()?;
     let recorded = wait::until("the index", || {
-        let recorded = world.json(&["sessions", "search", "--action", "push", "--limit", "200"]).ok()?;
+        let recorded = world.gate.json(&["sessions", "search", "--action", "push", "--limit", "200"]).ok()?;
         let text = recorded.to_string();
         let whole = arrived.iter().all(|name| text.contains(&format!("{name} ")));
         whole.then(|| recorded.as_array().cloned().unwrap_or_default())

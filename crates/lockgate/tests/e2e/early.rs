@@ -149,7 +149,8 @@ fn of_a_push_that_is_refused_nothing_is_to_be_seen() -> Result<()> {
     assert!(post.status != 200 && post.request_bytes > 1 << 20, "it was begun: {post:?}");
     let push = &world.exchanges(&["--action", "push"], 1)?[0];
     assert_eq!((&push["verdict"], &push["outcome"]), (&"deny".into(), &"refused".into()), "{push}");
-    let replayed = world.run(&["sessions", "replay", push["exchange"].as_str().unwrap_or_default()])?;
+    let replayed =
+        world.gate.run_configured(&["sessions", "replay", push["exchange"].as_str().unwrap_or_default()])?;
     assert!(replayed.stdout.contains("early"), "{}", replayed.stdout);
     assert!(!replayed.stdout.contains("goes upstream"), "{}", replayed.stdout);
     world.stop_and_verify()
@@ -191,7 +192,7 @@ fn a_push_whose_client_goes_is_cut_off() -> Result<()> {
         check_nothing_arrived(&world, &repo, &before)?;
     }
     let gone = wait::until("the exchanges", || {
-        let found = world.json(&["sessions", "search", "--limit", "9"]).ok()?.as_array()?.clone();
+        let found = world.gate.json(&["sessions", "search", "--limit", "9"]).ok()?.as_array()?.clone();
         let gone: Vec<_> = found.into_iter().filter(|it| it["outcome"] == "client gone").collect();
         (gone.len() == 2).then_some(gone)
     })?;
@@ -214,11 +215,13 @@ fn kill_9_amid_a_push_leaves_nothing_upstream() -> Result<()> {
     // The next start seals what the crash left: why it was begun is in it, and no verdict.
     world.gate.start()?;
     let cut = wait::until("the exchange that was cut off", || {
-        let found = world.json(&["sessions", "search", "--outcome", "cut off"]).ok()?.as_array()?.clone();
+        let found =
+            world.gate.json(&["sessions", "search", "--outcome", "cut off"]).ok()?.as_array()?.clone();
         found.into_iter().next()
     })?;
     assert_eq!(cut["verdict"], "none", "{cut}");
-    let replayed = world.run(&["sessions", "replay", cut["exchange"].as_str().unwrap_or_default()])?;
+    let replayed =
+        world.gate.run_configured(&["sessions", "replay", cut["exchange"].as_str().unwrap_or_default()])?;
     assert!(replayed.stdout.contains("early"), "{}{}", replayed.stdout, replayed.stderr);
     git.ok(&git.home().join("bulk"), &["push", "-q", &world.url("team/app"), "main:refs/heads/x"])?;
     assert!(repo.rev("x")?.is_some());
@@ -243,13 +246,14 @@ fn what_may_be_held_is_not_begun() -> Result<()> {
     assert!(answer.contains("ok refs/heads/x"), "no rule was found to hold it: {answer}");
     assert_ne!(objects(&repo)?, before);
     let push = &world.exchanges(&["--action", "push"], 1)?[0];
-    let replayed = world.run(&["sessions", "replay", push["exchange"].as_str().unwrap_or_default()])?;
+    let replayed =
+        world.gate.run_configured(&["sessions", "replay", push["exchange"].as_str().unwrap_or_default()])?;
     assert!(replayed.stdout.contains("goes upstream") && !replayed.stdout.contains("early"), "{replayed:?}");
     let work = world.work(&git, "team/app")?;
     let tip = git.commit(&work, ".github/workflows/ci.yml", "on: push\n")?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:refs/heads/ci"])?;
     push.wait_for_stderr("remote: ")?;
-    assert!(world.approve(&world.pending()?)?.status.success());
+    assert!(world.approve(&world.gate.pending()?)?.status.success());
     assert!(push.finish(Duration::from_secs(90))?.status.success());
     assert_eq!(repo.rev("ci")?.as_deref(), Some(&*tip));
     world.stop_and_verify()

@@ -44,7 +44,7 @@ pub(crate) fn bundles(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Verification finds this, with exit status 1.
 fn finds(world: &World, args: &[&str], problem: &str) -> Result<()> {
-    let said = world.run(&[&["verify"], args].concat())?;
+    let said = world.gate.run_configured(&[&["verify"], args].concat())?;
     assert_eq!(said.status.code(), Some(1), "{}{}", said.stdout, said.stderr);
     let text = said.stdout + &said.stderr;
     assert!(text.contains(problem), "{problem} in {text}");
@@ -68,9 +68,9 @@ fn bundles_that_were_removed_are_missed_also_the_last() -> Result<()> {
         world.verify()?;
     }
     // The store alone can't know what stood behind its end, and says so.
-    let whole = world.run(&["verify", &url])?;
+    let whole = world.gate.run_configured(&["verify", &url])?;
     assert!(whole.status.success() && whole.stdout.contains("not covered"), "{}", whole.stdout);
-    let whole = world.run(&["verify"])?;
+    let whole = world.gate.run_configured(&["verify"])?;
     assert!(!whole.stdout.contains("not covered"), "{}", whole.stdout);
 
     fs::rename(&bundles[1], &aside)?;
@@ -98,10 +98,10 @@ fn what_is_not_there_is_not_intact() -> Result<()> {
 fn where_nothing_is_stored_yet_nothing_is_damaged() -> Result<()> {
     let mut world = World::start_with("recording: { bundle_age: 1h }")?;
     let recordings = format!("file://{}", world.gate.folder().join("data/recordings").display());
-    let said = world.run(&["verify"])?;
+    let said = world.gate.run_configured(&["verify"])?;
     assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
     assert!(said.stdout.starts_with("nothing is stored yet"), "{}", said.stdout);
-    assert_eq!(world.json(&["verify"])?["intact"], true);
+    assert_eq!(world.gate.json(&["verify"])?["intact"], true);
     finds(&world, &[&recordings], "no bundle")?;
     finds(&world, &["--session", "nobody"], "no exchange of session nobody")?;
 
@@ -109,7 +109,7 @@ fn where_nothing_is_stored_yet_nothing_is_damaged() -> Result<()> {
     world.repo("team/app")?;
     let git = world.git("ada")?;
     world.work(&git, "team/app")?;
-    assert_eq!(world.json(&["verify"])?["waiting"], 1);
+    assert_eq!(world.gate.json(&["verify"])?["waiting"], 1);
     world.stop_and_verify()?;
     // The spool knows now of what was there.
     fs::remove_dir_all(world.gate.folder().join("data/recordings/bundles"))?;
@@ -119,7 +119,7 @@ fn where_nothing_is_stored_yet_nothing_is_damaged() -> Result<()> {
 /// What the index has, without what only the live exchange knew: the moment of its end, and an order of attributes that
 /// means nothing.
 fn index(world: &World) -> Result<Vec<Value>> {
-    let found = world.json(&["sessions", "search", "--limit", "200"])?;
+    let found = world.gate.json(&["sessions", "search", "--limit", "200"])?;
     let mut entries = found.as_array().cloned().unwrap_or_default();
     for entry in &mut entries {
         let ended = entry["ended"].take();
@@ -141,7 +141,7 @@ fn an_index_that_is_lost_is_rebuilt_from_the_recordings() -> Result<()> {
     git.commit(&work, "a", "1")?;
     git.ok(&work, &["push", "origin", "HEAD:refs/heads/x"])?;
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     assert!(world.approve(&id)?.status.success());
     git.ok(&work, &["push", "origin", "HEAD:short"])?;
     git.fails(&work, &["ls-remote", &world.url("elsewhere/app")])?;
@@ -157,10 +157,10 @@ fn an_index_that_is_lost_is_rebuilt_from_the_recordings() -> Result<()> {
     }
     world.gate.start()?;
     assert_eq!(index(&world)?, <[Value; 0]>::default());
-    let done = world.json(&["sessions", "reindex"])?;
+    let done = world.gate.json(&["sessions", "reindex"])?;
     assert_eq!((&done["added"], &done["known"]), (&before.len().into(), &0.into()), "{done}");
     assert_eq!(index(&world)?, before);
-    let done = world.json(&["sessions", "reindex", "--since", "1h"])?;
+    let done = world.gate.json(&["sessions", "reindex", "--since", "1h"])?;
     assert_eq!((&done["added"], &done["known"]), (&0.into(), &before.len().into()), "{done}");
     Ok(())
 }
@@ -174,7 +174,7 @@ fn what_is_cut_off_at_the_end_is_in_the_index() -> Result<()> {
     git.commit(&work, "a", "1")?;
     let held = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     held.wait_for_stderr("remote: ")?;
-    world.pending()?;
+    world.gate.pending()?;
     // And one on its way, which its upstream does not finish.
     repo.hook("pre-receive", "cat >/dev/null; touch began; sleep 20")?;
     let slow = git.spawn(&work, &["push", "origin", "HEAD:refs/heads/slow"])?;

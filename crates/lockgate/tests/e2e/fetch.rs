@@ -21,7 +21,8 @@ fn clones_and_fetches_in_every_version() -> Result<()> {
             git.ok(&work, &["fsck", "--strict"])?;
         }
     }
-    let fetches = world.json(&["sessions", "search", "--repository", "team/one", "--action", "fetch"])?;
+    let fetches =
+        world.gate.json(&["sessions", "search", "--repository", "team/one", "--action", "fetch"])?;
     let fetches = fetches.as_array().expect("a list");
     assert!(fetches.len() >= 9, "{fetches:?}");
     assert!(fetches.iter().all(|fetch| fetch["outcome"] == "complete"), "{fetches:?}");

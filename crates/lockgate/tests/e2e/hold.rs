@@ -26,10 +26,10 @@ fn a_push_of_main_waits_and_passes_once_it_is_approved() -> Result<()> {
     let before = repo.rev("main")?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     push.wait_for_stderr(&format!("  approve: lockgate approvals approve {id}"))?;
     assert_eq!(repo.rev("main")?, before, "it waits");
-    let shown = world.run(&["approvals", "show", &id])?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?;
     for part in ["refs/heads/main", &tip[..7], "change", "idp:ada", "team/app"] {
         assert!(shown.stdout.contains(part), "{part} in {}{}", shown.stdout, shown.stderr);
     }
@@ -41,11 +41,11 @@ fn a_push_of_main_waits_and_passes_once_it_is_approved() -> Result<()> {
     let push = &world.exchanges(&["--ref", "refs/heads/main", "--action", "push"], 1)?[0];
     assert_eq!((&push["verdict"], &push["outcome"]), (&"hold".into(), &"complete".into()), "{push}");
     let exchange = push["exchange"].as_str().unwrap_or_default();
-    let shown = world.run(&["sessions", "show", exchange])?;
+    let shown = world.gate.run_configured(&["sessions", "show", exchange])?;
     for part in ["refs/heads/main", &tip[..7], "change", "Ada Test", "production", &id] {
         assert!(shown.stdout.contains(part), "{part} in {}{}", shown.stdout, shown.stderr);
     }
-    let replayed = world.run(&["sessions", "replay", exchange])?;
+    let replayed = world.gate.run_configured(&["sessions", "replay", exchange])?;
     assert!(replayed.stdout.contains("git-receive-pack"), "{}{}", replayed.stdout, replayed.stderr);
     world.stop_and_verify()
 }
@@ -57,8 +57,9 @@ fn a_push_that_is_denied_is_refused_with_the_reason() -> Result<()> {
     let before = repo.refs()?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
-    let denied = world.run(&["approvals", "deny", &id, "--reason", "not before the release"])?;
+    let id = world.gate.pending()?;
+    let denied =
+        world.gate.run_configured(&["approvals", "deny", &id, "--reason", "not before the release"])?;
     assert!(denied.status.success(), "{}", denied.stderr);
     let done = push.finish(LIMIT)?;
     assert!(!done.status.success());
@@ -73,7 +74,7 @@ fn after_the_hold_it_is_refused_and_passes_when_pushed_again_once() -> Result<()
     let world = World::start()?;
     let (repo, git, work, tip) = commit(&world)?;
     let refused = git.fails(&work, &["push", "origin", "HEAD:short"])?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     assert!(refused.stderr.contains("! [remote rejected]"), "{}", refused.stderr);
     let command = format!("lockgate approvals approve {id}");
     for told in [format!("  approve: {command}"), format!("(approval required: {command})")] {
@@ -82,14 +83,14 @@ fn after_the_hold_it_is_refused_and_passes_when_pushed_again_once() -> Result<()
     assert!(!refused.stderr.contains("/approvals/"), "there is no page: {}", refused.stderr);
     // Asking again is the same request.
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
-    assert_eq!(world.pending()?, id);
+    assert_eq!(world.gate.pending()?, id);
     assert!(world.approve(&id)?.status.success());
     git.ok(&work, &["push", "origin", "HEAD:short"])?;
     assert_eq!(repo.rev("short")?.as_deref(), Some(&*tip));
     // Once: the same change needs a new approval.
     repo.git(&["update-ref", "-d", "refs/heads/short"])?;
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
-    assert_ne!(world.pending()?, id);
+    assert_ne!(world.gate.pending()?, id);
     Ok(())
 }
 
@@ -98,14 +99,14 @@ fn an_approval_is_for_exactly_what_was_shown() -> Result<()> {
     let world = World::start()?;
     let (repo, git, work, _) = commit(&world)?;
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
-    assert!(world.approve(&world.pending()?)?.status.success());
+    assert!(world.approve(&world.gate.pending()?)?.status.success());
     // Another commit, another person, another repository: each asks anew.
     let other = world.git("eve")?;
     other.fails(&work, &["push", "origin", "HEAD:short"])?;
     git.commit(&work, "change", "something else")?;
     git.fails(&work, &["push", "origin", "HEAD:short"])?;
     assert_eq!(repo.rev("short")?, None);
-    let list = world.json(&["approvals", "list"])?;
+    let list = world.gate.json(&["approvals", "list"])?;
     let states = list.as_array().into_iter().flatten().map(|approval| &approval["state"]);
     let pending = states.filter(|state| state.to_string().contains("pending")).count();
     assert_eq!(pending, 2, "{list}");
@@ -119,7 +120,7 @@ fn a_client_that_goes_takes_its_push_along() -> Result<()> {
     let before = repo.refs()?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     push.interrupt()?;
     push.finish(LIMIT)?;
     let gone = world.exchanges(&["--action", "push", "--outcome", "client gone"], 1)?;
@@ -137,7 +138,7 @@ fn a_push_may_outlive_its_client_where_the_rule_says_so() -> Result<()> {
     let (repo, git, work, tip) = commit(&world)?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:stubborn"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     push.interrupt()?;
     push.finish(LIMIT)?;
     assert!(world.approve(&id)?.status.success());
@@ -155,7 +156,7 @@ fn a_page_for_approvals_is_told_where_there_is_one() -> Result<()> {
     world.gate.start()?;
     let (_, git, work, _) = commit(&world)?;
     let refused = git.fails(&work, &["push", "origin", "HEAD:short"])?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     let page = format!("https://page.example/ask/{id}");
     for told in [
         format!("  approve: {page}"),

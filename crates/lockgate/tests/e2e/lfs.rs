@@ -170,13 +170,13 @@ fn who_must_wait_is_told_where_to_approve() -> Result<()> {
     let work = work(&world, &git, "team/held")?;
     git.commit(&work, "a.bin", "content")?;
     let pushed = push(&git, &work)?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     told(&pushed, "lockgate: approval_needed:");
     told(&pushed, &format!("approve: lockgate approvals approve {id}"));
     // What was approved is the batch; the upload has content of its own to decide on.
     anyhow::ensure!(world.approve(&id)?.status.success());
     told(&push(&git, &work)?, "lockgate: approval_needed:");
-    assert_ne!(world.pending()?, id);
+    assert_ne!(world.gate.pending()?, id);
     Ok(())
 }
 
@@ -220,7 +220,7 @@ fn an_altered_object_does_not_arrive() -> Result<()> {
     assert!(!cloned.stderr.contains("altered"));
     lockgate_testkit::wait::until("the failure to be on record", || {
         let search = ["sessions", "search", "--action", "fetch", "--outcome", "upstream failed"];
-        world.json(&search).ok()?.as_array().filter(|failed| !failed.is_empty()).map(drop)
+        world.gate.json(&search).ok()?.as_array().filter(|failed| !failed.is_empty()).map(drop)
     })?;
     Ok(())
 }

@@ -34,7 +34,7 @@ fn as_person(world: &World, subject: &str, group: &str, args: &[&str]) -> Result
     let token = world.token(subject).claim("groups", json!([group])).sign()?;
     let file = world.gate.folder().join(format!("{subject}.token"));
     std::fs::write(&file, token)?;
-    world.run(&[args, &["--token-file", &file.to_string_lossy()]].concat())
+    world.gate.run_configured(&[args, &["--token-file", &file.to_string_lossy()]].concat())
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn two_people_with_tokens_approve_and_whoever_asked_is_none_of_them() -> Result<
     let before = repo.rev("main")?;
     let push = git.spawn(&work, &["push", "origin", "HEAD:main"])?;
     push.wait_for_stderr("remote: ")?;
-    let id = world.pending()?;
+    let id = world.gate.pending()?;
     let approve = ["approvals", "approve", &id];
     for group in ["release", "admins"] {
         let own = as_person(&world, "ada", group, &approve)?;
@@ -62,14 +62,14 @@ fn two_people_with_tokens_approve_and_whoever_asked_is_none_of_them() -> Result<
     for _ in 0..2 {
         assert!(as_person(&world, "bob", "release", &approve)?.status.success());
     }
-    let waiting = world.json(&["approvals", "list"])?;
+    let waiting = world.gate.json(&["approvals", "list"])?;
     assert_eq!(waiting[0]["state"], "pending", "{waiting}");
     assert_eq!(repo.rev("main")?, before);
     assert!(as_person(&world, "cyd", "admins", &approve)?.status.success());
     let done = push.finish(LIMIT)?;
     assert!(done.status.success(), "{}", done.stderr);
     assert_eq!(repo.rev("main")?.as_deref(), Some(&*tip));
-    let shown = world.json(&["approvals", "show", &id])?;
+    let shown = world.gate.json(&["approvals", "show", &id])?;
     let by: Vec<_> = shown["decisions"].as_array().into_iter().flatten().map(|it| &it["by"]).collect();
     assert_eq!(by, ["idp:bob", "idp:cyd"], "{shown}");
     world.stop_and_verify()

@@ -30,7 +30,7 @@ fn recordings_go_to_s3_and_are_read_from_there() -> Result<()> {
     let push = &world.exchanges(&["--action", "push"], 1)?[0];
     let exchange = push["exchange"].as_str().unwrap_or_default().to_owned();
     wait::until("the commit in the recording", || {
-        let shown = world.run(&["sessions", "show", &exchange]).ok()?;
+        let shown = world.gate.run_configured(&["sessions", "show", &exchange]).ok()?;
         shown.stdout.contains("Ada Test").then_some(())
     })?;
     world.stop_and_verify()?;

@@ -141,41 +141,19 @@ impl World {
         git.clone_to(&self.url(name), &name.replace('/', "-"))
     }
 
-    /// Runs a command of the binary with this configuration.
-    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
-        let config = self.gate.config();
-        self.gate.run(&[args, &["--config", config.to_str().context("a UTF-8 path")?]].concat())
-    }
-
-    /// As [`World::run`], which must succeed with JSON.
-    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
-        let output = self.run(&[args, &["--json"]].concat())?;
-        anyhow::ensure!(output.status.success(), "{args:?}: {}{}", output.stdout, output.stderr);
-        serde_json::from_str(&output.stdout).with_context(|| format!("{args:?}: {}", output.stdout))
-    }
-
     /// The exchanges that the index has for these filters, newest first; waits until there are so many.
     pub(crate) fn exchanges(&self, filter: &[&str], count: usize) -> Result<Vec<Value>> {
         let args = [&["sessions", "search"], filter].concat();
         let what = format!("{count} exchanges for {filter:?}");
         lockgate_testkit::wait::until(&what, || {
-            let found = self.json(&args).ok()?.as_array()?.clone();
+            let found = self.gate.json(&args).ok()?.as_array()?.clone();
             (found.len() == count).then_some(found)
         })
     }
 
     /// Answers an approval as the operator.
     pub(crate) fn approve(&self, id: &str) -> Result<Output> {
-        self.run(&["approvals", "approve", id])
-    }
-
-    /// The id of the only approval that waits.
-    pub(crate) fn pending(&self) -> Result<String> {
-        lockgate_testkit::wait::until("a request for approval", || {
-            let list = self.json(&["approvals", "list"]).ok()?;
-            let [only] = list.as_array()?.as_slice() else { return None };
-            Some(only["id"].as_str()?.to_owned())
-        })
+        self.gate.run_configured(&["approvals", "approve", id])
     }
 
     /// Verifies all recordings after a clean end of the gateway.
@@ -186,7 +164,7 @@ impl World {
     }
 
     pub(crate) fn verify(&self) -> Result<()> {
-        let verified = self.run(&["verify"])?;
+        let verified = self.gate.run_configured(&["verify"])?;
         anyhow::ensure!(verified.status.success(), "{}{}", verified.stdout, verified.stderr);
         Ok(())
     }

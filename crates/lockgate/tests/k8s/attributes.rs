@@ -68,7 +68,7 @@ fn requests_are_understood_as_the_api_server_does() -> Result<()> {
         ensure!(id.len() == 64, "{line}: {id}");
         let exchange = uuid::Uuid::try_parse(&id[32..])?.to_string();
         let verdict = lockgate_testkit::wait::until("the exchange", || {
-            world.json(&["sessions", "show", &exchange]).ok()
+            world.gate.json(&["sessions", "show", &exchange]).ok()
         })?;
         let (theirs, ours) = (theirs(&event), ours(&verdict));
         assert_eq!(ours, theirs, "{line}\n{event}\n{verdict}");

@@ -59,7 +59,7 @@ fn the_api_server_knows_who_calls_and_in_which_session() -> Result<()> {
     assert_eq!(event["impersonatedUser"]["username"], "agent:idp:ada", "{event}");
     assert_eq!(event["impersonatedUser"]["groups"][0], "agent:everybody", "{event}");
     let found = wait::until("the exchange", || {
-        let found = world.json(&["sessions", "search", "whose", "--action", "write"]);
+        let found = world.gate.json(&["sessions", "search", "whose", "--action", "write"]);
         found.ok()?.as_array()?.first().cloned()
     })?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().replace('-', "");

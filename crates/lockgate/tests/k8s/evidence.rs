@@ -20,10 +20,10 @@ impl World {
     /// What `sessions show` says of the latest stream of a pod, for people and for machines.
     fn shown(&self, pod: &str, resource: &str) -> Result<(String, Value)> {
         let id = self.latest(pod, resource)?;
-        let said = self.run(&["sessions", "show", &id])?;
+        let said = self.gate.run_configured(&["sessions", "show", &id])?;
         ensure!(said.status.success(), "{}{}", said.stdout, said.stderr);
         self.no_secrets_in(&said);
-        let value = self.json(&["sessions", "show", &id])?;
+        let value = self.gate.json(&["sessions", "show", &id])?;
         self.no_secrets(&value.to_string());
         Ok((said.stdout, value["stream"].clone()))
     }
@@ -31,14 +31,14 @@ impl World {
     /// The exchange that went last to a pod, once it is over.
     fn latest(&self, pod: &str, resource: &str) -> Result<String> {
         wait::until(&format!("the {resource} of {pod}"), || {
-            let found = self.json(&["sessions", "search", resource, pod, "--action", "connect"]).ok()?;
+            let found = self.gate.json(&["sessions", "search", resource, pod, "--action", "connect"]).ok()?;
             let stream = found.as_array()?.iter().find(|entry| entry["status"] == 101)?;
             Some(stream["exchange"].as_str()?.to_owned())
         })
     }
 
     fn replayed(&self, id: &str, args: &[&str]) -> Result<Output> {
-        let said = self.run(&[&["sessions", "replay", id], args].concat())?;
+        let said = self.gate.run_configured(&[&["sessions", "replay", id], args].concat())?;
         self.no_secrets_in(&said);
         Ok(said)
     }
@@ -57,7 +57,7 @@ impl World {
         let ended = self.gate.stop()?;
         ensure!(ended.status.success(), "{}", ended.stderr);
         self.no_secrets_in(&ended);
-        let verified = self.run(&["verify"])?;
+        let verified = self.gate.run_configured(&["verify"])?;
         ensure!(verified.status.success(), "{}{}", verified.stdout, verified.stderr);
         Ok(())
     }
@@ -200,7 +200,7 @@ fn a_stream_is_followed_while_it_is_under_way() -> Result<()> {
     text.wait_for_stdout("< stdout [4 bytes] now\\n")?;
     cast.wait_for_stdout("\"o\", \"now\\n\"")?;
     let shown = wait::until("what is stored of it", || {
-        let shown = world.run(&["sessions", "show", &id]).ok()?;
+        let shown = world.gate.run_configured(&["sessions", "show", &id]).ok()?;
         shown.stdout.contains("4 on stdout").then_some(shown.stdout)
     })?;
     assert!(shown.contains("outcome    under way"), "{shown}");

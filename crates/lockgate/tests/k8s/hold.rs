@@ -17,13 +17,13 @@ fn a_write_waits_and_passes_once_it_is_approved() -> Result<()> {
     let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "production" }, "data": { "colour": "red" } });
     std::fs::write(kubectl.home().join("object.json"), object.to_string())?;
     let create = kubectl.spawn(&["create", "-f", "object.json"])?;
-    let id = world.pending()?;
-    let shown = world.run(&["approvals", "show", &id])?;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?;
     for part in ["idp:ada", "production", "write", "+    \"colour\": \"red\""] {
         assert!(shown.stdout.contains(part), "{part} in {}{}", shown.stdout, shown.stderr);
     }
     assert!(world.admin()?.run(&["get", "configmap", "production"])?.stderr.contains("NotFound"));
-    assert!(world.run(&["approvals", "approve", &id])?.status.success());
+    assert!(world.gate.run_configured(&["approvals", "approve", &id])?.status.success());
     let done = create.finish(LIMIT)?;
     assert!(done.status.success(), "{}", done.stderr);
     world.admin()?.get(&["get", "configmap", "production"])?;
@@ -37,10 +37,12 @@ fn an_object_of_a_group_is_shown_as_it_would_be() -> Result<()> {
     let kubectl = world.kubectl("ada")?;
     let args = ["create", "deployment", "production", "--image=none"];
     let create = kubectl.spawn(&args)?;
-    let id = world.pending()?;
-    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
     assert!(shown.contains("+      \"type\": \"RollingUpdate\""), "{shown}");
-    assert!(world.run(&["approvals", "deny", &id, "--reason", "not today"])?.status.success());
+    assert!(
+        world.gate.run_configured(&["approvals", "deny", &id, "--reason", "not today"])?.status.success()
+    );
     assert!(create.finish(LIMIT)?.stderr.contains("not today"));
     Ok(())
 }
@@ -57,14 +59,16 @@ fn what_a_change_of_a_secret_is_shown_without_it() -> Result<()> {
     let kubectl = world.kubectl("ada")?;
     let patch = "{\"stringData\":{\"password\":\"the second password\"}}";
     let patch = kubectl.spawn(&["patch", "secret", "production", "--type=merge", "-p", patch])?;
-    let id = world.pending()?;
-    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
     let changes = |sign: &str| shown.contains(&format!("{sign}    \"password\": \"[MASKED:k8s-secret:"));
     assert!(changes("-") && changes("+"), "{shown}");
     for value in ["the first password", "the second password"] {
         assert!(!shown.contains(value) && !shown.contains(&base64(value)), "{shown}");
     }
-    assert!(world.run(&["approvals", "deny", &id, "--reason", "not today"])?.status.success());
+    assert!(
+        world.gate.run_configured(&["approvals", "deny", &id, "--reason", "not today"])?.status.success()
+    );
     let refused = patch.finish(LIMIT)?;
     assert!(refused.stderr.contains("not today"), "{}", refused.stderr);
     Ok(())
@@ -83,11 +87,11 @@ fn an_exec_waits_by_both_transports() -> Result<()> {
         let kubectl = world.kubectl("ada")?.transport(transport);
         let token = concat!("ghp_", "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx");
         let exec = kubectl.spawn(&["exec", "production", "--", "echo", "released", token])?;
-        let id = world.pending()?;
-        let shown = world.run(&["approvals", "show", &id])?.stdout;
+        let id = world.gate.pending()?;
+        let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
         assert!(shown.contains("  echo\n  released\n  [MASKED:github-pat:"), "{shown}");
         assert!(!shown.contains(token), "{shown}");
-        assert!(world.run(&["approvals", "approve", &id])?.status.success());
+        assert!(world.gate.run_configured(&["approvals", "approve", &id])?.status.success());
         let done = exec.finish(LIMIT)?;
         assert_eq!(done.stdout, format!("released {token}\n"), "{transport:?}: {}", done.stderr);
     }

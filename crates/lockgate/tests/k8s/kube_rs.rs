@@ -60,8 +60,8 @@ fn a_call_and_a_command_wait_for_people() -> Result<()> {
     let kubectl = world.kubectl("ada")?;
     for args in [["create", "production"], ["exec", "production"]] {
         let waiting = kubectl.spawn_kube_rs("client", &args)?;
-        let id = world.pending()?;
-        assert!(world.run(&["approvals", "approve", &id])?.status.success());
+        let id = world.gate.pending()?;
+        assert!(world.gate.run_configured(&["approvals", "approve", &id])?.status.success());
         let done = waiting.finish(LIMIT)?;
         assert_eq!(done.stdout, "done\n", "{args:?}: {}", done.stderr);
     }

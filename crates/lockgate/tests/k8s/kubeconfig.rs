@@ -57,7 +57,15 @@ fn what_is_merged_is_one_context_of_several() -> Result<()> {
     fs::set_permissions(kubectl.config(), fs::Permissions::from_mode(0o640))?;
     let config = kubectl.config();
     let output = config.to_str().context("a UTF-8 path")?;
-    let merged = world.run(&["kubeconfig", "prod", "--merge", "--output", output, "--namespace", "apps"])?;
+    let merged = world.gate.run_configured(&[
+        "kubeconfig",
+        "prod",
+        "--merge",
+        "--output",
+        output,
+        "--namespace",
+        "apps",
+    ])?;
     ensure!(merged.status.success(), "{}", merged.stderr);
     assert_eq!(fs::metadata(kubectl.config())?.permissions().mode() & 0o777, 0o640);
     assert_eq!(kubectl.get(&["config", "current-context"])?, "lockgate-prod\n");
@@ -66,7 +74,7 @@ fn what_is_merged_is_one_context_of_several() -> Result<()> {
     let old = before["current-context"].as_str().context("a context")?;
     kubectl.get(&["config", "use-context", old])?;
     kubectl.get(&["get", "configmaps"])?;
-    let twice = world.run(&["kubeconfig", "prod", "--output", output])?;
+    let twice = world.gate.run_configured(&["kubeconfig", "prod", "--output", output])?;
     assert!(!twice.status.success() && twice.stderr.contains("--merge"), "{}", twice.stderr);
     Ok(())
 }

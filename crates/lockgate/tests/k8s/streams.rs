@@ -100,7 +100,7 @@ fn a_stream_ends_with_its_client_and_says_so() -> Result<()> {
         exec.kill()?;
         let who = format!("idp:{transport:?}");
         let found = wait::until("the end of the exchange", || {
-            let found = world.json(&["sessions", "search", "--principal", &who, "--action", "connect"]);
+            let found = world.gate.json(&["sessions", "search", "--principal", &who, "--action", "connect"]);
             found.ok()?.as_array()?.first().cloned()
         })?;
         assert_eq!(found["outcome"], "client gone", "{transport:?}: {found}");

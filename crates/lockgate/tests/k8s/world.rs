@@ -1,7 +1,7 @@
 //! The cluster that all tests share, and a gateway before it that alone may speak for others there.
 
 use anyhow::{Context as _, Result};
-use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate, Output};
+use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate};
 use serde_json::{Value, json};
 
 /// What the tests' gateway lets pass: the API server's own rules say the rest.
@@ -165,28 +165,6 @@ impl World {
     fn token(&self, subject: &str) -> Result<String> {
         let token = self.idp.token(subject).claim("aud", json!("lockgate")).claim("role", json!("agent"));
         token.claim("groups", json!(["everybody"])).sign()
-    }
-
-    /// Runs a command of the binary with this configuration.
-    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
-        let config = self.gate.config();
-        self.gate.run(&[args, &["--config", config.to_str().context("a UTF-8 path")?]].concat())
-    }
-
-    /// As [`World::run`], which must succeed with JSON.
-    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
-        let output = self.run(&[args, &["--json"]].concat())?;
-        anyhow::ensure!(output.status.success(), "{args:?}: {}{}", output.stdout, output.stderr);
-        serde_json::from_str(&output.stdout).with_context(|| format!("{args:?}: {}", output.stdout))
-    }
-
-    /// The id of the only approval that waits.
-    pub(crate) fn pending(&self) -> Result<String> {
-        lockgate_testkit::wait::until("a request for approval", || {
-            let list = self.json(&["approvals", "list"]).ok()?;
-            let [only] = list.as_array()?.as_slice() else { return None };
-            Some(only["id"].as_str()?.to_owned())
-        })
     }
 }
 

@@ -188,21 +188,21 @@ fn an_approval_is_for_the_values_that_are_put_back() -> Result<()> {
     object["metadata"]["labels"]["app"] = json!("approved");
     std::fs::write(kubectl.home().join("object.json"), object.to_string())?;
     let replace = kubectl.spawn(&["replace", "-f", "object.json"])?;
-    let first = world.pending()?;
-    let shown = world.run(&["approvals", "show", &first])?.stdout;
+    let first = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &first])?.stdout;
     assert!(shown.contains("restore") && shown.contains("+      \"app\": \"approved\""), "{shown}");
     assert!(!shown.contains("W01BU0tFRDp") && !forms().iter().any(|form| shown.contains(form)), "{shown}");
     // Meanwhile it becomes another one.
     let changed = r#"{"stringData":{"password":"a newer password than that"}}"#;
     world.admin()?.get(&["patch", "secret", "db", "--type=merge", "-p", changed])?;
-    assert!(world.run(&["approvals", "approve", &first])?.status.success());
+    assert!(world.gate.run_configured(&["approvals", "approve", &first])?.status.success());
     let done = replace.finish(std::time::Duration::from_secs(90))?;
     assert!(done.stderr.contains("the object has been modified"), "{}{}", done.stdout, done.stderr);
     assert_eq!(stored(&world)?, "a newer password than that");
     let replace = kubectl.spawn(&["replace", "-f", "object.json"])?;
-    let second = world.pending()?;
+    let second = world.gate.pending()?;
     assert_ne!(first, second, "of another version another approval is asked");
-    assert!(world.run(&["approvals", "approve", &second])?.status.success());
+    assert!(world.gate.run_configured(&["approvals", "approve", &second])?.status.success());
     let done = replace.finish(std::time::Duration::from_secs(90))?;
     assert!(done.status.success(), "{}", done.stderr);
     assert_eq!(stored(&world)?, "a newer password than that");

@@ -23,7 +23,7 @@ fn all_push_and_pull() -> Result<()> {
         succeeded(&client.pull(&name)?)?;
     }
     assert_eq!(world.registry.tag("team/skopeo", "v1").as_deref(), Some(digest.as_str()));
-    let sessions = world.json(&["sessions", "list"])?.to_string();
+    let sessions = world.gate.json(&["sessions", "list"])?.to_string();
     assert!(sessions.contains("ada"), "{sessions}");
     Ok(())
 }
@@ -65,11 +65,11 @@ fn all_wait_for_people() -> Result<()> {
         let client = world.client(tool, "ada")?;
         let repository = format!("team/{tool:?}").to_lowercase();
         let push = client.begin_push(layout.path(), &world.name(&format!("{repository}:prod")))?;
-        let id = world.pending().with_context(|| format!("{tool:?}: {}", push.stderr()))?;
-        let shown = world.run(&["approvals", "show", &id])?.stdout;
+        let id = world.gate.pending().with_context(|| format!("{tool:?}: {}", push.stderr()))?;
+        let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
         assert!(shown.contains(&repository) && shown.contains("push prod sha256:"), "{shown}");
         assert!(world.registry.tag(&repository, "prod").is_none(), "{tool:?}");
-        succeeded(&world.run(&["approvals", "approve", &id])?)?;
+        succeeded(&world.gate.run_configured(&["approvals", "approve", &id])?)?;
         succeeded(&push.finish(LIMIT)?)?;
         assert!(world.registry.tag(&repository, "prod").is_some(), "{tool:?}");
     }
@@ -83,8 +83,8 @@ fn a_denial_is_printed() -> Result<()> {
     image(layout.path(), "hello")?;
     let client = world.client(ImageTool::Skopeo, "ada")?;
     let push = client.begin_push(layout.path(), &world.name("team/app:prod"))?;
-    let id = world.pending()?;
-    succeeded(&world.run(&["approvals", "deny", &id, "--reason", "not today"])?)?;
+    let id = world.gate.pending()?;
+    succeeded(&world.gate.run_configured(&["approvals", "deny", &id, "--reason", "not today"])?)?;
     let refused = push.finish(LIMIT)?;
     assert!(!refused.status.success() && refused.stderr.contains("not today"), "{}", refused.stderr);
     assert!(world.registry.tag("team/app", "prod").is_none());

@@ -172,8 +172,8 @@ fn people_are_shown_what_changes() -> Result<()> {
     let layout = tempfile::tempdir()?;
     let digest = image.write(layout.path())?;
     let waiting = client.begin_push(layout.path(), &world.name("team/app:prod"))?;
-    let id = world.pending()?;
-    let shown = world.run(&["approvals", "show", &id])?.stdout;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
     let layers = image.layers();
     for part in [
         format!("now {digest}"),
@@ -184,7 +184,7 @@ fn people_are_shown_what_changes() -> Result<()> {
     ] {
         ensure!(shown.contains(&part), "{part} in {shown}");
     }
-    succeeded(&world.run(&["approvals", "approve", &id])?)?;
+    succeeded(&world.gate.run_configured(&["approvals", "approve", &id])?)?;
     succeeded(&waiting.finish(std::time::Duration::from_secs(90))?)?;
     assert_eq!(world.registry.tag("team/app", "prod").as_deref(), Some(digest.as_str()));
     Ok(())

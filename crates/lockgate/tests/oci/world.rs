@@ -118,28 +118,6 @@ impl World {
             return Ok(Answer { status, head: head.to_owned(), body: body.to_owned() });
         }
     }
-
-    /// Runs a command of the binary with this configuration.
-    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
-        let config = self.gate.config();
-        self.gate.run(&[args, &["--config", config.to_str().context("a UTF-8 path")?]].concat())
-    }
-
-    /// As [`World::run`], which must succeed with JSON.
-    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
-        let output = self.run(&[args, &["--json"]].concat())?;
-        ensure!(output.status.success(), "{args:?}: {}{}", output.stdout, output.stderr);
-        serde_json::from_str(&output.stdout).with_context(|| format!("{args:?}: {}", output.stdout))
-    }
-
-    /// The id of the only approval that waits.
-    pub(crate) fn pending(&self) -> Result<String> {
-        lockgate_testkit::wait::until("a request for approval", || {
-            let list = self.json(&["approvals", "list"]).ok()?;
-            let [only] = list.as_array()?.as_slice() else { return None };
-            Some(only["id"].as_str()?.to_owned())
-        })
-    }
 }
 
 /// An answer to curl.
