@@ -13,7 +13,7 @@ use super::{MaskOptions, Replacement};
 use crate::filter::{Filter, KNOWN};
 use crate::finding::Finding;
 use crate::known::Snapshot;
-use crate::rules::{Class, RuleSet, entropy};
+use crate::rules::{Class, Rolling, RuleSet, entropy};
 use crate::sink::{Input, Sink};
 use crate::tag::TagKey;
 
@@ -51,6 +51,7 @@ pub(super) struct Engine {
     pub(super) skew: u64,
     pub(super) findings: Vec<Finding>,
     pub(super) found: u64,
+    entropy: Rolling,
 }
 
 impl Engine {
@@ -183,7 +184,7 @@ impl Engine {
                 },
             };
             candidate.end = candidate.secret + secret.len() as u64;
-            if !rule.accepts(secret) {
+            if !rule.accepts(secret, || self.entropy_of(view, candidate.secret, candidate.end)) {
                 return;
             }
         }
@@ -238,7 +239,7 @@ impl Engine {
                 };
                 if !self.is_outranked(&found) {
                     found.tag = (rule.class != Class::Personal).then(|| context.key.tag(&rule.id, &secret));
-                    found.entropy = entropy(&secret);
+                    found.entropy = self.entropy_of(view, start, end);
                 }
                 found
             }
@@ -258,16 +259,20 @@ impl Engine {
             return false;
         }
         let secret = view.slice(candidate.secret, candidate.end);
-        if !rule.accepts(&secret) {
+        let entropy = self.entropy_of(view, candidate.secret, candidate.end);
+        if !rule.accepts(&secret, || entropy) {
             candidate.end = NONE;
             return false;
         }
         let mut tagger = context.key.tagger(&rule.id);
         tagger.update(&secret);
-        candidate.swallowed =
-            Some(Box::new(Swallowed { tagger, upto: candidate.end, entropy: entropy(&secret) }));
+        candidate.swallowed = Some(Box::new(Swallowed { tagger, upto: candidate.end, entropy }));
         self.open(candidate.secret, candidate.end);
         true
+    }
+
+    fn entropy_of(&mut self, view: &View<'_>, from: u64, to: u64) -> f32 {
+        self.entropy.of(from, to, view.base, |from, to| view.parts(from, to).into())
     }
 
     fn mask_so_far(&mut self, context: &Context<'_>, view: &View<'_>, candidate: &mut Candidate) {

@@ -1,7 +1,5 @@
 //! What a match must still satisfy: entropy, allow patterns, and checksums that make a false match rare.
 
-use std::sync::LazyLock;
-
 use serde::Deserialize;
 
 use super::compile::Rule;
@@ -23,9 +21,9 @@ pub(crate) enum Check {
 }
 
 impl Rule {
-    /// Whether `secret`, which the pattern matched, is one.
-    pub(crate) fn accepts(&self, secret: &[u8]) -> bool {
-        self.entropy.is_none_or(|least| entropy(secret) >= least)
+    /// Whether `secret`, which the pattern matched and whose entropy is `entropy()`, is one.
+    pub(crate) fn accepts(&self, secret: &[u8], entropy: impl FnOnce() -> f32) -> bool {
+        self.entropy.is_none_or(|least| entropy() >= least)
             && self.check.is_none_or(|check| check.passes(secret))
             && !self.program().allow.as_ref().is_some_and(|allow| allow.is_match(secret))
     }
@@ -45,65 +43,6 @@ impl Check {
             }
         }
     }
-}
-
-/// Shannon entropy of the bytes of `secret`, in bits per byte.
-#[must_use]
-pub fn entropy(secret: &[u8]) -> f32 {
-    if secret.len() < GAINS {
-        return entropy_of_short(secret);
-    }
-    let (mut counts, mut seen) = ([0u32; 256], [0u64; 4]);
-    for &byte in secret {
-        counts[usize::from(byte)] += 1;
-        seen[usize::from(byte >> 6)] |= 1 << (byte & 63);
-    }
-    let total = secret.len() as f32;
-    // Most bytes of a secret occur as often as the one before.
-    let mut last = (0, 0.0);
-    bits(seen)
-        .map(|byte| {
-            let count = counts[byte];
-            if last.0 != count {
-                let share = count as f32 / total;
-                last = (count, -share * share.log2());
-            }
-            last.1
-        })
-        .sum()
-}
-
-/// How long a secret is whose entropy needs no logarithm.
-const GAINS: usize = 256;
-
-const UNIT: f64 = (1u64 << 32) as f64;
-
-/// With the sum over all bytes that occur, `n` times each, of `n * log2(n)`, which grows with every byte by what
-/// a table knows: in units of 2^-32, since whole numbers are added without waiting for each other.
-fn entropy_of_short(secret: &[u8]) -> f32 {
-    static TABLE: LazyLock<[(u64, u64); GAINS]> = LazyLock::new(|| {
-        let log = |n: usize| if n == 0 { 0 } else { (n as f64 * (n as f64).log2() * UNIT).round() as u64 };
-        std::array::from_fn(|n| (log(n), log(n + 1) - log(n)))
-    });
-    let (table, mut counts, mut sum) = (&*TABLE, [0u8; 256], 0);
-    for &byte in secret {
-        let count = &mut counts[usize::from(byte)];
-        sum += table[usize::from(*count)].1;
-        *count += 1;
-    }
-    let bits = (table[secret.len()].0 - sum) as f64 / UNIT;
-    if secret.is_empty() { 0.0 } else { (bits / secret.len() as f64) as f32 }
-}
-
-/// The places of the bits that are set, from the lowest on.
-fn bits(set: [u64; 4]) -> impl Iterator<Item = usize> {
-    (0..).step_by(64).zip(set).flat_map(|(first, mut word)| {
-        std::iter::from_fn(move || {
-            let place = (word != 0).then(|| first + word.trailing_zeros() as usize);
-            word &= word.wrapping_sub(1);
-            place
-        })
-    })
 }
 
 fn luhn(number: &[u8]) -> bool {

@@ -8,6 +8,7 @@ mod chain;
 mod check;
 mod compile;
 mod end;
+mod entropy;
 mod load;
 mod opening;
 mod sample;
@@ -18,8 +19,9 @@ use std::sync::{Arc, OnceLock};
 use serde::Deserialize;
 
 pub(crate) use self::chain::{ByteClass, Chains};
-pub use self::check::entropy;
 pub(crate) use self::compile::{Dfa, MAX_HOLD, Rule, is_of_word, is_word_byte};
+pub(crate) use self::entropy::Rolling;
+pub use self::entropy::entropy;
 pub use self::load::RuleError;
 pub use self::sample::expand as expand_sample;
 use crate::filter::{Filter, Start, Target};
