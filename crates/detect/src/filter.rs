@@ -7,10 +7,12 @@
 //! no case: most words of the rules may be written in any.
 
 mod places;
+mod tails;
 
 use std::fmt;
 
 pub(crate) use self::places::Places;
+use self::tails::Tails;
 
 /// The bits of the trigram table: 2^18, 32 KiB, which stays in the first-level cache.
 const BITS: u32 = 18;
@@ -63,7 +65,7 @@ impl Quad {
     }
 
     /// Every four bytes that it stands for.
-    fn variants(self) -> impl Iterator<Item = [u8; 4]> {
+    pub(crate) fn variants(self) -> impl Iterator<Item = [u8; 4]> {
         let free = (0..4).filter(|&place| self.at(place)[0] != self.at(place)[1]);
         let free = free.fold(0, |free, place| free | 1 << place);
         let pick = move |choice: usize| std::array::from_fn(|place| self.at(place)[choice >> place & 1]);
@@ -91,6 +93,8 @@ pub(crate) struct Start {
     pub quad: Quad,
     /// Who wants to be tried.
     pub target: Target,
+    /// Which of its openings this is.
+    pub opening: u32,
     /// What can come after the quad.
     pub follow: Follow,
     /// Whether it begins a word, so that nothing of a word can stand before.
@@ -290,47 +294,6 @@ fn spread(quad: u32) -> u32 {
     quad.wrapping_mul(0x85EB_CA6B).rotate_left(15)
 }
 
-/// Which one, two and three bytes a held quad begins with, exactly for one and two.
-struct Tails {
-    one: [bool; 256],
-    two: Vec<u64>,
-    three: Vec<u32>,
-}
-
-impl Tails {
-    fn new() -> Self {
-        Self { one: [false; 256], two: vec![0; 1 << 10], three: Vec::new() }
-    }
-
-    fn insert(&mut self, quad: [u8; 4]) {
-        self.one[quad[0] as usize] = true;
-        let pair = u16::from_le_bytes([quad[0], quad[1]]) as usize;
-        self.two[pair >> 6] |= 1 << (pair & 63);
-        let triple = u32::from_le_bytes([quad[0], quad[1], quad[2], 0]);
-        if let Err(place) = self.three.binary_search(&triple) {
-            self.three.insert(place, triple);
-        }
-    }
-
-    fn longest(&self, last: &[u8]) -> usize {
-        match *last {
-            [.., a, b, c] if self.has_three([a, b, c]) => 3,
-            [.., a, b] if self.has_two([a, b]) => 2,
-            [.., a] if self.one[a as usize] => 1,
-            _ => 0,
-        }
-    }
-
-    fn has_two(&self, pair: [u8; 2]) -> bool {
-        let pair = u16::from_le_bytes(pair) as usize;
-        self.two[pair >> 6] >> (pair & 63) & 1 == 1
-    }
-
-    fn has_three(&self, [a, b, c]: [u8; 3]) -> bool {
-        self.has_two([a, b]) && self.three.binary_search(&u32::from_le_bytes([a, b, c, 0])).is_ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -344,6 +307,7 @@ mod tests {
             .map(|(target, quad)| Start {
                 quad: Quad::exactly(*quad),
                 target: target as Target,
+                opening: 0,
                 follow: Follow::ANY,
                 at_word: false,
                 held: true,

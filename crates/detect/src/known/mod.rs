@@ -214,6 +214,7 @@ impl Snapshot {
             .map(|(quad, follow)| Start {
                 quad: Quad::exactly(quad),
                 target: KNOWN,
+                opening: 0,
                 follow,
                 at_word: false,
                 held: true,

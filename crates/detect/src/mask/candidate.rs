@@ -10,7 +10,7 @@ use super::behind::{look_behind, stands_before};
 use super::engine::Context;
 use super::runs::Runs;
 use super::view::View;
-use crate::filter::Target;
+use crate::filter::{Start, Target};
 use crate::known::{self, Needle};
 use crate::rules::{Chains, Dfa, MAX_HOLD, Rule};
 use crate::tag::Tagger;
@@ -92,30 +92,30 @@ pub(super) enum Step {
 }
 
 impl Candidate {
-    /// A candidate of a rule whose match would begin at `start`, with `behind()` before it (`look_behind`); none if
-    /// what stands before forbids it.
+    /// A candidate of a rule whose match would begin at `start` with one of its openings and has `behind()` before it
+    /// (`look_behind`), and how many bytes it has taken; none if what stands before forbids it.
     pub(super) fn of_rule(
         rule: &Rule,
-        target: Target,
+        opening: &Start,
         start: u64,
-        mut behind: impl FnMut() -> Option<u8>,
+        behind: impl FnOnce() -> Option<u8>,
         view: &View<'_>,
-    ) -> Option<Self> {
+    ) -> Option<(Self, usize)> {
         let program = rule.program();
         if program.before.as_ref().is_some_and(|before| !stands_before(before, view, start)) {
             return None;
         }
-        let (phase, secret) = match &program.lead {
-            Some(lead) => {
-                let start = lead.chains.start().or_else(|| begin(&lead.dfa, behind()));
-                (Phase::Lead(start?), NONE)
-            }
-            None => {
-                let state = program.chains.start().or_else(|| begin(&program.body, behind()));
-                (Phase::Body(state?), start)
-            }
+        let dfa = program.lead.as_ref().map_or(&program.body, |lead| &lead.dfa);
+        let (state, taken) = match program.entries[opening.opening as usize] {
+            Some(state) => (state, 4),
+            None => (begin(dfa, behind())?, 0),
         };
-        Some(Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None })
+        let (phase, secret) = match program.lead {
+            Some(_) => (Phase::Lead(state), NONE),
+            None => (Phase::Body(state), start),
+        };
+        let target = opening.target;
+        Some((Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None }, taken))
     }
 
     /// A candidate for the known values.

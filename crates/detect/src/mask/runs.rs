@@ -32,11 +32,6 @@ impl<'a> Runs<'a> {
         (self.at, self.bytes) = (at, bytes);
     }
 
-    /// The end of the stretch.
-    pub(super) fn end(&self) -> u64 {
-        self.at + self.bytes.len() as u64
-    }
-
     /// How many bytes of `class` stand at `from`, as far as the stretch goes; none before it.
     #[inline]
     pub(super) fn length(&mut self, class: &ByteClass, from: u64) -> usize {

@@ -3,6 +3,7 @@
 //! follows them to their end.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::behind::look_behind;
 use super::candidate::{Candidate, NONE, Resting, Step};
@@ -21,7 +22,7 @@ const MAX_LIVE: usize = 32;
 const PRUNE_EVERY: u64 = 64;
 
 /// From so many candidates on it is worth counting how many bytes of a class come next.
-const MANY: usize = 3;
+const MANY: usize = 2;
 
 /// After so many findings they are written, as far as they can be, before the input goes on. Those that wait for
 /// an earlier candidate stay: it holds back [`MAX_HOLD`](crate::rules::MAX_HOLD) bytes at most.
@@ -51,10 +52,9 @@ impl Engine {
             }
             let stop = input.len().min(at + room(seam + at as u64) as usize);
             runs.go_to(seam + at as u64, &input[at..stop]);
-            self.walk_to(context, view, live, at, stop, &mut runs);
-            while let Some(quad) = input[..stop].get(next..).and_then(|rest| rest.first_chunk()) {
-                let start = seam + next as u64;
-                self.begin(context, view, live, start, u32::from_le_bytes(*quad), &mut runs);
+            self.walk_to(context, view, live, at..stop, Some(&mut runs));
+            while let Some(come) = input[..stop].get(next..).filter(|come| come.len() >= 4) {
+                self.begin(context, view, live, seam + next as u64, come, Some(&mut runs));
                 next = places.next().unwrap_or(input.len());
             }
             self.prune(context, view, live, seam + stop as u64);
@@ -80,13 +80,11 @@ impl Engine {
         live: &mut Vec<Candidate>,
     ) -> usize {
         let upto = view.input.len().min(3);
-        let mut runs = Runs::new();
         for at in 0..upto {
-            runs.go_to(view.seam() + at as u64, &view.input[at..=at]);
-            self.walk_to(context, view, live, at, at + 1, &mut runs);
+            self.walk_to(context, view, live, at..at + 1, None);
             let end = view.seam() + at as u64 + 1;
             if let Some(quad) = quad_before(view, end) {
-                self.begin(context, view, live, end - 4, quad, &mut runs);
+                self.begin(context, view, live, end - 4, &quad, None);
             }
             self.prune(context, view, live, end);
         }
@@ -99,9 +97,8 @@ impl Engine {
         context: &Context<'_>,
         view: &View<'_>,
         live: &mut Vec<Candidate>,
-        mut at: usize,
-        stop: usize,
-        runs: &mut Runs<'_>,
+        Range { start: mut at, end: stop }: Range<usize>,
+        mut runs: Option<&mut Runs<'_>>,
     ) {
         while at < stop && !(live.is_empty() && self.resting.is_empty()) {
             let mut upto = stop;
@@ -112,7 +109,14 @@ impl Engine {
                     upto = stop;
                 }
             }
-            self.advance_all(context, view, live, view.seam() + at as u64, &view.input[at..upto], runs);
+            self.advance_all(
+                context,
+                view,
+                live,
+                view.seam() + at as u64,
+                &view.input[at..upto],
+                runs.as_deref_mut(),
+            );
             at = upto;
         }
     }
@@ -124,18 +128,17 @@ impl Engine {
         live: &mut Vec<Candidate>,
         at: u64,
         bytes: &[u8],
-        runs: &mut Runs<'_>,
+        runs: Option<&mut Runs<'_>>,
     ) {
-        let is_shared = live.len() >= MANY;
+        let mut runs = runs.filter(|_| live.len() >= MANY);
         // Those that stay keep their order: who began first comes to an end first, and names what overlaps.
         let mut kept = 0;
         for index in 0..live.len() {
             let candidate = &mut live[index];
             let mut taken = 0;
             let step = loop {
-                let runs = is_shared.then_some(&mut *runs);
                 let (count, step) =
-                    candidate.advance(context, view, at + taken as u64, &bytes[taken..], runs);
+                    candidate.advance(context, view, at + taken as u64, &bytes[taken..], runs.as_deref_mut());
                 taken += count;
                 if step != Step::Full || !self.swallow(context, view, candidate) {
                     break step;
@@ -162,7 +165,8 @@ impl Engine {
         }
     }
 
-    /// Tries everything that begins with `quad`, which stands at `start`, to the end of `runs`, where all others are.
+    /// Tries everything that begins with the first four bytes of `come`, which stands at `start`, to its end, where all
+    /// others are.
     #[inline(never)]
     fn begin(
         &mut self,
@@ -170,16 +174,12 @@ impl Engine {
         view: &View<'_>,
         live: &mut Vec<Candidate>,
         start: u64,
-        quad: u32,
-        runs: &mut Runs<'_>,
+        come: &[u8],
+        runs: Option<&mut Runs<'_>>,
     ) {
-        let stop = (runs.end() - view.seam()) as usize;
-        let is_shared = live.len() + self.resting.len() >= MANY;
+        let Some(quad) = come.first_chunk().map(|quad| u32::from_le_bytes(*quad)) else { return };
+        let mut runs = runs.filter(|_| live.len() + self.resting.len() >= MANY);
         let after = &view.input[(start + 4 - view.seam()) as usize..];
-        // What has come of it until now: no more than the quad, where that begins in an earlier input (`walk_seam`).
-        let quad_bytes = quad.to_le_bytes();
-        let come =
-            start.checked_sub(view.seam()).map_or(&quad_bytes[..], |at| &view.input[at as usize..stop]);
         let mut behind = None;
         for opening in context.filter.starts(quad) {
             if !opening.follow.allows(after) {
@@ -193,14 +193,14 @@ impl Engine {
                 }
             }
             let candidate = if target == KNOWN {
-                context.known.and_then(Snapshot::start).map(|state| Candidate::of_known(state, start))
+                context.known.and_then(Snapshot::start).map(|state| (Candidate::of_known(state, start), 0))
             } else {
                 let behind = || *behind.get_or_insert_with(|| look_behind(view, start));
-                Candidate::of_rule(context.rules.rule(target), target, start, behind, view)
+                Candidate::of_rule(context.rules.rule(target), opening, start, behind, view)
             };
-            let Some(mut candidate) = candidate else { continue };
-            let shared = is_shared.then_some(&mut *runs);
-            let (_, step) = candidate.advance(context, view, start, come, shared);
+            let Some((mut candidate, taken)) = candidate else { continue };
+            let from = start + taken as u64;
+            let (_, step) = candidate.advance(context, view, from, &come[taken..], runs.as_deref_mut());
             match step {
                 Step::On => live.push(candidate),
                 Step::Rest => self.lay_down(&candidate),
@@ -255,9 +255,9 @@ fn length_of_word(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_of_word(byte)).unwrap_or(bytes.len())
 }
 
-fn quad_before(view: &View<'_>, end: u64) -> Option<u32> {
+fn quad_before(view: &View<'_>, end: u64) -> Option<[u8; 4]> {
     let slice: Cow<'_, [u8]> = view.slice(end.checked_sub(4)?, end);
-    slice.first_chunk().map(|quad| u32::from_le_bytes(*quad))
+    slice.first_chunk().copied()
 }
 
 fn merge(live: &mut Vec<Candidate>) {

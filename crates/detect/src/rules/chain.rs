@@ -64,8 +64,6 @@ const NO_CHAIN: Chain = Chain { class: 0, len: 0, place: 0, same: StateID::ZERO,
 /// All chains of one automaton.
 pub(crate) struct Chains {
     stride2: usize,
-    /// The state that a match begins in, if that is the same whatever stands before.
-    start: Option<StateID>,
     /// For each state, by its index.
     of: Box<[Chain]>,
     classes: Box<[ByteClass]>,
@@ -84,8 +82,7 @@ pub(crate) struct Leap {
 
 impl Chains {
     pub(super) fn new(dfa: &dense::DFA<Vec<u32>>) -> Self {
-        let starts = starts(dfa);
-        let Steps { same, last, onward } = steps(dfa, starts.iter().copied().collect());
+        let Steps { same, last, onward } = steps(dfa, starts(dfa));
         let place_of = |state: StateID| state.as_usize() >> dfa.stride2();
         let mut of = vec![NO_CHAIN; same.keys().max().map_or(0, |&last| place_of(last) + 1)];
         let (mut classes, mut line) = (Vec::new(), Vec::<(StateID, u32)>::new());
@@ -131,14 +128,7 @@ impl Chains {
             let is_last = last.contains(&first);
             of[place_of(state)] = Chain { same: first, is_last, ..of[place_of(first)] };
         }
-        let start = starts.first().copied().filter(|_| starts.len() == 1);
-        Self { stride2: dfa.stride2(), start, of: of.into(), classes: classes.into(), line: line.into() }
-    }
-
-    /// The state that a match begins in, if that is the same whatever stands before.
-    #[inline]
-    pub(crate) fn start(&self) -> Option<StateID> {
-        self.start
+        Self { stride2: dfa.stride2(), of: of.into(), classes: classes.into(), line: line.into() }
     }
 
     /// The one name of all states that do the same as `state`, on every byte and at the end.
@@ -186,7 +176,7 @@ struct Steps {
 }
 
 /// The states that a match can begin in, whatever stands before.
-fn starts(dfa: &dense::DFA<Vec<u32>>) -> BTreeSet<StateID> {
+fn starts(dfa: &dense::DFA<Vec<u32>>) -> Vec<StateID> {
     let behind = (0..=u8::MAX).map(Some).chain([None]);
     let start =
         |behind| dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok();

@@ -66,7 +66,7 @@ pub(crate) struct Rule {
     /// The four bytes that a match can begin with, and what can follow each.
     pub openings: Vec<(Quad, Follow)>,
     /// Whether every match begins at the edge of a word.
-    pub begins_word: bool,
+    begins_word: bool,
     /// The least length of a secret.
     pub min_len: usize,
     before: Option<String>,
@@ -83,6 +83,9 @@ pub(crate) struct Program {
     pub body: Dfa,
     /// The chains of `body`.
     pub chains: Chains,
+    /// For each of the rule's openings, the state after its four bytes, of the lead or else the body: none where that
+    /// depends on what stands before, or if something has happened within them.
+    pub entries: Box<[Option<StateID>]>,
     /// Finds the end of the secret where the pattern takes bytes after it.
     pub end: Option<End>,
     /// Matches, backwards, what must stand before the match.
@@ -174,6 +177,11 @@ impl Rule {
         Ok(self.program())
     }
 
+    /// Whether a match that begins with `quad` begins a word, so that nothing of a word can stand before.
+    pub(crate) fn is_at_word(&self, quad: Quad) -> bool {
+        self.begins_word && quad.at(0).iter().all(|&byte| is_word_byte(byte))
+    }
+
     /// Whether the match begins with the secret.
     pub(crate) fn holds_from_start(&self) -> bool {
         self.cut.lead.is_none()
@@ -187,9 +195,14 @@ impl Rule {
     fn compile(&self) -> Result<Program, Fault> {
         let in_pattern = |reason| Fault { field: Field::Pattern, reason };
         let body = automaton(&self.cut.body).map_err(in_pattern)?;
+        let chains = Chains::new(&body);
+        let lead = self.cut.lead.as_ref().map(Lead::new).transpose().map_err(in_pattern)?;
+        let (first, first_chains) = lead.as_ref().map_or((&body, &chains), |lead| (&lead.dfa, &lead.chains));
+        let enter = |&(quad, _): &(Quad, Follow)| entry(first, first_chains, quad, self.is_at_word(quad));
         Ok(Program {
-            lead: self.cut.lead.as_ref().map(Lead::new).transpose().map_err(in_pattern)?,
-            chains: Chains::new(&body),
+            entries: self.openings.iter().map(enter).collect(),
+            lead,
+            chains,
             body,
             end: self.cut.end().transpose().map_err(in_pattern)?,
             before: self
@@ -303,6 +316,25 @@ pub(crate) fn is_word_byte(byte: u8) -> bool {
 #[inline]
 pub(crate) fn is_of_word(byte: u8) -> bool {
     is_word_byte(byte) || byte == b'-'
+}
+
+/// The one state that `quad` leads to, in each of its variants and whatever stands before.
+fn entry(dfa: &Dfa, chains: &Chains, quad: Quad, at_word: bool) -> Option<StateID> {
+    let behind = (0..=u8::MAX).filter(|&byte| !(at_word && is_word_byte(byte))).map(Some).chain([None]);
+    let starts: BTreeSet<StateID> = behind
+        .map(|behind| dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok())
+        .collect::<Option<_>>()?;
+    let mut entry = None;
+    for (start, bytes) in starts.iter().flat_map(|&start| quad.variants().map(move |bytes| (start, bytes))) {
+        let state = bytes.iter().try_fold(start, |state, &byte| {
+            Some(dfa.next_state(state, byte)).filter(|&next| !dfa.is_special_state(next))
+        });
+        let state = chains.name(state?);
+        if *entry.get_or_insert(state) != state {
+            return None;
+        }
+    }
+    entry
 }
 
 fn resting_state(dfa: &Dfa) -> Option<StateID> {

@@ -158,11 +158,12 @@ impl RuleSet {
             .iter()
             .enumerate()
             .flat_map(|(index, rule)| {
-                rule.openings.iter().map(move |&(quad, follow)| Start {
+                rule.openings.iter().enumerate().map(move |(opening, &(quad, follow))| Start {
                     quad,
                     target: index as Target,
+                    opening: opening as u32,
                     follow,
-                    at_word: rule.begins_word && quad.at(0).iter().all(|&byte| is_word_byte(byte)),
+                    at_word: rule.is_at_word(quad),
                     held: rule.holds_from_start(),
                 })
             })
