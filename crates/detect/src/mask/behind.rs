@@ -7,7 +7,7 @@ use super::view::View;
 use crate::rules::Dfa;
 
 /// How far back a rule may look at what stands before its match.
-pub(super) const LOOK_BEHIND: u64 = 64;
+pub(super) const LOOK_BEHIND: u64 = 96;
 
 /// Whether what `before` matches backwards ends at `at`.
 pub(super) fn stands_before(before: &Dfa, view: &View<'_>, at: u64) -> bool {

@@ -98,7 +98,7 @@ impl RuleSet {
     /// ```
     ///
     /// The secret is the group `secret`, else the first group, else the whole match. What must stand before the
-    /// match, and is no part of it, is matched by `before`, which looks back 64 bytes at most. Those bytes have
+    /// match, and is no part of it, is matched by `before`, which looks back 96 bytes at most. Those bytes have
     /// been passed on by then: where they are a part of the secret, as in formats whose telling part stands at
     /// the end, only the rest of it is masked. Let the pattern begin with the secret's name, where it has one.
     ///
