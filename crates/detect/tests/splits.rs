@@ -103,6 +103,16 @@ fn cut(set: &RuleSet, text: &[u8], sizes: &[usize], shared: bool) -> (Vec<u8>, V
     (out.concat(), masker.drain_findings())
 }
 
+/// A pause comes after `at` bytes.
+fn in_two(set: &RuleSet, text: &[u8], at: usize) -> (Vec<u8>, Vec<Finding>) {
+    let (mut masker, mut out) = (masker(set), Vec::new());
+    masker.push(&text[..at], &mut out);
+    masker.flush(&mut out);
+    masker.push(&text[at..], &mut out);
+    masker.finish(&mut out);
+    (out, masker.drain_findings())
+}
+
 fn shown((out, findings): &(Vec<u8>, Vec<Finding>)) -> (String, &[Finding]) {
     (out.escape_ascii().to_string(), findings)
 }
@@ -133,6 +143,38 @@ fn one_byte_at_a_time_over_the_whole_corpus() {
         let expected = whole(&RULES, &text);
         assert_eq!(shown(&expected), shown(&cut(&RULES, &text, &[1], false)));
         assert_eq!(shown(&expected), shown(&cut(&RULES, &text, &[2], true)));
+    }
+}
+
+/// What must stand before a match is read as far back as it is wherever an input ends.
+#[test]
+fn what_stands_before_is_seen_over_every_cut() {
+    let before = RuleSet::load(
+        "[[rule]]\nid = 'mine'\npattern = 'KEY=(?P<secret>[a-z0-9]{8})'\nbefore = '\\b[0-9a-z]{1,200}'",
+    );
+    let (builtin, before) = (RuleSet::builtin(), before.unwrap());
+    for spaces in 80..100 {
+        let text = format!("{}\ntoken\n{}value: q7RtX2mPz9LwK4vB\n", "x\n".repeat(60), " ".repeat(spaces));
+        let named = format!("x_{}KEY=abcd1234 ", "a".repeat(spaces));
+        for (set, text) in [(&builtin, text.as_bytes()), (&before, named.as_bytes())] {
+            let expected = whole(set, text);
+            for at in 1..text.len() {
+                assert_eq!(shown(&expected), shown(&in_two(set, text, at)), "{spaces} {at}");
+            }
+        }
+    }
+}
+
+/// A secret that begins with the match, or a byte or two after.
+#[test]
+fn what_may_begin_a_secret_is_held_back() {
+    let rules = RuleSet::load("[[rule]]\nid = 'mine'\npattern = '(?:\\b|-)(?P<secret>abab1234)'").unwrap();
+    for text in [&b"n abab1234 x"[..], b"n-abab1234 x"] {
+        let expected = whole(&rules, text);
+        assert_eq!(expected.1.len(), 1);
+        for at in 1..text.len() {
+            assert_eq!(shown(&expected), shown(&in_two(&rules, text, at)), "{at}");
+        }
     }
 }
 

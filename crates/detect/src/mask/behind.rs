@@ -9,6 +9,9 @@ use crate::rules::Dfa;
 /// How far back a rule may look at what stands before its match.
 pub(super) const LOOK_BEHIND: u64 = 96;
 
+/// How many bytes before an input a match may begin that is only known for one with it: all of a quad but its last.
+pub(super) const BEFORE_SEAM: u64 = 3;
+
 /// Whether what `before` matches backwards ends at `at`.
 pub(super) fn stands_before(before: &Dfa, view: &View<'_>, at: u64) -> bool {
     let Some(mut state) = begin(before, view.byte(at)) else { return false };

@@ -10,7 +10,7 @@ use super::behind::{look_behind, stands_before};
 use super::engine::Context;
 use super::runs::Runs;
 use super::view::View;
-use crate::filter::{Start, Target};
+use crate::filter::{KNOWN, Start, Target};
 use crate::known::{self, Needle};
 use crate::rules::{Chains, Dfa, MAX_HOLD, Rule};
 use crate::tag::Tagger;
@@ -93,18 +93,14 @@ pub(super) enum Step {
 
 impl Candidate {
     /// A candidate of a rule whose match would begin at `start` with one of its openings and has `behind()` before it
-    /// (`look_behind`), and how many bytes it has taken; none if what stands before forbids it.
+    /// (`look_behind`), and how many bytes it has taken. What must stand before is still to be asked for.
     pub(super) fn of_rule(
         rule: &Rule,
         opening: &Start,
         start: u64,
         behind: impl FnOnce() -> Option<u8>,
-        view: &View<'_>,
     ) -> Option<(Self, usize)> {
         let program = rule.program();
-        if program.before.as_ref().is_some_and(|before| !stands_before(before, view, start)) {
-            return None;
-        }
         let dfa = program.lead.as_ref().map_or(&program.body, |lead| &lead.dfa);
         let (state, taken) = match program.entries[opening.opening as usize] {
             Some(state) => (state, 4),
@@ -118,10 +114,19 @@ impl Candidate {
         Some((Self { target, phase, start, secret, end: NONE, needle: None, swallowed: None }, taken))
     }
 
+    /// Whether what must stand before it does.
+    pub(super) fn may_begin(&self, context: &Context<'_>, view: &View<'_>) -> bool {
+        self.target == KNOWN
+            || match &context.rules.rule(self.target).program().before {
+                Some(before) => stands_before(before, view, self.start),
+                None => true,
+            }
+    }
+
     /// A candidate for the known values.
     pub(super) fn of_known(state: known::StateID, start: u64) -> Self {
         Self {
-            target: crate::filter::KNOWN,
+            target: KNOWN,
             phase: Phase::Known(state),
             start,
             secret: start,

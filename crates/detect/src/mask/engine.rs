@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::behind::LOOK_BEHIND;
+use super::behind::{BEFORE_SEAM, LOOK_BEHIND};
 use super::candidate::{Candidate, NONE, Phase, Resting, Step, Swallowed};
 use super::settle::{Escape, Found, Region};
 use super::view::{Kept, View};
@@ -311,7 +311,7 @@ impl Engine {
         let mut kept = std::mem::take(&mut self.kept);
         let view = View { kept: kept.as_slice(), base: kept.base(), input };
         let written = self.region.as_ref().map_or(self.cursor, |region| region.end);
-        let mut from = self.now.saturating_sub(LOOK_BEHIND).min(written);
+        let mut from = self.now.saturating_sub(LOOK_BEHIND + BEFORE_SEAM).min(written);
         for candidate in &mut self.live {
             if let Some(swallowed) = &mut candidate.swallowed {
                 swallowed.take(&view, candidate.end);

@@ -196,11 +196,15 @@ impl Engine {
                 context.known.and_then(Snapshot::start).map(|state| (Candidate::of_known(state, start), 0))
             } else {
                 let behind = || *behind.get_or_insert_with(|| look_behind(view, start));
-                Candidate::of_rule(context.rules.rule(target), opening, start, behind, view)
+                Candidate::of_rule(context.rules.rule(target), opening, start, behind)
             };
             let Some((mut candidate, taken)) = candidate else { continue };
             let from = start + taken as u64;
             let (_, step) = candidate.advance(context, view, from, &come[taken..], runs.as_deref_mut());
+            // Asked late, since most have come to nothing before.
+            if step == Step::Over && candidate.end == NONE || !candidate.may_begin(context, view) {
+                continue;
+            }
             match step {
                 Step::On => live.push(candidate),
                 Step::Rest => self.lay_down(&candidate),

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use regex_automata::dfa::Automaton;
+use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::primitives::StateID;
-use regex_automata::util::start;
-use regex_automata::{Anchored, dfa::dense};
+
+use super::compile::starts;
 
 /// Chains shorter than this are walked byte by byte.
 const SHORTEST: usize = 4;
@@ -82,7 +82,7 @@ pub(crate) struct Leap {
 
 impl Chains {
     pub(super) fn new(dfa: &dense::DFA<Vec<u32>>) -> Self {
-        let Steps { same, last, onward } = steps(dfa, starts(dfa));
+        let Steps { same, last, onward } = steps(dfa, starts(dfa, false).into_iter().collect());
         let place_of = |state: StateID| state.as_usize() >> dfa.stride2();
         let mut of = vec![NO_CHAIN; same.keys().max().map_or(0, |&last| place_of(last) + 1)];
         let (mut classes, mut line) = (Vec::new(), Vec::<(StateID, u32)>::new());
@@ -175,14 +175,6 @@ struct Steps {
     onward: BTreeMap<StateID, (ByteClass, StateID)>,
 }
 
-/// The states that a match can begin in, whatever stands before.
-fn starts(dfa: &dense::DFA<Vec<u32>>) -> Vec<StateID> {
-    let behind = (0..=u8::MAX).map(Some).chain([None]);
-    let start =
-        |behind| dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok();
-    behind.filter_map(start).collect()
-}
-
 fn steps(dfa: &dense::DFA<Vec<u32>>, mut open: Vec<StateID>) -> Steps {
     let alphabet = dfa.byte_classes();
     let units: Vec<_> = alphabet.representatives(..).collect();
@@ -242,6 +234,7 @@ fn steps(dfa: &dense::DFA<Vec<u32>>, mut open: Vec<StateID>) -> Steps {
 mod tests {
     use proptest::prelude::*;
     use regex_automata::Anchored;
+    use regex_automata::util::start;
 
     use super::super::compile::{automaton, parse};
     use super::*;

@@ -182,9 +182,9 @@ impl Rule {
         self.begins_word && quad.at(0).iter().all(|&byte| is_word_byte(byte))
     }
 
-    /// Whether the match begins with the secret.
+    /// Whether the secret may begin within the match's first four bytes, which are held back before they are known.
     pub(crate) fn holds_from_start(&self) -> bool {
-        self.cut.lead.is_none()
+        self.cut.lead.as_ref().is_none_or(|lead| lead.properties().minimum_len().is_none_or(|len| len < 4))
     }
 
     /// Whether the first bytes alone tell that a secret has begun, so that no pause releases them.
@@ -198,7 +198,10 @@ impl Rule {
         let chains = Chains::new(&body);
         let lead = self.cut.lead.as_ref().map(Lead::new).transpose().map_err(in_pattern)?;
         let (first, first_chains) = lead.as_ref().map_or((&body, &chains), |lead| (&lead.dfa, &lead.chains));
-        let enter = |&(quad, _): &(Quad, Follow)| entry(first, first_chains, quad, self.is_at_word(quad));
+        let starts = [false, true].map(|at_word| starts(first, at_word));
+        let enter = |&(quad, _): &(Quad, Follow)| {
+            entry(first, first_chains, &starts[usize::from(self.is_at_word(quad))], quad)
+        };
         Ok(Program {
             entries: self.openings.iter().map(enter).collect(),
             lead,
@@ -318,12 +321,16 @@ pub(crate) fn is_of_word(byte: u8) -> bool {
     is_word_byte(byte) || byte == b'-'
 }
 
-/// The one state that `quad` leads to, in each of its variants and whatever stands before.
-fn entry(dfa: &Dfa, chains: &Chains, quad: Quad, at_word: bool) -> Option<StateID> {
+/// The states that a match can begin in, whatever stands before, or with nothing of a word there.
+pub(super) fn starts(dfa: &Dfa, at_word: bool) -> BTreeSet<StateID> {
     let behind = (0..=u8::MAX).filter(|&byte| !(at_word && is_word_byte(byte))).map(Some).chain([None]);
-    let starts: BTreeSet<StateID> = behind
-        .map(|behind| dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok())
-        .collect::<Option<_>>()?;
+    let start =
+        |behind| dfa.start_state(&start::Config::new().anchored(Anchored::Yes).look_behind(behind)).ok();
+    behind.filter_map(start).collect()
+}
+
+/// The one state that `quad` leads to from each of `starts`, in each of its variants.
+fn entry(dfa: &Dfa, chains: &Chains, starts: &BTreeSet<StateID>, quad: Quad) -> Option<StateID> {
     let mut entry = None;
     for (start, bytes) in starts.iter().flat_map(|&start| quad.variants().map(move |bytes| (start, bytes))) {
         let state = bytes.iter().try_fold(start, |state, &byte| {
