@@ -124,9 +124,7 @@ impl Store for SqliteStore {
 
     async fn put_entries(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        for entry in entries {
-            entries::put(&mut tx, entry).await?;
-        }
+        entries::put(&mut tx, entries).await?;
         tx.commit().await?;
         Ok(())
     }

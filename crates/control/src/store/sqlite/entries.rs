@@ -1,5 +1,7 @@
-//! Entries of the session index, one by one: the whole as JSON, and what is searched in columns, tables and
+//! Entries of the session index: the whole as JSON, and what is searched in columns, tables and
 //! words.
+
+use std::collections::BTreeMap;
 
 use lockgate_core::index::Entry;
 use sqlx::SqliteConnection;
@@ -9,47 +11,60 @@ use super::{
     audit::{self, By},
 };
 
-/// Replaces the entry of an exchange. As one query, because each goes to the database's thread and back.
+/// Replaces the entries of exchanges, given as a JSON array of [`Row`]s. As one query for all, because each goes to the
+/// database's thread and back; and the words of all of them last, because what their index has gathered is written out
+/// before each statement that may have to be undone by itself, as the others may.
 const PUT: &str = "
-    DELETE FROM entry_text WHERE rowid = (SELECT id FROM entry WHERE exchange = ?);
-    DELETE FROM entry WHERE exchange = ?;
+    DELETE FROM entry_text WHERE rowid IN (
+        SELECT entry.id FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0);
+    DELETE FROM entry WHERE exchange IN (SELECT value ->> 0 FROM json_each(?1));
     INSERT INTO entry (exchange, session, issuer, subject, upstream, protocol, verdict, outcome, started, ended, entry)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+               value ->> 8, value ->> 9, value ->> 10
+        FROM json_each(?1);
     INSERT INTO entry_access (entry, position, action, resource)
         SELECT entry.id, access.key, access.value ->> 'action', access.value ->> 'resource'
-        FROM entry, json_each(entry.entry, '$.accesses') AS access WHERE entry.exchange = ?;
+        FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0,
+             json_each(entry.entry, '$.accesses') AS access;
     INSERT OR IGNORE INTO entry_attribute (entry, position, name, value)
         SELECT entry.id, access.key, attribute.value ->> 0, attribute.value ->> 1
-        FROM entry, json_each(entry.entry, '$.accesses') AS access,
-             json_each(access.value, '$.attributes') AS attribute
-        WHERE entry.exchange = ?;
-    INSERT INTO entry_text (rowid, text) SELECT id, ? FROM entry WHERE exchange = ?;
+        FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0,
+             json_each(entry.entry, '$.accesses') AS access,
+             json_each(access.value, '$.attributes') AS attribute;
+    INSERT INTO entry_text (rowid, text)
+        SELECT entry.id, put.value ->> 11 FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0;
 ";
 
-pub(super) async fn put(db: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
-    let json = serde_json::to_string(entry).expect("plain data with text for keys is JSON");
-    let exchange = &entry.exchange;
-    sqlx::query(PUT)
-        .bind(exchange)
-        .bind(exchange)
-        .bind(exchange)
-        .bind(&entry.session)
-        .bind(&entry.issuer)
-        .bind(&entry.subject)
-        .bind(&entry.upstream)
-        .bind(&entry.protocol)
-        .bind(&entry.verdict)
-        .bind(&entry.outcome)
-        .bind(signed(entry.started))
-        .bind(signed(entry.ended))
-        .bind(json)
-        .bind(exchange)
-        .bind(exchange)
-        .bind(words(entry))
-        .bind(exchange)
-        .execute(db)
-        .await?;
+/// The columns of an entry: exchange, session, issuer, subject, upstream, protocol, verdict, outcome, started, ended, the
+/// whole as JSON, its words.
+type Row<'a> =
+    (&'a str, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str, i64, i64, String, String);
+
+pub(super) async fn put(db: &mut SqliteConnection, entries: &[Entry]) -> Result<(), StoreError> {
+    // The later entry of an exchange stands.
+    let last: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (&*entry.exchange, entry)).collect();
+    let rows: Vec<Row<'_>> = last.into_values().map(row).collect();
+    let rows = serde_json::to_string(&rows).expect("text and numbers are JSON");
+    sqlx::query(PUT).bind(rows).execute(db).await?;
     Ok(())
+}
+
+fn row(entry: &Entry) -> Row<'_> {
+    let json = serde_json::to_string(entry).expect("plain data with text for keys is JSON");
+    (
+        &entry.exchange,
+        &entry.session,
+        &entry.issuer,
+        &entry.subject,
+        &entry.upstream,
+        &entry.protocol,
+        &entry.verdict,
+        &entry.outcome,
+        signed(entry.started),
+        signed(entry.ended),
+        json,
+        words(entry),
+    )
 }
 
 /// Puts an entry, unless there is one of its exchange.
@@ -58,7 +73,7 @@ pub(super) async fn restore(db: &mut SqliteConnection, entry: &Entry, by: By<'_>
         Err(StoreError::NotFound { .. }) => {}
         known => return known.map(drop),
     }
-    put(db, entry).await?;
+    put(db, std::slice::from_ref(entry)).await?;
     audit::write(db, by, "index.restore", &entry.exchange, "").await
 }
 
