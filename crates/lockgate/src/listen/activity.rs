@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -9,50 +10,62 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use lockgate_core::body::{Body, BodyError};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
-/// The requests of one connection.
+/// The requests of one connection. Nobody is woken when one begins or ends.
 #[derive(Debug, Clone)]
-pub(super) struct Activity(watch::Sender<Count>);
+pub(super) struct Activity(Arc<Mutex<Count>>);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Count {
     begun: bool,
     now: usize,
+    /// When the connection began, or the last request ended.
+    since: Instant,
 }
 
 /// A request under way, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Request(watch::Sender<Count>);
+pub(super) struct Request(Activity);
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(watch::Sender::default())
+        Self(Arc::new(Mutex::new(Count { begun: false, now: 0, since: Instant::now() })))
     }
 
     /// A request begins.
     pub(super) fn begin(&self) -> Request {
-        self.0.send_modify(|count| *count = Count { begun: true, now: count.now + 1 });
-        Request(self.0.clone())
+        let mut count = self.count();
+        (count.begun, count.now) = (true, count.now + 1);
+        Request(self.clone())
     }
 
     /// Resolves when there has been no request for so long: `first` as long as there was none at all.
     pub(super) async fn idle(&self, first: Duration, later: Duration) {
-        let mut count = self.0.subscribe();
+        let start = Instant::now();
         loop {
-            let limit = if count.borrow_and_update().begun { later } else { first };
-            // The sender is `self`: it can't be gone.
-            let _ = count.wait_for(|count| count.now == 0).await;
-            if tokio::time::timeout(limit, count.changed()).await.is_err() {
+            let (Count { begun, now, since }, at) = (*self.count(), Instant::now());
+            let limit = if begun { later } else { first };
+            let idle = since.max(start) + limit;
+            if now == 0 && idle <= at {
                 return;
             }
+            // A request that ends meanwhile, or begins and ends, is seen when it is time to.
+            let look = if now == 0 { idle } else { at + limit };
+            tokio::time::sleep_until(look.min(at + later)).await;
         }
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        // Nothing that holds the lock can leave it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.0.send_modify(|count| count.now -= 1);
+        let mut count = self.0.count();
+        (count.now, count.since) = (count.now - 1, Instant::now());
     }
 }
 
@@ -113,5 +126,27 @@ mod tests {
         };
         tokio::join!(activity.idle(SHORT, LONG), end);
         assert_eq!(start.elapsed().as_secs(), 1075);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_before_does_not_count() {
+        let activity = Activity::new();
+        drop(activity.begin());
+        tokio::time::advance(LONG).await;
+        let start = tokio::time::Instant::now();
+        activity.idle(SHORT, SHORT).await;
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_begins_and_ends_meanwhile_is_seen() {
+        let activity = Activity::new();
+        let start = tokio::time::Instant::now();
+        let call = async {
+            tokio::time::advance(SHORT / 2).await;
+            drop(activity.begin());
+        };
+        tokio::join!(activity.idle(LONG, SHORT), call);
+        assert_eq!(start.elapsed().as_secs(), 15);
     }
 }
