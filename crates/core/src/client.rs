@@ -205,8 +205,8 @@ impl Client {
                 (again, request) = (Some(kept), sent);
             }
             pool.connector().address(&mut request, lease.is_h2());
-            let (timed, sent) = on_end(request);
-            match self.within_response_limit(sent, lease.send(timed)).await {
+            let connection = &mut lease;
+            match self.within_response_limit(request, move |request| connection.send(request)).await {
                 Ok(Ok(response)) => {
                     return Ok(response.map(|body| {
                         let body = body.map_err(|error| BodyError::Upstream(error.into()));
@@ -268,20 +268,24 @@ impl Client {
         Ok(response.map(|_| upgrade::upstream_end(upgraded, body, silence)))
     }
 
-    /// The limit runs from when the request's body was sent: an upload may take as long as it takes.
-    async fn within_response_limit<T>(
+    /// Sends a request. The limit runs from when its body was sent: an upload may take as long as it takes.
+    async fn within_response_limit<F: Future>(
         &self,
-        sent: oneshot::Receiver<()>,
-        response: impl Future<Output = T>,
-    ) -> Result<T, Duration> {
+        request: Request<Body>,
+        send: impl FnOnce(Request<Body>) -> F,
+    ) -> Result<F::Output, Duration> {
         let limit = self.timeouts.response;
+        if request.body().is_end_stream() {
+            return tokio::time::timeout(limit, send(request)).await.map_err(|_| limit);
+        }
+        let (timed, sent) = on_end(request);
         let late = async {
             // An error means that the body was dropped, which ends the sending too.
             let _ = sent.await;
             tokio::time::sleep(limit).await;
         };
         tokio::select! {
-            response = response => Ok(response),
+            response = send(timed) => Ok(response),
             () = late => Err(limit),
         }
     }
