@@ -207,7 +207,10 @@ impl Client {
             pool.connector().address(&mut request, lease.is_h2());
             let connection = &mut lease;
             match self.within_response_limit(request, move |request| connection.send(request)).await {
-                Ok(Ok(response)) => {
+                Ok(Ok(mut response)) => {
+                    if long_running {
+                        response.extensions_mut().insert(LongRunning);
+                    }
                     return Ok(response.map(|body| {
                         let body = body.map_err(|error| BodyError::Upstream(error.into()));
                         let body = lease.hold_until_end(body.boxed_unsync());

@@ -246,7 +246,8 @@ impl std::fmt::Debug for Direct {
 #[derive(Debug, Clone)]
 pub struct Upgrade(pub HeaderValue);
 
-/// In the extensions of a request that a protocol makes: its answer may be silent for as long as it likes.
+/// In the extensions of a request that a protocol makes: its answer may be silent for as long as it likes, and its head
+/// goes to the client before there is anything more of it. The client puts it into those of the answer.
 #[derive(Debug, Clone, Copy)]
 pub struct LongRunning;
 

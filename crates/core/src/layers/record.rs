@@ -7,11 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
-use futures::stream;
+use futures::{FutureExt as _, stream};
 use http::{Request, Response, header, request};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
@@ -21,9 +21,10 @@ use tokio::{sync::oneshot, task::AbortHandle};
 use super::{Authenticated, Recorded, Target};
 use crate::{
     body::{self, Body, BodyError, Carrier, Drain},
-    exchange::{Evidence, Exchange},
+    exchange::{Evidence, Exchange, Unrecorded},
     policy::PolicyHandle,
     principal::{Caller, Peer},
+    protocol::LongRunning,
     refusal::{Refusal, RefusalKind},
     step::{Next, Rendered, Step},
     upgrade::{self, ClientEnd},
@@ -39,6 +40,9 @@ pub struct Record {
     /// How long an upstream may still answer a change after its client has gone.
     pub orphan: Duration,
 }
+
+/// How much of an answer is gathered, at most, before its head is sent.
+const AT_ONCE: usize = 64 << 10;
 
 /// What the client is sent; a refusal where that cannot be recorded.
 type Answer = Result<Response<Body>, Refusal>;
@@ -132,6 +136,8 @@ impl Record {
     }
 
     async fn tee(&self, response: Response<Body>, exchange: &Exchange) -> Answer {
+        let may_be_silent =
+            upgrade::is_stream(&response) || response.extensions().get::<LongRunning>().is_some();
         let (head, body) = response.into_parts();
         exchange.response_head(&head).await?;
         // Its length may be said by the head alone.
@@ -141,7 +147,11 @@ impl Record {
         let mut tee = Tee::new(body, length, exchange.clone());
         if tee.body.is_end_stream() {
             tee.end().await?;
+            exchange.conclude(Outcome::Complete);
             return Ok(Response::from_parts(head, body::empty()));
+        }
+        if !may_be_silent {
+            tee.gather().await.map_err(Unrecorded::withheld)?;
         }
         Ok(Response::from_parts(head, tee.into_body()))
     }
@@ -199,6 +209,9 @@ struct Tee {
     left: Option<u64>,
     /// Where only the digest is recorded.
     digest: Option<Context>,
+    /// Pieces that are recorded, and were not asked for yet.
+    gathered: VecDeque<Result<Bytes, BodyError>>,
+    /// Everything was recorded, and is durable.
     ended: bool,
 }
 
@@ -208,7 +221,7 @@ impl Tee {
             Payload::Full => None,
             Payload::Digest => Some(Context::new(&SHA256)),
         };
-        Self { body, exchange, left, digest, ended: false }
+        Self { body, exchange, left, digest, gathered: VecDeque::new(), ended: false }
     }
 
     fn into_body(self) -> Body {
@@ -218,30 +231,66 @@ impl Tee {
         body::from_stream(frames, hint)
     }
 
-    async fn next(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
-        match self.body.frame().await {
-            Some(Ok(frame)) => {
-                // Trailers end here, as those of requests.
-                let data = frame.into_data().unwrap_or_default();
-                self.data(data.clone()).await?;
-                Ok(Some(Frame::data(data)))
+    /// Waits for the first piece, and takes what more is there at once, so that a short answer goes to its client as a
+    /// whole. Its end waits for the disk anyway: a client that is woken for the head alone would be woken twice.
+    async fn gather(&mut self) -> Result<(), Unrecorded> {
+        let mut next = self.body.frame().await;
+        let mut bytes = 0;
+        loop {
+            match next {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    bytes += data.len();
+                    self.data(data.clone()).await?;
+                    self.gathered.push_back(Ok(data));
+                }
+                Some(Err(error)) => {
+                    self.gathered.push_back(Err(error));
+                    return Ok(());
+                }
+                None => return self.end().await,
             }
-            Some(Err(error)) => {
-                self.exchange.conclude(match &error {
-                    BodyError::Client(_) => Outcome::ClientGone,
-                    BodyError::Upstream(_) => Outcome::UpstreamFailed,
-                    BodyError::Ours(_) => Outcome::Failed("body".into()),
-                });
-                Err(error)
+            if self.ended || bytes >= AT_ONCE {
+                return Ok(());
             }
-            None => {
-                self.end().await?;
-                Ok(None)
+            match self.body.frame().now_or_never() {
+                Some(there) => next = there,
+                None => return Ok(()),
             }
         }
     }
 
-    async fn data(&mut self, data: Bytes) -> Result<(), BodyError> {
+    async fn next(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
+        let next = match self.gathered.pop_front() {
+            Some(gathered) => Some(gathered),
+            None if self.ended => None,
+            // Trailers end here, as those of requests.
+            None => match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    self.data(data.clone()).await?;
+                    Some(Ok(data))
+                }
+                Some(Err(error)) => Some(Err(error)),
+                None => {
+                    self.end().await?;
+                    None
+                }
+            },
+        };
+        if self.ended && self.gathered.is_empty() {
+            self.exchange.conclude(Outcome::Complete);
+        }
+        next.transpose().map(|data| data.map(Frame::data)).inspect_err(|error| {
+            self.exchange.conclude(match error {
+                BodyError::Client(_) => Outcome::ClientGone,
+                BodyError::Upstream(_) => Outcome::UpstreamFailed,
+                BodyError::Ours(_) => Outcome::Failed("body".into()),
+            });
+        })
+    }
+
+    async fn data(&mut self, data: Bytes) -> Result<(), Unrecorded> {
         let length = data.len() as u64;
         if let Some(digest) = &mut self.digest {
             digest.update(&data);
@@ -256,14 +305,12 @@ impl Tee {
     }
 
     /// Everything was recorded: makes it durable, once.
-    async fn end(&mut self) -> Result<(), crate::exchange::Unrecorded> {
+    async fn end(&mut self) -> Result<(), Unrecorded> {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
         let digest = self.digest.take().map(|digest| format!("sha256:{}", hex::encode(digest.finish())));
-        self.exchange.response_end(digest).await?;
-        self.exchange.conclude(Outcome::Complete);
-        Ok(())
+        self.exchange.response_end(digest).await
     }
 }
 

@@ -36,6 +36,10 @@ where
     service.oneshot(input(request)).await.unwrap()
 }
 
+fn piece(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
+    Ok(Frame::data(Bytes::from(text)))
+}
+
 /// Reads the request and says what it was.
 async fn echo(mut recorded: Recorded) -> Rendered {
     let body = std::mem::replace(recorded.request.body_mut(), body::empty());
@@ -136,10 +140,9 @@ fn change() -> (Change, impl Fn(Recorded) -> futures::future::BoxFuture<'static,
 async fn a_change_under_way_goes_on_without_its_client() {
     let (rig, (change, below)) = (Rig::new().await, change());
     change.head.send(()).unwrap();
+    change.body.send(piece("one")).await.expect("still read");
     drop(call(&rig, testing::post("/x", ""), below).await);
-    for text in ["one", "two"] {
-        change.body.send(Ok(Frame::data(Bytes::from(text)))).await.expect("still read");
-    }
+    change.body.send(piece("two")).await.expect("still read");
     change.body.end();
     let (events, entry) = rig.finish().await;
     assert_eq!(testing::response_bytes(&events), "onetwo");
@@ -156,7 +159,7 @@ async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_an
     }
     change.head.send(()).unwrap();
     for text in ["one", "two"] {
-        change.body.send(Ok(Frame::data(Bytes::from(text)))).await.expect("still read");
+        change.body.send(piece(text)).await.expect("still read");
     }
     change.body.end();
     let (events, entry) = rig.finish().await;
@@ -168,14 +171,72 @@ async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_an
 async fn an_answer_that_is_cut_off_does_not_seem_whole() {
     let (rig, (change, below)) = (Rig::new().await, change());
     change.head.send(()).unwrap();
+    change.body.send(piece("one")).await.unwrap();
     let mut response = call(&rig, testing::post("/x", ""), below).await;
-    change.body.send(Ok(Frame::data(Bytes::from("one")))).await.unwrap();
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     drop(change.body);
     assert!(response.body_mut().frame().await.unwrap().is_err());
     assert!(response.body_mut().frame().await.is_none());
     drop(response);
     assert_eq!(rig.finish().await.1.outcome, "failed: body");
+}
+
+/// A body that yields these, and then goes on as long as this carrier is there.
+fn begun(pieces: &[&'static str]) -> (Carrier, Body) {
+    let (carrier, rest) = body::carried(http_body::SizeHint::default());
+    let pieces: Vec<_> = pieces.iter().map(|text| piece(text)).collect();
+    let frames = stream::iter(pieces).chain(http_body_util::BodyStream::new(rest));
+    (carrier, body::from_stream(frames, http_body::SizeHint::default()))
+}
+
+/// What of an answer's body is there with its head.
+async fn with_head(rig: &Rig, response: Response<Body>) -> (Vec<Bytes>, Body) {
+    let shared = Arc::new(std::sync::Mutex::new(Some(response)));
+    let below = move |_| std::future::ready(Ok(shared.lock().unwrap().take().unwrap()));
+    let mut body = call(rig, testing::get("/x"), below).await.into_body();
+    let mut there = Vec::new();
+    while let Some(frame) = body.frame().now_or_never().flatten() {
+        there.push(frame.unwrap().into_data().unwrap());
+    }
+    (there, body)
+}
+
+#[tokio::test]
+async fn what_is_there_of_an_answer_goes_with_its_head() {
+    let rig = Rig::new().await;
+    let (carrier, body) = begun(&["one", "two"]);
+    let (there, body) = with_head(&rig, Response::new(body)).await;
+    assert_eq!(there, ["one", "two"]);
+    carrier.send(piece("three")).await.unwrap();
+    carrier.end();
+    assert_eq!(testing::read(body).await, "three");
+    let (events, entry) = rig.finish().await;
+    assert_eq!(testing::response_bytes(&events), "onetwothree");
+    assert_eq!(entry.outcome, "complete");
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_durable_before_its_head_is_sent() {
+    let rig = Rig::new().await;
+    let (carrier, body) = begun(&["one", "two"]);
+    carrier.end();
+    let (there, body) = with_head(&rig, Response::new(body)).await;
+    assert_eq!(there, ["one", "two"]);
+    drop(body);
+    assert_eq!(rig.finish().await.1.outcome, "complete");
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_that_may_be_silent_is_sent_at_once() {
+    let rig = Rig::new().await;
+    let (carrier, body) = begun(&[]);
+    let mut response = Response::new(body);
+    response.extensions_mut().insert(LongRunning);
+    let (there, body) = with_head(&rig, response).await;
+    assert!(there.is_empty());
+    carrier.end();
+    assert_eq!(testing::read(body).await, "");
+    assert_eq!(rig.finish().await.1.outcome, "complete");
 }
 
 #[tokio::test]
