@@ -10,8 +10,9 @@ use crate::{
         BodyDigest, Closed, Direction, Event, ExchangeOpened, Field, FieldValue, Outcome, Principal,
         RequestHead, ResponseHead,
     },
-    format::builder::PIECE_MAX,
+    format::{builder::PIECE_MAX, frame::CHUNK_MAX},
     generated::v1::{self, field::Value, record},
+    recorder::repeats::Place,
 };
 
 /// The most that a text (an access, a verdict, a note) may hold.
@@ -234,6 +235,8 @@ pub(crate) enum Decoded {
         more: bool,
     },
     Closed(Closed),
+    /// Octets that are to be found elsewhere.
+    Repeat,
     /// Written by a newer version.
     Unknown,
 }
@@ -270,6 +273,7 @@ pub(crate) fn decode(exchange: Uuid, event: Option<record::Event>) -> Result<Dec
         P::Gap(gap) => Decoded::Event(Event::Gap { reason: gap.reason }),
         P::Closed(closed) => Decoded::Closed(closed_from_proto(closed)?),
         P::Sealed(_) => return Err("a seal inside an exchange"),
+        P::Repeat(_) => Decoded::Repeat,
     })
 }
 
@@ -337,6 +341,29 @@ fn fields_from_proto(fields: Vec<v1::Field>) -> Result<Vec<Field>, &'static str>
         None => Err("a field without a value"),
     };
     fields.into_iter().map(|field| Ok(Field { name: field.name, value: value(field.value)? })).collect()
+}
+
+/// A record of octets that stand elsewhere.
+pub(crate) fn repeat_to_proto(direction: Direction, place: Place, length: u64) -> v1::Repeat {
+    v1::Repeat {
+        direction: direction_to_proto(direction).into(),
+        bundle: Bytes::copy_from_slice(place.bundle.as_bytes()),
+        exchange: Bytes::copy_from_slice(place.exchange.as_bytes()),
+        sequence: place.sequence,
+        length: u32::try_from(length).expect("a segment is far below 4 GiB"),
+    }
+}
+
+/// Which octets stand where: their direction, their place, their length.
+pub(crate) fn repeat_from_proto(repeat: &v1::Repeat) -> Result<(Direction, Place, usize), &'static str> {
+    let id = |bytes: &[u8]| Uuid::from_slice(bytes).map_err(|_| "an id of the wrong length");
+    let (bundle, exchange) = (id(&repeat.bundle)?, id(&repeat.exchange)?);
+    let length = repeat.length as usize;
+    if length == 0 || length > CHUNK_MAX {
+        return Err("a repeat of an impossible length");
+    }
+    let place = Place { bundle, exchange, sequence: repeat.sequence };
+    Ok((direction_from_proto(repeat.direction())?, place, length))
 }
 
 fn direction_to_proto(direction: Direction) -> v1::Direction {

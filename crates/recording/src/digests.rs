@@ -32,6 +32,23 @@ impl Digests {
         running.sha256.update(octets);
     }
 
+    /// The digest of one direction so far.
+    pub(crate) fn so_far(&self, direction: Direction) -> BodyDigest {
+        self.running(direction).finish()
+    }
+
+    /// How many octets there were in one direction so far.
+    pub(crate) fn length(&self, direction: Direction) -> u64 {
+        self.running(direction).length
+    }
+
+    fn running(&self, direction: Direction) -> &Running {
+        match direction {
+            Direction::Request => &self.request,
+            Direction::Response => &self.response,
+        }
+    }
+
     /// The digests of request and response.
     pub(crate) fn finish(&self) -> (BodyDigest, BodyDigest) {
         (self.request.finish(), self.response.finish())

@@ -149,6 +149,7 @@ fn value(report: &Report, open_ends: &OpenEnds) -> Value {
         "intact": report.is_intact(), "bundles": report.bundles, "records": report.records,
         "bytes": report.bytes, "complete": report.complete,
         "incomplete": incomplete.collect::<Vec<_>>(), "unchecked": report.unchecked,
+        "repeating": report.repeating,
         "recovered": report.recovered.len(), "chains": chains.collect::<Vec<_>>(),
         "open_ends": open_ends.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(), "more_problems": report.more_problems,

@@ -43,6 +43,9 @@ pub struct BundleContents {
     pub exchanges: Vec<IndexedExchange>,
     /// Whether it was sealed after a crash.
     pub recovered: bool,
+    /// The bundles that hold octets that this one repeats, itself perhaps among them. They repeat none of those: whoever
+    /// lets recordings expire keeps a bundle as long as one that names it here, and needs to look no further.
+    pub repeats: Vec<Uuid>,
 }
 
 /// What the index of a bundle says of an exchange.
@@ -239,5 +242,6 @@ fn contents(bundle: Uuid, footer: Footer) -> BundleContents {
             }
         }
     }
-    BundleContents { bundle, exchanges, recovered: footer.recovered }
+    let repeats = footer.repeats.iter().filter_map(|bundle| Uuid::from_slice(bundle).ok()).collect();
+    BundleContents { bundle, exchanges, recovered: footer.recovered, repeats }
 }

@@ -10,16 +10,19 @@ use uuid::Uuid;
 use super::{
     Archive, ReadError,
     follow::{self, Following},
-    track::Track,
+    repeats::Repeats,
+    track::{ExchangeFault, Track},
 };
 use crate::{
+    convert::{self, Stream},
     event::Recorded,
     format::bundle::{BundleReader, Step},
-    generated::v1::Record,
+    generated::v1::{Record, Repeat, record::Event},
     recorder::Location,
 };
 
-/// Gives what was recorded of one exchange, in order, in memory bounded by a chunk.
+/// Gives what was recorded of one exchange, in order, in memory bounded by two chunks. Octets that stand in the recording
+/// of another exchange are read there.
 ///
 /// The bundles are read whole and their chains checked on the way, so that what comes out is what was recorded.
 /// Whether the exchange has an end is known when [`next`](Self::next) has given `None`; see
@@ -31,6 +34,7 @@ pub struct ExchangeReader {
     pub(super) current: Option<Current>,
     pub(super) records: VecDeque<Record>,
     pub(super) track: Track,
+    pub(super) repeats: Repeats,
     /// Where the exchange may be under way.
     pub(super) following: Option<Following>,
 }
@@ -50,7 +54,7 @@ enum Octets {
 }
 
 /// How far a bundle was read.
-enum Progress {
+pub(super) enum Progress {
     /// The records of the next chunk.
     Chunk(Vec<Record>),
     /// It is whole.
@@ -77,6 +81,7 @@ impl Archive {
             current: None,
             records: VecDeque::new(),
             track: Track::new(exchange),
+            repeats: Repeats::default(),
             following: None,
         })
     }
@@ -89,6 +94,7 @@ impl ExchangeReader {
     /// When the store cannot be read, or a bundle or the exchange is damaged. What came before is good.
     pub async fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
         loop {
+            self.resolve().await?;
             if let Some(record) = self.records.pop_front() {
                 if let Some(recorded) = self.take(record)? {
                     return Ok(Some(recorded));
@@ -102,6 +108,30 @@ impl ExchangeReader {
     /// Whether the end of the exchange was read, and all octets were those that were recorded.
     pub fn is_complete(&self) -> bool {
         self.track.is_closed()
+    }
+
+    /// Puts the octets in the place of the next record, where it says that they stand elsewhere.
+    async fn resolve(&mut self) -> Result<(), ReadError> {
+        let Some(Event::Repeat(repeat)) = self.records.front().and_then(|record| record.event.as_ref())
+        else {
+            return Ok(());
+        };
+        let event = self.repeated(&repeat.clone()).await?;
+        if let Some(record) = self.records.front_mut() {
+            record.event = Some(event);
+        }
+        Ok(())
+    }
+
+    async fn repeated(&mut self, repeat: &Repeat) -> Result<Event, ReadError> {
+        let (direction, place, length) = convert::repeat_from_proto(repeat).map_err(|reason| {
+            let bundle = self.current.as_ref().map(|current| current.bundle).unwrap_or_default();
+            ReadError::Exchange { exchange: self.exchange, bundle, fault: ExchangeFault::Malformed(reason) }
+        })?;
+        let (archive, following) = (&self.archive, self.following.as_ref());
+        let open = async |bundle| Current::open(archive, following, bundle).await;
+        let octets = self.repeats.octets(open, place, length).await?;
+        Ok(Stream::Body(direction).record(octets))
     }
 
     fn take(&mut self, record: Record) -> Result<Option<Recorded>, ReadError> {
@@ -119,15 +149,11 @@ impl ExchangeReader {
                 Some(current) => current,
                 None => {
                     let Some(bundle) = self.bundles.pop_front() else { return Ok(false) };
-                    let spooled = match &mut self.following {
-                        Some(following) => following.open(bundle).await?,
-                        None => None,
-                    };
-                    let octets = match spooled {
-                        Some(file) => Octets::Spool(file),
-                        None => Octets::Store(self.archive.open(bundle).await?),
-                    };
-                    self.current.insert(Current { bundle, octets, reader: BundleReader::new() })
+                    if let Some(following) = &mut self.following {
+                        following.reached(bundle);
+                    }
+                    let opened = Current::open(&self.archive, self.following.as_ref(), bundle).await?;
+                    self.current.insert(opened)
                 }
             };
             match current.step().await? {
@@ -144,7 +170,20 @@ impl ExchangeReader {
 }
 
 impl Current {
-    async fn step(&mut self) -> Result<Progress, ReadError> {
+    /// A bundle, of the spool where it is there.
+    async fn open(archive: &Archive, following: Option<&Following>, bundle: Uuid) -> Result<Self, ReadError> {
+        let spooled = match following {
+            Some(following) => following.open(bundle).await?,
+            None => None,
+        };
+        let octets = match spooled {
+            Some(file) => Octets::Spool(file),
+            None => Octets::Store(archive.open(bundle).await?),
+        };
+        Ok(Self { bundle, octets, reader: BundleReader::new() })
+    }
+
+    pub(super) async fn step(&mut self) -> Result<Progress, ReadError> {
         let damaged = |fault| ReadError::Damaged { bundle: self.bundle, fault };
         loop {
             match self.reader.step().map_err(damaged)? {

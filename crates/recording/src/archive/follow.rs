@@ -11,7 +11,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::{fs::File, io::AsyncReadExt as _};
 use uuid::Uuid;
 
-use super::{Archive, ExchangeReader, ReadError, TimeRange, contents::LONGEST_OPEN_MILLIS, track::Track};
+use super::{
+    Archive, ExchangeReader, ReadError, TimeRange, contents::LONGEST_OPEN_MILLIS, repeats::Repeats,
+    track::Track,
+};
 use crate::{
     recorder::spool::{self, Spool},
     store::id_millis,
@@ -32,9 +35,13 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// A bundle that the spool has, perhaps unfinished. It moves from there to the store, and is never in neither.
-    pub(super) async fn open(&mut self, bundle: Uuid) -> Result<Option<File>, ReadError> {
+    /// This bundle is read next.
+    pub(super) fn reached(&mut self, bundle: Uuid) {
         self.last = bundle;
+    }
+
+    /// A bundle that the spool has, perhaps unfinished. It moves from there to the store, and is never in neither.
+    pub(super) async fn open(&self, bundle: Uuid) -> Result<Option<File>, ReadError> {
         let Some(spool) = &self.spool else { return Ok(None) };
         match File::open(Spool::path(spool, bundle)).await {
             Ok(file) => Ok(Some(file)),
@@ -55,6 +62,7 @@ impl Archive {
             current: None,
             records: VecDeque::new(),
             track: Track::new(exchange),
+            repeats: Repeats::default(),
             following: Some(Following { spool: spool.map(Path::to_owned), ..Following::default() }),
         }
     }

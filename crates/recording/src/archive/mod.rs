@@ -4,6 +4,7 @@ mod contents;
 mod exchange;
 mod follow;
 mod list;
+mod repeats;
 pub(crate) mod track;
 
 use std::sync::Arc;

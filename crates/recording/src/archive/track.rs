@@ -34,6 +34,9 @@ pub enum ExchangeFault {
     /// There are records after the end.
     #[error("records follow the end")]
     AfterEnd,
+    /// Octets that another exchange repeats do not stand where they should.
+    #[error("octets that are repeated elsewhere are missing")]
+    NotRepeated,
     /// A record says something impossible.
     #[error("a record is malformed: {0}")]
     Malformed(&'static str),
@@ -46,7 +49,9 @@ pub(crate) struct Track {
     next: u64,
     digests: Digests,
     text: Option<(TextKind, BytesMut)>,
-    bundle: Uuid,
+    bundles: Vec<Uuid>,
+    /// Some of its octets stand elsewhere, and were not looked at.
+    repeats: bool,
     closed: bool,
 }
 
@@ -58,14 +63,20 @@ impl Track {
             next: 0,
             digests: Digests::default(),
             text: None,
-            bundle: Uuid::nil(),
+            bundles: Vec::new(),
+            repeats: false,
             closed: false,
         }
     }
 
     /// The bundle that held the last record.
     pub(crate) fn bundle(&self) -> Uuid {
-        self.bundle
+        self.bundles.last().copied().unwrap_or_default()
+    }
+
+    /// The bundles, in order, of an exchange some of whose octets stand elsewhere and were not looked at.
+    pub(crate) fn into_repeating(self) -> Option<Vec<Uuid>> {
+        self.repeats.then_some(self.bundles)
     }
 
     /// The session, as the opening has it.
@@ -88,7 +99,9 @@ impl Track {
         }
         self.next += 1;
         self.check_place(bundle, &record)?;
-        self.bundle = bundle;
+        if bundle != self.bundle() || self.bundles.is_empty() {
+            self.bundles.push(bundle);
+        }
         let decoded = convert::decode(self.exchange, record.event).map_err(ExchangeFault::Malformed)?;
         self.decoded(decoded)
     }
@@ -102,7 +115,8 @@ impl Track {
             Some(Event::Continued(continued)) => Some(&continued.previous_bundle[..]),
             Some(_) | None => None,
         };
-        let expected = (!is_opening && bundle != self.bundle).then_some(&self.bundle.as_bytes()[..]);
+        let last = self.bundle();
+        let expected = (!is_opening && bundle != last).then_some(&last.as_bytes()[..]);
         match (continued, expected) {
             (None, None) => Ok(()),
             (Some(named), Some(actual)) if named == actual => Ok(()),
@@ -129,6 +143,10 @@ impl Track {
                 self.closed = true;
                 Some(What::Closed(closed))
             }
+            Decoded::Repeat => {
+                self.repeats = true;
+                None
+            }
             Decoded::Continued | Decoded::Unknown => None,
         })
     }
@@ -150,6 +168,9 @@ impl Track {
     }
 
     fn check_digests(&self, closed: &Closed) -> Result<(), ExchangeFault> {
+        if self.repeats {
+            return Ok(());
+        }
         let (request, response) = self.digests.finish();
         if closed.request != request {
             return Err(ExchangeFault::Digest(Direction::Request));

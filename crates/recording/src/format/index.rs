@@ -1,7 +1,7 @@
 //! The index of a bundle, made from its records: by the writer as it goes, by recovery and by the verifier from
 //! the chunks. All three come to the same footer, byte for byte.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -16,6 +16,8 @@ pub(crate) struct Index {
     records: u64,
     exchanges: Vec<Entry>,
     places: HashMap<Uuid, usize>,
+    /// The bundles that hold octets that these records repeat.
+    repeats: BTreeSet<Uuid>,
     weight: usize,
 }
 
@@ -35,6 +37,12 @@ impl Index {
     /// Takes in one record, which will stand in the chunk that is added next.
     pub(crate) fn record(&mut self, record: &Record) {
         self.records += 1;
+        if let Some(Event::Repeat(repeat)) = &record.event
+            && let Ok(bundle) = Uuid::from_slice(&repeat.bundle)
+            && self.repeats.insert(bundle)
+        {
+            self.weight += 18;
+        }
         let Ok(exchange) = Uuid::from_slice(&record.exchange) else { return };
         let chunk = u32::try_from(self.chunk_offsets.len()).unwrap_or(u32::MAX);
         let entry = match self.places.get(&exchange) {
@@ -85,6 +93,7 @@ impl Index {
             records: self.records,
             raw_bytes: self.raw_bytes,
             recovered,
+            repeats: self.repeats.iter().map(|bundle| Bytes::copy_from_slice(bundle.as_bytes())).collect(),
         }
     }
 

@@ -44,7 +44,7 @@ pub struct Record {
     pub at_micros: u64,
     #[prost(
         oneof = "record::Event",
-        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
     )]
     pub event: ::core::option::Option<record::Event>,
 }
@@ -94,6 +94,8 @@ pub mod record {
         Closed(super::Closed),
         #[prost(message, tag = "22")]
         Sealed(super::Sealed),
+        #[prost(message, tag = "23")]
+        Repeat(super::Repeat),
     }
 }
 /// The first record of every exchange.
@@ -199,6 +201,26 @@ pub struct Data {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
 }
+/// Octets of a body that stand in the recording already: the data of some records of an exchange that follow each
+/// other. Those are never repeats themselves.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Repeat {
+    /// Which body of this exchange they belong to.
+    #[prost(enumeration = "Direction", tag = "1")]
+    pub direction: i32,
+    /// The bundle that holds them all: 16 bytes. It is this one or an earlier one of its chain.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub bundle: ::prost::bytes::Bytes,
+    /// Their exchange: 16 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub exchange: ::prost::bytes::Bytes,
+    /// The first of the records.
+    #[prost(uint64, tag = "4")]
+    pub sequence: u64,
+    /// How many octets, all data of the records together. At most 1 MiB.
+    #[prost(uint32, tag = "5")]
+    pub length: u32,
+}
 /// An event that says nothing but that it happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mark {}
@@ -287,6 +309,10 @@ pub struct Footer {
     /// As in Sealed.
     #[prost(bool, tag = "6")]
     pub recovered: bool,
+    /// The bundles that hold octets that are repeated here, 16 bytes each, this one perhaps among them: as long as this
+    /// one is kept, they are.
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub repeats: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExchangeEntry {

@@ -18,7 +18,8 @@ pub(crate) enum Command {
 /// What the writer is asked to do.
 pub(crate) enum Work {
     Record(Entry),
-    Sync(Reply<()>),
+    /// All of an exchange is to be durable.
+    Sync(Uuid, Reply<()>),
     Flush(Reply<()>),
 }
 

@@ -104,7 +104,7 @@ impl ExchangeRecorder {
                 return Ok(());
             }
             let (reply, answer) = oneshot::channel();
-            self.inner.send(Work::Sync(reply))?;
+            self.inner.send(Work::Sync(self.id(), reply))?;
             (state.appended, answer)
         };
         answer.await.unwrap_or(Err(RecordError::Closed))?;

@@ -29,7 +29,7 @@ use crate::{
 /// Frames are committed when this much of them waits, asked for or not.
 const COMMIT_BYTES: usize = 2 << 20;
 /// What is recorded is durable 200 ms later, asked for or not: it lies in the queue no longer than for a nap.
-const COMMIT_AGE: Duration = Duration::from_millis(200).saturating_sub(NAP);
+pub(crate) const COMMIT_AGE: Duration = Duration::from_millis(200).saturating_sub(NAP);
 /// A bundle is sealed when its footer would be about this long, or its chunks this many times their limit
 /// before compression.
 const FOOTER_BYTES: usize = 4 << 20;
@@ -122,6 +122,13 @@ impl Journal {
             open.builder.hurry(self.board.is_hurried());
             open.builder.push(record);
             open.dirty_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Something that was pushed waits for its commit since then.
+    pub(crate) fn owe(&mut self, since: Instant) {
+        if let Some(open) = &mut self.open {
+            open.dirty_since = open.dirty_since.map(|dirty| dirty.min(since));
         }
     }
 

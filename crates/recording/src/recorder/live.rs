@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::repeats::Held;
 use crate::{
     digests::Digests,
+    event::Direction,
     generated::v1::{Continued, Record, record::Event},
 };
 
@@ -15,6 +17,10 @@ pub(crate) struct Live {
     started_micros: i64,
     sequence: u64,
     pub(crate) digests: Digests,
+    /// What is held back of one of its bodies.
+    pub(crate) held: Option<Held>,
+    /// Of which bodies a part of the present segment is written.
+    torn: [bool; 2],
     bundles: Vec<Uuid>,
 }
 
@@ -26,6 +32,8 @@ impl Live {
             started_micros,
             sequence: 0,
             digests: Digests::default(),
+            held: None,
+            torn: [false; 2],
             bundles: vec![bundle],
         }
     }
@@ -57,6 +65,15 @@ impl Live {
             started_micros: self.started_micros,
         };
         Some(self.record(at_micros, Event::Continued(continued)))
+    }
+
+    /// Whether a part of the present segment of a body is written.
+    pub(crate) fn is_torn(&self, direction: Direction) -> bool {
+        self.torn[direction as usize]
+    }
+
+    pub(crate) fn set_torn(&mut self, direction: Direction, is_torn: bool) {
+        self.torn[direction as usize] = is_torn;
     }
 
     /// How long the exchange is open, by the wall clock.

@@ -1,7 +1,7 @@
 //! Writing recordings: [`Recorder`] for a process, [`ExchangeRecorder`] for an exchange.
 //!
 //! Events go through a bounded queue (`queue`) to one writer thread (`writer`), which makes records of them (`scribe`, `live`)
-//! and puts these into bundles (`journal`) in files (`wal`) of the spool directory (`spool`); sealed bundles are
+//! and puts these, but what stands there already (`repeats`), into bundles (`journal`) in files (`wal`) of the spool directory (`spool`); sealed bundles are
 //! brought to the store (`upload`). What a crash leaves behind is put in order at the next start (`recover`).
 
 mod board;
@@ -11,6 +11,7 @@ mod journal;
 pub(crate) mod live;
 mod queue;
 mod recover;
+pub(crate) mod repeats;
 mod scribe;
 pub(crate) mod spool;
 mod upload;
@@ -35,6 +36,7 @@ use self::{
     journal::{Journal, JournalConfig},
     queue::Sender,
     recover::recover,
+    repeats::Known,
     spool::Spool,
     upload::Uploader,
     writer::Writer,
@@ -72,6 +74,9 @@ pub struct RecorderConfig {
     pub queue_bytes: usize,
     /// How much may wait to be uploaded before nothing more is recorded: 4 GiB.
     pub spool_max_bytes: u64,
+    /// Of so many octets of bodies it is known where they stand, so that they are not recorded again within a day: 8
+    /// GiB, for which it takes 8 MiB of memory.
+    pub known_bytes: u64,
 }
 
 impl RecorderConfig {
@@ -93,6 +98,7 @@ impl RecorderConfig {
             linger: Duration::from_millis(2),
             queue_bytes: 8 << 20,
             spool_max_bytes: 4 << 30,
+            known_bytes: 8 << 30,
         }
     }
 }
@@ -158,7 +164,8 @@ impl Recorder {
         };
         let journal = Journal::new(journal, board.clone(), uploads, recovery.last);
         let (queue, commands) = queue::queue();
-        let writer = Writer::new(commands, board.clone(), journal, config.linger);
+        let writer =
+            Writer::new(commands, board.clone(), journal, Known::new(config.known_bytes), config.linger);
         std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || writer.run())

@@ -19,6 +19,7 @@ use super::{
     exchange::Location,
     journal::{Journal, Trouble},
     queue::{Nothing, Receiver},
+    repeats::Known,
     scribe::{End, Scribe},
 };
 use crate::{error::RecordError, event::Outcome};
@@ -69,12 +70,13 @@ impl Writer {
         queue: Receiver<Command>,
         board: Arc<Board>,
         journal: Journal,
+        known: Known,
         linger: Duration,
     ) -> Self {
         Self {
             queue,
             board,
-            scribe: Scribe::new(journal),
+            scribe: Scribe::new(journal, known),
             linger,
             mode: Mode::Running,
             retry_at: Instant::now(),
@@ -112,7 +114,7 @@ impl Writer {
     /// Waits for a command, or until something else is due.
     fn wait(&mut self) -> Result<(), Stop> {
         let due = match self.mode {
-            Mode::Running => self.scribe.journal.deadline(),
+            Mode::Running => self.scribe.deadline(),
             Mode::Congested | Mode::Failing(_) => Some(self.retry_at),
         };
         match self.queue.recv_until(due) {
@@ -154,7 +156,7 @@ impl Writer {
                 if !self.waiters.is_empty() {
                     self.commit();
                 }
-                match self.scribe.journal.tick() {
+                match self.scribe.release_due().and_then(|()| self.scribe.journal.tick()) {
                     Ok(()) if self.scribe.journal.is_durable() => {
                         self.patient.drain(..).for_each(Waiter::succeed);
                     }
@@ -191,11 +193,14 @@ impl Writer {
     fn attempt(&mut self, work: Work) {
         let failed = match work {
             Work::Record(entry) => self.record(entry).map(|(rest, trouble)| (Work::Record(rest), trouble)),
-            Work::Sync(reply) => {
-                self.waiters.push(Waiter::Sync(reply));
-                None
-            }
-            Work::Flush(reply) => match self.scribe.journal.seal() {
+            Work::Sync(exchange, reply) => match self.scribe.release(exchange) {
+                Ok(()) => {
+                    self.waiters.push(Waiter::Sync(reply));
+                    None
+                }
+                Err(trouble) => Some((Work::Sync(exchange, reply), trouble)),
+            },
+            Work::Flush(reply) => match self.seal() {
                 Ok(()) => {
                     let _ = reply.send(Ok(()));
                     None
@@ -245,6 +250,12 @@ impl Writer {
             }
         }
         None
+    }
+
+    /// Ends the bundle, with everything that is accepted.
+    fn seal(&mut self) -> Result<(), Trouble> {
+        self.scribe.release_since(Instant::now())?;
+        self.scribe.journal.seal()
     }
 
     /// Makes everything durable and answers those who wait for it.
@@ -339,7 +350,7 @@ impl Writer {
 fn refuse(work: Work, reason: &Arc<str>) -> Option<Work> {
     let failing = || RecordError::Failing { reason: reason.clone() };
     match work {
-        Work::Sync(reply) | Work::Flush(reply) => {
+        Work::Sync(_, reply) | Work::Flush(reply) => {
             let _ = reply.send(Err(failing()));
             None
         }

@@ -89,6 +89,7 @@ impl Archive {
         for bundle in bundles {
             self.feed(&mut verifier, bundle).await?;
         }
+        self.verify_repeats(&mut verifier).await?;
         Ok(verifier.finish())
     }
 
@@ -104,8 +105,32 @@ impl Archive {
                 Listed::Stranger(path) => verifier.problem(ProblemKind::Stranger(path)),
             }
         }
+        self.verify_repeats(&mut verifier).await?;
         verifier.not_empty();
         Ok(verifier.finish())
+    }
+
+    /// Reads the exchanges whose octets stand elsewhere in part.
+    async fn verify_repeats(&self, verifier: &mut Verifier) -> Result<(), ReadError> {
+        for (exchange, bundles) in verifier.take_repeating() {
+            let problem = match self.read_through(exchange, bundles).await {
+                Ok(()) => None,
+                Err(ReadError::Damaged { bundle, fault }) => Some((bundle, ProblemKind::Bundle(fault))),
+                Err(ReadError::Exchange { bundle, fault, .. }) => {
+                    Some((bundle, ProblemKind::Exchange(fault)))
+                }
+                Err(ReadError::NotFound(bundle)) => Some((bundle, ProblemKind::NotThere)),
+                Err(error @ (ReadError::Store(_) | ReadError::Spool(_))) => return Err(error),
+            };
+            verifier.repeated(exchange, problem);
+        }
+        Ok(())
+    }
+
+    async fn read_through(&self, exchange: Uuid, bundles: Vec<Uuid>) -> Result<(), ReadError> {
+        let mut reader = self.exchange(exchange, Some(&Location { bundles })).await?;
+        while reader.next().await?.is_some() {}
+        Ok(())
     }
 
     async fn feed(&self, verifier: &mut Verifier, bundle: Uuid) -> Result<(), ReadError> {

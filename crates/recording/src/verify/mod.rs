@@ -65,6 +65,8 @@ pub(crate) struct Verifier {
     unchecked: HashSet<Uuid>,
     /// The exchanges to be checked; all, if none are named.
     only: HashSet<Uuid>,
+    /// Exchanges that are whole but for octets that stand elsewhere, with their bundles.
+    repeating: Vec<(Uuid, Vec<Uuid>)>,
     current: Option<Current>,
 }
 
@@ -85,6 +87,7 @@ impl Verifier {
             tracks: HashMap::new(),
             unchecked: HashSet::new(),
             only: HashSet::new(),
+            repeating: Vec::new(),
             current: None,
         }
     }
@@ -152,6 +155,22 @@ impl Verifier {
         }
     }
 
+    /// The exchanges that were whole but for octets that stand elsewhere, with their bundles: they are still to be read.
+    pub(crate) fn take_repeating(&mut self) -> Vec<(Uuid, Vec<Uuid>)> {
+        std::mem::take(&mut self.repeating)
+    }
+
+    /// One of those was read.
+    pub(crate) fn repeated(&mut self, exchange: Uuid, problem: Option<(Uuid, ProblemKind)>) {
+        match problem {
+            None => self.report.complete += 1,
+            Some((bundle, kind)) => {
+                self.unchecked.insert(exchange);
+                self.report.add(Some(bundle), Some(exchange), kind);
+            }
+        }
+    }
+
     /// The report, when all was fed.
     pub(crate) fn finish(mut self) -> Report {
         if let Some(kind) = self.chains.missing() {
@@ -168,6 +187,7 @@ impl Verifier {
             })
             .collect();
         self.report.unchecked = self.unchecked.len() as u64;
+        self.report.repeating = self.repeating.len() as u64;
         self.report.chains = self.chains.into_parts();
         self.report
     }
@@ -214,8 +234,10 @@ impl Verifier {
         let track = self.tracks.entry(exchange).or_insert_with(|| Track::new(exchange));
         match track.take(header.bundle, record) {
             Ok(_) if track.is_closed() => {
-                self.tracks.remove(&exchange);
-                self.report.complete += 1;
+                match self.tracks.remove(&exchange).and_then(Track::into_repeating) {
+                    Some(bundles) => self.repeating.push((exchange, bundles)),
+                    None => self.report.complete += 1,
+                }
             }
             Ok(_) => {}
             Err(fault) => {

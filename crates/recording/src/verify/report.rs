@@ -35,6 +35,8 @@ pub struct Report {
     pub incomplete: Vec<Incomplete>,
     /// How many exchanges could not be checked, because they begin outside of what was checked, or are wrong.
     pub unchecked: u64,
+    /// How many exchanges are there from beginning to end, but for octets that stand in bundles that were not looked at.
+    pub repeating: u64,
     /// Bundles that were sealed after a crash.
     pub recovered: Vec<RecoveredSeal>,
     /// The chains that the bundles are part of.
@@ -195,6 +197,13 @@ impl Display for Report {
         }
         let (complete, incomplete, unchecked) = (self.complete, self.incomplete.len(), self.unchecked);
         writeln!(f, "exchanges   complete {complete}, incomplete {incomplete}, not checked {unchecked}")?;
+        if self.repeating > 0 {
+            let repeating = self.repeating;
+            writeln!(
+                f,
+                "repeating   {repeating} complete but for octets in bundles that were not looked at"
+            )?;
+        }
         list(f, "incomplete", &self.incomplete, self.incomplete.len() as u64)?;
         list(f, "recovered", &self.recovered, self.recovered.len() as u64)?;
         list(f, "WRONG", &self.problems, self.problems.len() as u64 + self.more_problems)?;

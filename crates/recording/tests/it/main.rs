@@ -9,6 +9,7 @@ mod follow;
 mod memory;
 mod process;
 mod recorder;
+mod repeats;
 mod s3;
 mod store;
 mod support;
