@@ -11,6 +11,7 @@ use http::HeaderValue;
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::{CredentialError, Fetch, known::Known};
+use crate::secret::Secret;
 
 /// Scopes at once; the one that was used least recently goes for another.
 const MAX_SCOPES: usize = 512;
@@ -45,6 +46,7 @@ struct State {
 
 struct Value {
     header: Presented,
+    secret: Option<Secret>,
     since: Instant,
     fresh: Instant,
     valid: Instant,
@@ -107,13 +109,15 @@ impl Cache {
         tokio::spawn(async move {
             let fetched = source.fetch(&resource).await.and_then(|fetched| {
                 let now = Instant::now();
+                let secret = fetched.credential.secret().cloned();
                 let value = Value {
                     header: fetched.credential.header()?,
+                    secret,
                     since: now,
                     fresh: now + fetched.fresh,
                     valid: now + fetched.valid.max(fetched.fresh),
                 };
-                let secret = fetched.credential.secret();
+                let secret = value.secret.as_ref();
                 secret.map_or(Ok(()), |secret| known.add(secret, Some(value.valid)))?;
                 Ok(value)
             });
@@ -139,8 +143,11 @@ impl Cache {
         if slots.len() >= MAX_SCOPES && !slots.contains_key(&scope) {
             let idle = slots.iter().filter(|(_, slot)| Arc::strong_count(slot) == 1);
             let oldest = idle.min_by_key(|(_, slot)| slot.state().used);
-            if let Some(scope) = oldest.map(|(scope, _)| scope.clone()) {
-                slots.remove(&scope);
+            let oldest = oldest.map(|(scope, _)| scope.clone());
+            if let Some(slot) = oldest.and_then(|scope| slots.remove(&scope)) {
+                // So many more may come that there would be no room for values that nobody presents.
+                let value = slot.state().value.take();
+                value.and_then(|value| value.secret).iter().for_each(|secret| self.known.retire(secret));
             }
         }
         Arc::clone(slots.entry(scope).or_default())

@@ -56,13 +56,21 @@ impl Known {
         Ok(())
     }
 
+    /// A value is presented no more: it makes room for another where there is none left.
+    pub(super) fn retire(&self, secret: &Secret) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, Some(until))) = held.iter_mut().find(|(other, _)| other == secret) {
+            *until = Instant::now();
+        }
+    }
+
     /// Forgets the oldest one that is presented no more.
     fn forget_one(
         &self,
         held: &mut Vec<(Secret, Option<Instant>)>,
         now: Instant,
     ) -> Result<(), CredentialError> {
-        let past = |(_, until): &(Secret, Option<Instant>)| until.is_some_and(|until| until < now);
+        let past = |(_, until): &(Secret, Option<Instant>)| until.is_some_and(|until| until <= now);
         let oldest = held.iter().position(past).ok_or(CredentialError::Unmaskable)?;
         self.values.remove(held.remove(oldest).0.expose().as_bytes());
         Ok(())

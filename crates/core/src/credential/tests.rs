@@ -79,6 +79,21 @@ async fn a_value_may_be_for_some_things_only() {
     assert_eq!(counter.count.load(Ordering::Relaxed), 2, "one of each");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_wanted_for_ever_more_things_finds_room() {
+    let (_, credentials) = counted();
+    for batch in 0..25 {
+        let all = (0..100).map(|n| {
+            let credentials = credentials.clone();
+            async move { presented(&credentials, &format!("{batch}-{n}/app")).await }
+        });
+        for value in join_all(all).await {
+            assert!(value.unwrap().starts_with("Bearer token-"), "of {batch}");
+        }
+    }
+    assert!((512..=2048).contains(&credentials.known().len()));
+}
+
 #[tokio::test]
 async fn the_first_that_fits_is_presented() {
     let fixed = |token: &str| Source::Fixed(Credential::Bearer(Secret::new(token)));
