@@ -50,7 +50,7 @@ enum Command {
     },
     /// Measure clone and push: direct, through nginx, through lockgate; writes benches/RESULTS.md. With `k8s`, the
     /// same for the Kubernetes API; writes benches/k8s.md. With `oci`, for blobs of a registry; writes
-    /// benches/registry.md
+    /// benches/oci.md
     Bench {
         /// `git`, which may be left out, `k8s` or `oci`; the rest is passed on to the bench, for example `--rounds 3`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -85,7 +85,7 @@ enum Command {
         /// Only these, for example `configmap` for `run_configmap_tests`
         functions: Vec<String>,
     },
-    /// Run OCI's conformance suite of registries directly and through lockgate: needs Go
+    /// Run OCI's conformance suite of registries directly and through lockgate
     OciSuite,
     /// Run what the tests run against, until Ctrl-C
     Rig {

@@ -1,9 +1,11 @@
 //! What the tests run against and cargo does not bring: system packages, a certified OpenID provider, an LFS
-//! server, other clients of git, a Kubernetes cluster, cargo-deny.
+//! server, other clients of git and of registries, a Kubernetes cluster, cargo-deny.
 //!
 //! Each is installed only when it is missing, so a second run does nothing and takes no time.
 
 mod clients;
+mod go;
+mod images;
 mod kubernetes;
 mod part;
 mod rust;
@@ -57,6 +59,7 @@ pub(crate) fn for_tests() -> Result<()> {
     openid_provider()?;
     lfs_server()?;
     clients::install()?;
+    images::install()?;
     kubernetes::install()
 }
 
@@ -64,6 +67,12 @@ pub(crate) fn for_tests() -> Result<()> {
 pub(crate) fn for_kubernetes() -> Result<()> {
     system_packages()?;
     kubernetes::install()
+}
+
+/// Sets up what OCI's conformance suite of registries needs, and gives its path.
+pub(crate) fn for_oci_suite() -> Result<PathBuf> {
+    system_packages()?;
+    images::suite()
 }
 
 /// Sets up what Kubernetes' own tests of kubectl need.

@@ -1,18 +1,16 @@
 //! The real clients of registries, kept apart from the configuration of whoever runs the tests.
 
-use std::os::unix::net::UnixStream;
+mod prepare;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::leash::{Ending, Leash};
-use crate::{Output, Running, nginx, wait};
+use crate::leash::Leash;
+use crate::{Output, Running, nginx, packages};
 
 /// A command that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -30,19 +28,53 @@ pub enum ImageTool {
     Docker,
     /// containerd's ctr, with a containerd of its own.
     Ctr,
+    /// crane, of go-containerregistry.
+    Crane,
+    /// oras.
+    Oras,
+    /// oras's library in Python, behind a driver.
+    OrasPy,
+    /// regctl, of regclient.
+    Regctl,
+    /// helm, which pushes a chart, whatever image it is given.
+    Helm,
 }
 
 impl ImageTool {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Skopeo, Self::Podman, Self::Buildah, Self::Docker, Self::Ctr];
+    pub const ALL: [Self; 10] = [
+        Self::Skopeo,
+        Self::Podman,
+        Self::Buildah,
+        Self::Docker,
+        Self::Ctr,
+        Self::Crane,
+        Self::Oras,
+        Self::OrasPy,
+        Self::Regctl,
+        Self::Helm,
+    ];
 
-    fn program(self) -> &'static str {
+    /// A tag that it can push and that ends with this word: helm's are the versions of charts.
+    #[must_use]
+    pub fn tag(self, word: &str) -> String {
+        let is_version = self == Self::Helm;
+        if is_version { format!("1.0.0-{word}") } else { word.to_owned() }
+    }
+
+    fn program(self) -> Result<PathBuf> {
+        let built = |name: &str| Ok(packages::installed("image-clients")?.join(name));
         match self {
-            Self::Skopeo => "skopeo",
-            Self::Podman => "podman",
-            Self::Buildah => "buildah",
-            Self::Docker => "docker",
-            Self::Ctr => "ctr",
+            Self::Skopeo => nginx::program("skopeo"),
+            Self::Podman => nginx::program("podman"),
+            Self::Buildah => nginx::program("buildah"),
+            Self::Docker => nginx::program("docker"),
+            Self::Ctr => nginx::program("ctr"),
+            Self::Crane => built("crane"),
+            Self::Oras => built("oras"),
+            Self::OrasPy => Ok(packages::installed("image-clients-python")?.join("bin/python")),
+            Self::Regctl => built("regctl"),
+            Self::Helm => Ok(packages::installed("kubernetes")?.join("helm")),
         }
     }
 }
@@ -69,7 +101,7 @@ impl ImageClient {
         )?;
         std::fs::write(home.path().join("registries.conf"), "")?;
         std::fs::write(home.path().join("auth.json"), "{}")?;
-        let daemon = daemon(tool, home.path())?;
+        let daemon = prepare::daemon(tool, home.path())?;
         Ok(Self { tool, credential: credential.map(str::to_owned), home, _daemon: daemon })
     }
 
@@ -118,6 +150,26 @@ impl ImageClient {
                     .args(self.credential.iter().flat_map(|credential| ["--user", credential]))
                     .arg(reference);
             }
+            ImageTool::Crane => {
+                self.log_in(reference)?;
+                command.args(["push", "--insecure"]).arg(layout).arg(reference);
+            }
+            ImageTool::Oras => {
+                self.log_in(reference)?;
+                command.args(["copy", "--to-plain-http", "--from-oci-layout"]);
+                command.arg(format!("{}:image", layout.display())).arg(reference);
+            }
+            ImageTool::OrasPy => drop(command.arg("push").arg(layout).arg(reference)),
+            ImageTool::Regctl => {
+                self.log_in(reference)?;
+                command.args(["image", "copy", "--host", &plain(reference)]);
+                command.arg(format!("ocidir://{}:image", layout.display())).arg(reference);
+            }
+            ImageTool::Helm => {
+                self.log_in(reference)?;
+                let (chart, registry) = self.chart(layout, reference)?;
+                command.args(["push", "--plain-http"]).arg(chart).arg(registry);
+            }
         }
         Running::start(&mut command)
     }
@@ -150,11 +202,33 @@ impl ImageClient {
                     .args(self.credential.iter().flat_map(|credential| ["--user", credential]))
                     .arg(reference);
             }
+            ImageTool::Crane => {
+                self.log_in(reference)?;
+                command.args(["pull", "--insecure", "--format", "oci", reference]).arg(self.pulled());
+            }
+            ImageTool::Oras => {
+                self.log_in(reference)?;
+                command.args(["copy", "--from-plain-http", "--to-oci-layout", reference]);
+                command.arg(format!("{}:image", self.pulled().display()));
+            }
+            ImageTool::OrasPy => drop(command.arg("pull").arg(reference).arg(self.pulled())),
+            ImageTool::Regctl => {
+                self.log_in(reference)?;
+                command.args(["image", "copy", "--host", &plain(reference), reference]);
+                command.arg(format!("ocidir://{}:image", self.pulled().display()));
+            }
+            ImageTool::Helm => {
+                self.log_in(reference)?;
+                std::fs::create_dir_all(self.pulled())?;
+                let (name, version) = split(reference)?;
+                command.args(["pull", "--plain-http", "--version", version, "--destination"]);
+                command.arg(self.pulled()).arg(format!("oci://{name}"));
+            }
         }
         Running::start(&mut command)?.finish(LIMIT)
     }
 
-    /// Where skopeo puts what it pulls.
+    /// Where those put what they pull that have no storage of their own.
     #[must_use]
     pub fn pulled(&self) -> PathBuf {
         self.home().join("pulled")
@@ -168,56 +242,8 @@ impl ImageClient {
         Running::start(self.command()?.args(args))?.finish(LIMIT)
     }
 
-    /// Takes an image into the storage of its own; gives its id.
-    fn take(&self, layout: &Path) -> Result<String> {
-        // It makes a name of the path, and takes no name with capital letters.
-        let mut copy = Command::new("cp");
-        succeed(
-            copy.args(["--recursive", "--no-target-directory"]).arg(layout).arg(self.home().join("layout")),
-        )?;
-        let output =
-            Running::start(self.command()?.args(["pull", "--quiet", "oci:layout:image"]))?.finish(LIMIT)?;
-        anyhow::ensure!(output.status.success(), "{}", output.stderr);
-        Ok(output.stdout)
-    }
-
-    /// Writes down the credential for the host of an image, as `docker login` does.
-    fn log_in(&self, reference: &str) -> Result<()> {
-        let host = reference.split('/').next().unwrap_or_default();
-        let mut config = json!({});
-        if let Some(credential) = &self.credential {
-            config["auths"][host]["auth"] = BASE64_STANDARD.encode(credential).into();
-        }
-        std::fs::create_dir_all(self.home().join("docker"))?;
-        Ok(std::fs::write(self.home().join("docker/config.json"), config.to_string())?)
-    }
-
-    /// Takes an image into docker's engine.
-    fn load(&self, layout: &Path, reference: &str) -> Result<()> {
-        let archive = self.home().join("archive.tar");
-        // skopeo does not write over one.
-        let _ = std::fs::remove_file(&archive);
-        let mut skopeo = Command::new(nginx::program("skopeo")?);
-        skopeo.arg("--policy").arg(self.home().join("policy.json")).env("TMPDIR", self.home()).arg("copy");
-        skopeo.arg(format!("oci:{}:image", layout.display()));
-        skopeo.arg(format!("docker-archive:{}:{reference}", archive.display()));
-        succeed(&mut skopeo)?;
-        succeed(self.command()?.args(["load", "--input"]).arg(archive))
-    }
-
-    /// Takes an image into containerd.
-    fn import(&self, layout: &Path, reference: &str) -> Result<()> {
-        let archive = self.home().join("layout.tar");
-        let mut tar = Command::new("tar");
-        succeed(tar.arg("--create").arg("--file").arg(&archive).arg("--directory").arg(layout).arg("."))?;
-        succeed(
-            self.command()?.args(["images", "import", "--no-unpack", "--base-name", "local"]).arg(archive),
-        )?;
-        succeed(self.command()?.args(["images", "tag", "--force", "local:image", reference]))
-    }
-
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(nginx::program(self.tool.program())?);
+        let mut command = Command::new(self.tool.program()?);
         let home = self.home();
         command.current_dir(home).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", home).env("XDG_RUNTIME_DIR", home.join("run")).env("TMPDIR", home);
@@ -241,6 +267,16 @@ impl ImageClient {
             ImageTool::Ctr => {
                 command.arg("--address").arg(home.join("containerd.sock"));
             }
+            ImageTool::OrasPy => {
+                let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/python");
+                // Compiled, the driver would leave files beside itself.
+                command.arg("-B").arg(drivers.join("oras_client.py"));
+                command.env("CREDENTIAL", self.credential.as_deref().unwrap_or_default());
+            }
+            ImageTool::Crane | ImageTool::Oras | ImageTool::Regctl => {
+                command.env("DOCKER_CONFIG", home.join("docker"));
+            }
+            ImageTool::Helm => drop(command.env("HELM_REGISTRY_CONFIG", home.join("docker/config.json"))),
         }
         Ok(command)
     }
@@ -252,32 +288,12 @@ fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The server that a client needs to have any images.
-fn daemon(tool: ImageTool, home: &Path) -> Result<Option<Leash>> {
-    let (program, socket) = match tool {
-        ImageTool::Skopeo | ImageTool::Podman | ImageTool::Buildah => return Ok(None),
-        ImageTool::Docker => ("dockerd", home.join("docker.sock")),
-        ImageTool::Ctr => ("containerd", home.join("containerd.sock")),
-    };
-    let mut command = Command::new(nginx::program(program)?);
-    match tool {
-        ImageTool::Docker => {
-            command.args(["--iptables=false", "--bridge=none", "--storage-driver=vfs"]);
-            command.args(["--insecure-registry", "127.0.0.0/8", "--host"]);
-            command.arg(format!("unix://{}", socket.display()));
-            command.arg("--data-root").arg(home.join("data")).arg("--exec-root").arg(home.join("exec"));
-            command.arg("--pidfile").arg(home.join("dockerd.id"));
-        }
-        ImageTool::Skopeo | ImageTool::Podman | ImageTool::Buildah | ImageTool::Ctr => {
-            let config = home.join("containerd.toml");
-            std::fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")?;
-            command.arg("--config").arg(config).arg("--address").arg(&socket);
-            command.arg("--root").arg(home.join("data")).arg("--state").arg(home.join("exec"));
-        }
-    }
-    // Asked to end first: it has children of its own, and mounts.
-    let leash = Leash::start_with(&command, home, program, Ending { ask: true, sweep: None })?;
-    wait::until(program, || UnixStream::connect(&socket).ok())
-        .with_context(|| std::fs::read_to_string(home.join(format!("{program}.log"))).unwrap_or_default())?;
-    Ok(Some(leash))
+/// How regctl is told that a registry is reached without TLS.
+fn plain(reference: &str) -> String {
+    format!("reg={},tls=disabled", reference.split('/').next().unwrap_or_default())
+}
+
+/// A reference's name and tag.
+fn split(reference: &str) -> Result<(&str, &str)> {
+    reference.rsplit_once(':').context("a reference with a tag")
 }

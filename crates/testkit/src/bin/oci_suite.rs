@@ -44,10 +44,11 @@ struct Cli {
     results: PathBuf,
 }
 
-/// A mount is an upload here: the suite takes that for a registry that can't, and goes on.
-const MOUNTS: &str = "/blobs/mount/";
+/// How the name of a test ends that has a blob mounted. Here that becomes an upload, which the specification allows a
+/// registry: the suite says that it skips the test, and goes on with the blob.
+const MOUNTS: [&str; 2] = ["/blob-mount", "/blob-mount-anonymous"];
 
-/// What came of each test, by its name.
+/// What came of each test, by its name, with a number where there are several of it.
 type Results = BTreeMap<String, String>;
 
 fn main() -> Result<()> {
@@ -59,18 +60,28 @@ fn main() -> Result<()> {
     for (name, policy) in [("through", POLICY), ("scanned", SCANNED)] {
         let through = through(&cli, name, policy)?;
         print(name, &through);
-        let passed = directly.iter().filter(|(test, result)| *result == "passed" && !test.contains(MOUNTS));
-        lost.extend(passed.filter(|(test, _)| through.get(*test) != Some(&"passed".to_owned())).map(
-            |(test, _)| {
-                let result = through.get(test).map_or("is not there", String::as_str);
-                format!("{name}: {test}: {result}")
-            },
-        ));
+        let mut mounts = 0;
+        for (test, _) in directly.iter().filter(|(_, result)| *result == "passed") {
+            match through.get(test).map(String::as_str) {
+                Some("passed") => {}
+                Some("skipped") if is_mount(test) => mounts += 1,
+                result => lost.push(format!("{name}: {test}: {}", result.unwrap_or("is not there"))),
+            }
+        }
+        println!(
+            "{:10} of these {mounts} mounts, which become uploads here, as a registry may answer them",
+            ""
+        );
     }
     if lost.is_empty() {
         return Ok(());
     }
     bail!("what passes directly does not pass through lockgate:\n  {}", lost.join("\n  "))
+}
+
+fn is_mount(test: &str) -> bool {
+    let name = test.split(" #").next().unwrap_or_default();
+    MOUNTS.iter().any(|mount| name.ends_with(mount))
 }
 
 fn print(name: &str, results: &Results) {
@@ -126,9 +137,11 @@ fn read(report: &Path) -> Result<Results> {
         let begin = line.find(&format!(" {name}=\""))? + name.len() + 3;
         Some(line[begin..].split('"').next()?.to_owned())
     };
-    let case = |line: &str| {
-        let name = format!("{} {}", value(line, "classname")?, value(line, "name")?);
-        Some((name, value(line, "status")?))
-    };
-    Ok(cases.filter_map(case).collect())
+    let mut results = Results::new();
+    for line in cases {
+        let (Some(name), Some(status)) = (value(line, "name"), value(line, "status")) else { continue };
+        let count = results.keys().filter(|known| known.split(" #").next() == Some(name.as_str())).count();
+        results.insert(format!("{name} #{}", count + 1), status);
+    }
+    Ok(results)
 }
