@@ -71,6 +71,12 @@ impl SessionId {
         Self(hex::encode(&digest.finish().as_ref()[..16]))
     }
 
+    /// An id that was made text before; `None` of what is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (text.len() == 32 && text.bytes().all(is_hex)).then(|| Self(text.to_owned()))
+    }
+
     /// The id as text: 32 hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -108,6 +114,8 @@ mod tests {
         assert_eq!(id(&["run", "1"]), id(&["run", "1"]));
         assert_ne!(id(&["run", "1"]), id(&["run1", ""]));
         assert_eq!(id(&["run", "1"]).as_str().len(), 32);
+        assert_eq!(SessionId::parse(id(&["run"]).as_str()), Some(id(&["run"])));
+        assert_eq!((SessionId::parse(""), SessionId::parse(&"G".repeat(32))), (None, None));
         assert_ne!(id(&[]), SessionId::derive(&Principal::passthrough(None), &[]));
     }
 }

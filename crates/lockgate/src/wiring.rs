@@ -105,7 +105,7 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     let mut k8s = lockgate_k8s::Config::default();
     // What was masked in an answer is known again in a write.
     k8s.detector.key = tags.clone();
-    let mut oci = lockgate_oci::Config::default();
+    let mut oci = limits.registries(key(&data.join("registry.key"))?);
     oci.scan.key = tags.clone();
     let targets = targets(config, with(git, k8s, oci))?;
     let authenticator = authenticator(config)?;
@@ -265,7 +265,7 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 /// A key of this gateway's own; made at first, so that what was made with it stays good: the tags in the place of
-/// masked secrets comparable, tickets of LFS valid. Proxies behind one address share it by a copy of the file.
+/// masked secrets comparable, tickets of LFS and tokens for registries valid. Proxies behind one address share it by a copy of the file.
 fn key(path: &Path) -> Result<[u8; 32]> {
     let context = || format!("cannot use {}", path.display());
     let mut key = [0; 32];

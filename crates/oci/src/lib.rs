@@ -11,13 +11,15 @@ pub mod scan;
 mod body;
 mod place;
 mod read;
+mod recent;
 mod respond;
 mod service;
 mod show;
+mod sizes;
 mod tokens;
 mod uploads;
 
 pub use classify::SCHEMA;
-pub use config::Config;
+pub use config::{Config, TokenKey};
 pub use credential::RegistryTokens;
 pub use service::Registry;

@@ -63,7 +63,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn ask(
+    /// What the upstream has there, if anything.
+    pub(crate) async fn ask(
         &self,
         method: Method,
         endpoint: &Endpoint,

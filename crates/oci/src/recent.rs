@@ -1,38 +1,35 @@
-//! Verdicts on blobs by their digests, which never change. Those that were asked for least lately go first.
+//! What is known of content by its digest, and so never changes. What was asked for least lately goes first.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
-use super::Verdict;
 use crate::parse::name::Digest;
 
+/// So many values.
 #[derive(Debug)]
-pub(super) struct Verdicts {
+pub(crate) struct Recent<V> {
     max: usize,
     clock: u64,
-    by_digest: HashMap<Digest, (u64, Arc<Verdict>)>,
+    by_digest: HashMap<Digest, (u64, V)>,
     by_use: BTreeMap<u64, Digest>,
 }
 
-impl Verdicts {
-    pub(super) fn new(max: usize) -> Self {
+impl<V: Clone> Recent<V> {
+    pub(crate) fn new(max: usize) -> Self {
         Self { max: max.max(1), clock: 0, by_digest: HashMap::new(), by_use: BTreeMap::new() }
     }
 
-    pub(super) fn get(&mut self, digest: &Digest) -> Option<Arc<Verdict>> {
+    pub(crate) fn get(&mut self, digest: &Digest) -> Option<V> {
         self.clock += 1;
-        let (used, verdict) = self.by_digest.get_mut(digest)?;
+        let (used, value) = self.by_digest.get_mut(digest)?;
         self.by_use.remove(used);
         *used = self.clock;
         self.by_use.insert(self.clock, digest.clone());
-        Some(Arc::clone(verdict))
+        Some(value.clone())
     }
 
-    pub(super) fn put(&mut self, digest: Digest, verdict: Arc<Verdict>) {
+    pub(crate) fn put(&mut self, digest: Digest, value: V) {
         self.clock += 1;
-        if let Some((used, _)) = self.by_digest.insert(digest.clone(), (self.clock, verdict)) {
+        if let Some((used, _)) = self.by_digest.insert(digest.clone(), (self.clock, value)) {
             self.by_use.remove(&used);
         }
         self.by_use.insert(self.clock, digest);
@@ -52,16 +49,15 @@ mod tests {
 
     #[test]
     fn what_was_used_last_stays() {
-        let mut verdicts = Verdicts::new(2);
+        let mut recent = Recent::new(2);
         let digest = |text: &str| Digest::of(Algorithm::Sha256, text.as_bytes());
-        let verdict = |further| Arc::new(Verdict { further, ..Verdict::default() });
-        verdicts.put(digest("a"), verdict(1));
-        verdicts.put(digest("b"), verdict(2));
-        assert_eq!(verdicts.get(&digest("a")).unwrap().further, 1);
-        verdicts.put(digest("c"), verdict(3));
-        assert!(verdicts.get(&digest("b")).is_none());
-        verdicts.put(digest("a"), verdict(4));
-        assert_eq!(verdicts.get(&digest("a")).unwrap().further, 4);
-        assert_eq!((verdicts.by_digest.len(), verdicts.by_use.len()), (2, 2));
+        recent.put(digest("a"), 1);
+        recent.put(digest("b"), 2);
+        assert_eq!(recent.get(&digest("a")), Some(1));
+        recent.put(digest("c"), 3);
+        assert_eq!(recent.get(&digest("b")), None);
+        recent.put(digest("a"), 4);
+        assert_eq!(recent.get(&digest("a")), Some(4));
+        assert_eq!((recent.by_digest.len(), recent.by_use.len()), (2, 2));
     }
 }

@@ -28,6 +28,7 @@ pub(crate) enum Code {
     BlobUploadInvalid,
     Unsupported,
     NameInvalid,
+    TooManyRequests,
 }
 
 impl Code {
@@ -41,6 +42,7 @@ impl Code {
             Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
             Self::Unsupported => "UNSUPPORTED",
             Self::NameInvalid => "NAME_INVALID",
+            Self::TooManyRequests => "TOOMANYREQUESTS",
         }
     }
 }

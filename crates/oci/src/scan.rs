@@ -5,10 +5,11 @@
 //! (it is damaged, or unpacks to more than is allowed) may hold anything, and its verdict says so.
 
 mod content;
+mod shares;
 mod tar;
-mod verdicts;
 
 use std::{
+    cell::Cell,
     io::{self, BufRead, BufReader, Read},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -20,8 +21,11 @@ use lockgate_core::access::Finding;
 use lockgate_detect::{RuleSet, TagKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use self::{content::Look, verdicts::Verdicts};
-use crate::parse::name::Digest;
+use self::{
+    content::Look,
+    shares::{Share, Shares},
+};
+use crate::{parse::name::Digest, recent::Recent};
 
 /// Pieces of a blob that wait for its thread.
 const WAITING: usize = 4;
@@ -50,8 +54,15 @@ pub struct ScanConfig {
     pub findings: usize,
     /// Bytes that one blob may unpack to. Default: 32 GiB.
     pub unpacked: u64,
+    /// Bytes that one byte of a blob may unpack to, on average and once it has unpacked to [`ScanConfig::unpacked_freely`].
+    /// Default: 200.
+    pub expansion: u64,
+    /// Bytes that any blob may unpack to, however short it is. Default: 1 GiB.
+    pub unpacked_freely: u64,
     /// Blobs that are looked through at once. Default: 16.
     pub at_once: usize,
+    /// And of those of one caller's. Default: 4.
+    pub at_once_of_one: usize,
     /// Blobs whose verdicts are kept. Default: 20,000.
     pub verdicts: usize,
 }
@@ -63,7 +74,10 @@ impl Default for ScanConfig {
             key: TagKey::new(b""),
             findings: 100,
             unpacked: 32 << 30,
+            expansion: 200,
+            unpacked_freely: 1 << 30,
             at_once: 16,
+            at_once_of_one: 4,
             verdicts: 20_000,
         }
     }
@@ -79,13 +93,22 @@ pub struct Verdict {
 }
 
 /// Looks through blobs, and remembers what it found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scans {
     config: Arc<ScanConfig>,
     places: Arc<Semaphore>,
     /// Of blobs that are read for this: none of them can be left lying.
     read: Arc<Semaphore>,
-    known: Mutex<Verdicts>,
+    known: Arc<Mutex<Recent<Arc<Verdict>>>>,
+    shares: Arc<Shares>,
+    /// Of the caller that these are for.
+    share: Option<Arc<Share>>,
+}
+
+/// A blob's place among those that are looked through, and in its caller's share of them.
+struct Held {
+    _place: OwnedSemaphorePermit,
+    _own: Option<(OwnedSemaphorePermit, Arc<Share>)>,
 }
 
 /// A blob that is being looked through.
@@ -99,23 +122,39 @@ impl Scans {
     pub fn new(config: ScanConfig) -> Self {
         let places = Arc::new(Semaphore::new(config.at_once));
         let read = Arc::new(Semaphore::new(config.at_once));
-        let known = Mutex::new(Verdicts::new(config.verdicts));
-        Self { config: Arc::new(config), places, read, known }
+        let known = Arc::new(Mutex::new(Recent::new(config.verdicts)));
+        let shares = Arc::new(Shares::new(config.at_once_of_one));
+        Self { config: Arc::new(config), places, read, known, shares, share: None }
+    }
+
+    /// The same for one caller, who has no more than a share of the places.
+    #[must_use]
+    pub fn of(&self, caller: &str) -> Self {
+        Self { share: Some(self.shares.of(caller)), ..self.clone() }
     }
 
     /// Begins with a blob that somebody sends, who may stop: if there is a place for it.
     pub fn try_begin(&self) -> Option<Feed> {
+        let own = match &self.share {
+            Some(share) => Some((Arc::clone(&share.places).try_acquire_owned().ok()?, Arc::clone(share))),
+            None => None,
+        };
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        self.start(place)
+        self.start(Held { _place: place, _own: own })
     }
 
     /// Begins with a blob that is read for this, once there is a place for it.
     pub async fn begin(&self) -> Option<Feed> {
+        // The own place first: who waits for that keeps nothing from others.
+        let own = match &self.share {
+            Some(share) => Some((Arc::clone(&share.read).acquire_owned().await.ok()?, Arc::clone(share))),
+            None => None,
+        };
         let place = Arc::clone(&self.read).acquire_owned().await.ok()?;
-        self.start(place)
+        self.start(Held { _place: place, _own: own })
     }
 
-    fn start(&self, place: OwnedSemaphorePermit) -> Option<Feed> {
+    fn start(&self, place: Held) -> Option<Feed> {
         let (pieces, waiting) = mpsc::channel(WAITING);
         let (told, verdict) = oneshot::channel();
         let config = Arc::clone(&self.config);
@@ -197,14 +236,34 @@ impl Read for Pieces {
 /// Looks through a blob to its end.
 pub fn look(blob: impl Read, config: &ScanConfig) -> Verdict {
     let mut look = Look::new(config);
-    let mut blob = BufReader::with_capacity(PIECE, blob);
-    let through = unpack(&mut blob, config.unpacked, |bytes| look.push(bytes));
+    let read = Cell::new(0);
+    let mut blob = BufReader::with_capacity(PIECE, Counted { blob, read: &read });
+    let limit = |unpacked: u64| {
+        let expanded = read.get().saturating_mul(config.expansion).max(config.unpacked_freely);
+        unpacked <= config.unpacked.min(expanded)
+    };
+    let through = unpack(&mut blob, limit, |bytes| look.push(bytes));
     // Whoever sends it is not kept waiting by what can't be read.
     let drained = io::copy(&mut blob, &mut io::sink());
     look.finish(through.is_ok() && drained.is_ok())
 }
 
-fn unpack(blob: &mut impl BufRead, max: u64, see: impl FnMut(&[u8])) -> io::Result<()> {
+/// Counts the bytes of a blob as they are read.
+struct Counted<'a, R> {
+    blob: R,
+    read: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.blob.read(buffer)?;
+        self.read.set(self.read.get().saturating_add(length as u64));
+        Ok(length)
+    }
+}
+
+/// Unpacks a blob while `may` says that it may unpack to so many bytes.
+fn unpack(blob: &mut impl BufRead, may: impl Fn(u64) -> bool, see: impl FnMut(&[u8])) -> io::Result<()> {
     let mut begin = [0; 4];
     let mut length = 0;
     while length < begin.len() {
@@ -216,28 +275,31 @@ fn unpack(blob: &mut impl BufRead, max: u64, see: impl FnMut(&[u8])) -> io::Resu
     let begin = &begin[..length];
     let whole = Read::chain(begin, blob);
     if begin.starts_with(GZIP) {
-        return through(MultiGzDecoder::new(whole), max, see);
+        return through(MultiGzDecoder::new(whole), may, see);
     }
     let is_skippable = begin.first().is_some_and(|byte| byte & 0xf0 == 0x50) && begin.ends_with(SKIPPABLE);
     if begin == ZSTD || is_skippable {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
         decoder.window_log_max(WINDOW)?;
-        return through(decoder, max, see);
+        return through(decoder, may, see);
     }
     if OTHER.iter().any(|other| begin.starts_with(other)) {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    through(whole, max, see)
+    through(whole, may, see)
 }
 
-fn through(mut content: impl Read, max: u64, mut see: impl FnMut(&[u8])) -> io::Result<()> {
-    let (mut buffer, mut left) = (vec![0; PIECE], max);
+fn through(mut content: impl Read, may: impl Fn(u64) -> bool, mut see: impl FnMut(&[u8])) -> io::Result<()> {
+    let (mut buffer, mut unpacked) = (vec![0; PIECE], 0u64);
     loop {
         let length = content.read(&mut buffer)?;
         if length == 0 {
             return Ok(());
         }
-        left = left.checked_sub(length as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        unpacked = unpacked.saturating_add(length as u64);
+        if !may(unpacked) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         see(&buffer[..length]);
     }
 }

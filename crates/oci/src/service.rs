@@ -32,6 +32,7 @@ use crate::{
     respond::{self, Answers, Code, Shape, TOKEN},
     scan::Scans,
     show::Show,
+    sizes::Sizes,
     tokens::Tokens,
     uploads::Uploads,
 };
@@ -60,6 +61,7 @@ pub struct Registry {
     tokens: Tokens,
     uploads: Arc<Uploads>,
     scans: Arc<Scans>,
+    sizes: Arc<Sizes>,
     retries: Retries,
 }
 
@@ -128,10 +130,10 @@ struct Read {
 impl Registry {
     /// Within these bounds.
     pub fn new(config: Config) -> Self {
-        let tokens = Tokens::new(config.token);
-        let uploads = Arc::new(Uploads::new(config.uploads, config.upload_idle));
+        let tokens = Tokens::new(config.token, config.token_key.bytes());
+        let uploads = Arc::new(Uploads::new(config.uploads, config.uploads_of_one, config.upload_idle));
         let scans = Arc::new(Scans::new(config.scan.clone()));
-        Self { config, tokens, uploads, scans, retries: Retries::default() }
+        Self { config, tokens, uploads, scans, sizes: Arc::default(), retries: Retries::default() }
     }
 
     async fn understand(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {

@@ -44,9 +44,17 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Whether both are the same caller's.
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.issuer, &self.subject) == (&other.issuer, &other.subject)
+    }
+}
+
 /// What is known of the content so far.
 pub(crate) struct Progress {
     pub(crate) hasher: Hasher,
+    pub(crate) length: u64,
     /// Looks through it, where that was asked for from its first byte on.
     pub(crate) feed: Option<Feed>,
     pub(crate) is_begun: bool,
@@ -57,6 +65,7 @@ impl Progress {
     pub(crate) async fn take(&mut self, data: &Bytes) {
         self.is_begun = true;
         self.hasher.update(data);
+        self.length += data.len() as u64;
         if let Some(feed) = &self.feed {
             feed.push(data.clone()).await;
         }
@@ -64,7 +73,7 @@ impl Progress {
 
     /// Of an upload that is at its beginning.
     pub(crate) fn begin(algorithm: Algorithm) -> Self {
-        Self { hasher: Hasher::new(algorithm), feed: None, is_begun: false }
+        Self { hasher: Hasher::new(algorithm), length: 0, feed: None, is_begun: false }
     }
 }
 
@@ -80,6 +89,8 @@ pub(crate) enum Unclaimed {
 /// All uploads.
 pub(crate) struct Uploads {
     max: usize,
+    /// Of one caller's.
+    max_of_one: usize,
     idle: Duration,
     held: Mutex<HashMap<String, Upload>>,
 }
@@ -98,8 +109,15 @@ struct Upload {
 }
 
 impl Uploads {
-    pub(crate) fn new(max: usize, idle: Duration) -> Self {
-        Self { max: max.max(1), idle, held: Mutex::default() }
+    pub(crate) fn new(max: usize, max_of_one: usize, idle: Duration) -> Self {
+        Self { max: max.max(1), max_of_one: max_of_one.max(1), idle, held: Mutex::default() }
+    }
+
+    /// Whether a caller may begin another: its share of them is not under way.
+    pub(crate) fn may_begin(&self, owner: &Owner) -> bool {
+        let held = self.held();
+        let under_way = held.values().filter(|upload| upload.is_claimed && upload.owner.is_of(owner));
+        under_way.count() < self.max_of_one
     }
 
     /// Takes a new upload; gives its id.
@@ -107,8 +125,11 @@ impl Uploads {
         let (id, now) = (Uuid::new_v4().simple().to_string(), Instant::now());
         let mut held = self.held();
         self.prune_held(&mut held);
-        if held.len() >= self.max {
-            let oldest = held.iter().min_by_key(|(_, upload)| (upload.is_claimed, upload.touched));
+        // A caller with many makes room among its own.
+        let own = held.values().filter(|upload| upload.owner.is_of(&owner)).count() >= self.max_of_one;
+        if own || held.len() >= self.max {
+            let of = held.iter().filter(|(_, upload)| !own || upload.owner.is_of(&owner));
+            let oldest = of.min_by_key(|(_, upload)| (upload.is_claimed, upload.touched));
             if let Some(id) = oldest.map(|(id, _)| id.clone()) {
                 held.remove(&id);
             }
@@ -263,7 +284,7 @@ mod tests {
     }
 
     fn uploads(max: usize) -> Arc<Uploads> {
-        Arc::new(Uploads::new(max, Duration::from_secs(60)))
+        Arc::new(Uploads::new(max, 9, Duration::from_secs(60)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,7 +320,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_rests_leaves_its_place_to_others() {
-        let uploads = Arc::new(Uploads::new(9, 3 * REST));
+        let uploads = Arc::new(Uploads::new(9, 9, 3 * REST));
         let scans = Scans::new(ScanConfig { at_once: 1, ..ScanConfig::default() });
         let ada = owner("ada", "app");
         let begin = || uploads.begin(ada.clone(), url("http://r/"), Some(Progress::begin(Algorithm::Sha256)));
@@ -341,5 +362,25 @@ mod tests {
         assert_eq!(uploads.claim(&first, &ada).err(), Some(Unclaimed::Unknown));
         begin();
         assert_eq!(uploads.held().len(), 1, "what was forgotten takes no place");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_with_many_makes_room_among_its_own() {
+        let uploads = Arc::new(Uploads::new(9, 2, Duration::from_secs(60)));
+        let (ada, eve) = (owner("ada", "app"), owner("eve", "app"));
+        let begin = |owner: &Owner| uploads.begin(owner.clone(), url("http://r/"), None);
+        let (of_ada, first) = (begin(&ada), begin(&eve));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let elsewhere = begin(&owner("eve", "other"));
+        let second = begin(&eve);
+        assert!(uploads.location(&of_ada, &ada).is_some());
+        assert!(uploads.location(&first, &eve).is_none() && uploads.location(&second, &eve).is_some());
+        let claims = [
+            uploads.claim(&second, &eve).unwrap(),
+            uploads.claim(&elsewhere, &owner("eve", "other")).unwrap(),
+        ];
+        assert!(!uploads.may_begin(&eve) && uploads.may_begin(&ada));
+        drop(claims);
+        assert!(uploads.may_begin(&eve));
     }
 }

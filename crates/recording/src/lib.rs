@@ -17,7 +17,8 @@
 //!   has no hole that it does not mention.
 //! - Octets of bodies are exact. They are recorded once: a body that goes on from its beginning like another of the same
 //!   day is recorded as where those octets stand, a segment of 128 KiB at a time, of which all was seen to be the same.
-//!   It is read, and verified, by them; [`BundleContents::repeats`] says which bundles a bundle needs. Heads are ordered fields; [`Redactor`] puts tags in place of credentials.
+//!   It is read, and verified, by them; [`BundleContents::repeats`] says which bundles a bundle needs.
+//! - Heads are ordered fields; [`Redactor`] puts tags in place of credentials.
 //! - Memory is bounded: by [`RecorderConfig::queue_bytes`] and a few megabytes while writing, by one chunk while
 //!   reading. Whoever writes faster than the disk waits.
 //! - An exchange without an end is *incomplete*, and is never called whole.

@@ -1,6 +1,7 @@
 //! What bounds time and memory. Every default suits a gateway for some hundred clients.
 
 use lockgate_core::client::Timeouts;
+use lockgate_oci::TokenKey;
 use serde::Deserialize;
 
 use super::scalar::{Count, Size, Span};
@@ -35,6 +36,13 @@ pub(crate) struct Limits {
     pub(crate) upstream_silence: Span,
     /// How long an upstream may still answer a change whose client has gone. 15 m.
     pub(crate) orphan: Span,
+    /// How long a push waits for people whose client gives up after 30 s without an answer (containerd, and docker from
+    /// 29.7 on); then it is told to try again. 25 s.
+    pub(crate) hold_impatient: Span,
+    /// How long a token is good that a client of registries is given for its own. 1 h.
+    pub(crate) registry_token: Span,
+    /// Uploads to registries of one caller's at once; the one that rests longest goes for another. 64.
+    pub(crate) registry_uploads: Count,
     /// How long requests under way may take when the gateway is asked to end. 30 s.
     pub(crate) shutdown: Span,
 }
@@ -55,12 +63,26 @@ impl Default for Limits {
             upstream_response: Span::seconds(900),
             upstream_silence: Span::seconds(300),
             orphan: Span::seconds(900),
+            hold_impatient: Span::seconds(25),
+            registry_token: Span::seconds(3600),
+            registry_uploads: Count(64),
             shutdown: Span::seconds(30),
         }
     }
 }
 
 impl Limits {
+    /// What bounds requests to registries; tokens are sealed with this key.
+    pub(crate) fn registries(&self, key: [u8; 32]) -> lockgate_oci::Config {
+        lockgate_oci::Config {
+            token: self.registry_token.0,
+            token_key: TokenKey::new(key),
+            uploads_of_one: self.registry_uploads.len(),
+            wait_impatient: self.hold_impatient.0,
+            ..lockgate_oci::Config::default()
+        }
+    }
+
     /// How long the gateway waits for an upstream.
     pub(crate) fn timeouts(&self) -> Timeouts {
         Timeouts {

@@ -2,6 +2,7 @@
 
 mod clients;
 mod content;
+mod impatient;
 mod login;
 mod wire;
 mod world;

@@ -135,3 +135,35 @@ fn what_is_no_request_of_the_api_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_manifest_says_how_large_its_blobs_are() -> Result<()> {
+    let world = World::start()?;
+    let octets = "content-type: application/octet-stream";
+    let begun = world.curl(&["--request", "POST"], "/v2/hub/team/app/blobs/uploads/")?;
+    let digest = sha256(b"{}");
+    let end = format!("{}?digest={digest}", begun.header("location").unwrap_or_default());
+    let put = world.curl(&["--request", "PUT", "--header", octets, "--data-binary", "{}"], &end)?;
+    assert_eq!(put.status, 201, "{put:?}");
+    let push = |size: u64| {
+        let descriptor =
+            json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": size });
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": descriptor,
+            "layers": [descriptor],
+        });
+        let kind = "content-type: application/vnd.oci.image.manifest.v1+json";
+        let args = ["--request", "PUT", "--header", kind, "--data-binary", &manifest.to_string()];
+        world.curl(&args, "/v2/hub/team/app/manifests/v1")
+    };
+    let refused = push(1)?;
+    assert_eq!(
+        (refused.status, refused.body.contains("has 1 bytes, and it has 2")),
+        (400, true),
+        "{refused:?}"
+    );
+    assert_eq!(push(2)?.status, 201);
+    Ok(())
+}

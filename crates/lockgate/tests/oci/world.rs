@@ -24,7 +24,7 @@ rules:
     decide: deny
     reason: "{repository} takes nothing"
   - id: production
-    match: { oci: { action: push, tags: [prod, "prod-*"] } }
+    match: { oci: { action: push, tags: [prod, "*-prod"] } }
     decide: require_approval
     approval: { hold: 60s, ttl: 1h }
 "#;
@@ -44,15 +44,20 @@ impl World {
 
     /// As [`World::start`], with another policy.
     pub(crate) fn start_under(policy: &str) -> Result<Self> {
-        Self::begin(policy, RegistryOptions::default(), &json!({}))
+        Self::begin(policy, RegistryOptions::default(), &json!({}), &json!({}))
+    }
+
+    /// As [`World::start`], within other bounds.
+    pub(crate) fn start_within(limits: &Value) -> Result<Self> {
+        Self::begin(POLICY, RegistryOptions::default(), &json!({}), limits)
     }
 
     /// As [`World::start`], with another registry, and more said of the upstream.
     pub(crate) fn start_before(options: RegistryOptions, upstream: &Value) -> Result<Self> {
-        Self::begin(POLICY, options, upstream)
+        Self::begin(POLICY, options, upstream, &json!({}))
     }
 
-    fn begin(policy: &str, options: RegistryOptions, more: &Value) -> Result<Self> {
+    fn begin(policy: &str, options: RegistryOptions, more: &Value, limits: &Value) -> Result<Self> {
         let gate = Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))?;
         let (idp, registry) = (Idp::start()?, Registry::start_with(options)?);
         let mut world = Self { registry, idp, gate };
@@ -74,6 +79,7 @@ impl World {
                 "audiences": ["lockgate"],
             }],
             "control": { "listen": world.gate.control_port().addr().to_string() },
+            "limits": limits,
         });
         world.gate.configure(&config.to_string())?;
         world.gate.start()?;

@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_upload_whose_commit_is_denied_is_over() {
-        let uploads = Arc::new(Uploads::new(9, Duration::from_secs(60)));
+        let uploads = Arc::new(Uploads::new(9, 9, Duration::from_secs(60)));
         let owner = Owner::new(&Principal::passthrough(Some("ada")), "hub", "app");
         for (kind, is_over) in [(RefusalKind::ApprovalNeeded, false), (RefusalKind::Denied, true)] {
             let id = uploads.begin(owner.clone(), "http://r/1".parse().unwrap(), None);

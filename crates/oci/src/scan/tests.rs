@@ -100,6 +100,35 @@ fn what_can_not_be_looked_through_may_hold_anything() {
     let small = ScanConfig { unpacked: 1 << 20, ..ScanConfig::default() };
     assert_eq!(look(&*bomb, &small), Verdict::unknown());
     assert_eq!(look(&*bomb, &ScanConfig::default()), Verdict::default());
+    let strict = ScanConfig { unpacked_freely: 1 << 20, expansion: 20, ..ScanConfig::default() };
+    assert_eq!(look(&*bomb, &strict), Verdict::unknown(), "hundreds for one");
+    let dense = gzip(&noise(2 << 20));
+    assert_eq!(look(&*dense, &strict), Verdict::default());
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn one_caller_does_not_take_all_places() {
+    let scans = Scans::new(ScanConfig { at_once: 3, at_once_of_one: 2, ..ScanConfig::default() });
+    let (ada, eve) = (scans.of("ada"), scans.of("eve"));
+    let mut held = vec![ada.try_begin().unwrap(), ada.try_begin().unwrap()];
+    assert!(ada.try_begin().is_none() && scans.of("ada").try_begin().is_none());
+    held.push(eve.try_begin().unwrap());
+    assert!(eve.try_begin().is_none() && scans.try_begin().is_none(), "there are three places");
+    let read = [ada.begin().await.unwrap(), ada.begin().await.unwrap()];
+    assert!(futures::poll!(Box::pin(ada.begin())).is_pending());
+    let other = eve.begin().await.unwrap();
+    for feed in held.into_iter().chain(read).chain([other]) {
+        assert_eq!(feed.finish().await, Verdict::default());
+    }
+    drop(ada);
+    // Their threads have given their places back, or are about to.
+    scans.of("ada").begin().await.unwrap().finish().await;
 }
 
 #[test]

@@ -137,7 +137,7 @@ mod tests {
     async fn who_is_known_gets_a_token() {
         let principal = Arc::new(Principal::passthrough(Some("ada")));
         let caller = Caller { session: SessionId::derive(&principal, &[]), principal };
-        let tokens = Tokens::new(Duration::from_secs(60));
+        let tokens = Tokens::new(Duration::from_secs(60), &[7; 32]);
         let ask = |method: Method, path: &str| {
             let (head, ()) = Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
             welcome(&tokens, &caller, &head)

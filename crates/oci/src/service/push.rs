@@ -102,9 +102,10 @@ impl Registry {
             return Err(Refused::new(RefusalKind::Invalid, Code::DigestInvalid, reason));
         }
         let (reader, needs) = (self.reader(asked), asked.context.needs);
+        self.sizes.check(&reader, &manifest, needs).await?;
         let facts = reader.gather(&manifest, needs).await?;
         let findings = match needs.has("finding") {
-            true => Some(reader.findings(&self.scans, bytes, &manifest).await?),
+            true => Some(reader.findings(&self.scans_of(asked), bytes, &manifest).await?),
             false => None,
         };
         Ok(Known { manifest, digest, facts, findings })

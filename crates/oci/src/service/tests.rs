@@ -58,6 +58,7 @@ impl Probe for Content {
             Some(bytes) => {
                 let digest = Digest::of(Algorithm::Sha256, bytes);
                 let response = Response::builder().header("docker-content-digest", digest.as_str());
+                let response = response.header("content-length", bytes.len());
                 response.body(bodies::full(bytes.clone()))
             }
         };
@@ -253,6 +254,30 @@ async fn what_an_upstream_gives_must_be_what_it_is_called() {
         let refused = ask(&registry, &forged, &needs, ("PUT", "manifests/v1", &image.manifest)).await;
         assert_eq!(refused.unwrap_err(), (502, "UNAVAILABLE".into()), "{needs:?}");
     }
+}
+
+#[tokio::test]
+async fn a_blob_has_the_size_that_its_manifest_says() {
+    let (registry, image) = (Registry::default(), image("1", "layer"));
+    let content = Content::default().blob(&image.config).blob(&image.layer);
+    let text = String::from_utf8(image.manifest.clone()).unwrap();
+    let small = text.replace("\"size\":5", "\"size\":4");
+    assert_ne!(text, small);
+    let push = |manifest: &str| manifest.as_bytes().to_vec();
+    let (honest, lying) = (push(&text), push(&small));
+    for needs in ["size", "layer_size"] {
+        let refused = ask(&registry, &content, &[needs], ("PUT", "manifests/v1", &lying)).await;
+        assert_eq!(refused.unwrap_err(), (400, "MANIFEST_INVALID".into()));
+        ask(&registry, &content, &[needs], ("PUT", "manifests/v1", &honest)).await.unwrap();
+    }
+    content.asked();
+    ask(&registry, &content, &[], ("PUT", "manifests/v1", &lying)).await.unwrap();
+    assert_eq!(content.asked(), Vec::<String>::new(), "nobody asks for it");
+    // What passed here is known without being asked for.
+    registry.sizes.remember(&Digest::of(Algorithm::Sha256, &image.layer), 5);
+    let refused = ask(&registry, &content, &[], ("PUT", "manifests/v1", &lying)).await;
+    assert_eq!(refused.unwrap_err(), (400, "MANIFEST_INVALID".into()));
+    assert_eq!(content.asked(), Vec::<String>::new());
 }
 
 #[tokio::test]

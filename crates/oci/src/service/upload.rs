@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::{Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use lockgate_core::{
@@ -26,13 +26,19 @@ use crate::{
         route::RouteError,
     },
     respond::{Code, Shape},
-    scan::Verdict,
+    scan::{Scans, Verdict},
+    sizes::Sizes,
     uploads::{Claim, Owner, Progress, Unclaimed},
 };
 
 impl Registry {
     /// `POST`: the beginning of an upload, or all of it.
     pub(super) async fn begin(&self, asked: &Asked<'_>, body: &mut Body) -> Result<Read, Refused> {
+        if !self.uploads.may_begin(&asked.owner()) {
+            let reason = "too many uploads of yours are under way";
+            let refused = Refused::new(RefusalKind::Invalid, Code::TooManyRequests, reason);
+            return Err(refused.with_status(StatusCode::TOO_MANY_REQUESTS));
+        }
         let whole = asked.query.digest("digest")?;
         let algorithm = match asked.query.get("digest-algorithm")? {
             None => Algorithm::Sha256,
@@ -42,7 +48,7 @@ impl Registry {
         let scans = asked.context.needs.has("finding");
         let (body, findings) = match &whole {
             Some(digest) if scans => {
-                let progress = self.progress(digest.algorithm(), scans);
+                let progress = self.progress(asked, digest.algorithm(), scans);
                 let (body, verdict) = self.spooled(asked, taken, progress, digest).await?;
                 (body, Some(verdict))
             }
@@ -99,7 +105,7 @@ impl Registry {
         let location = claim.location().clone();
         let code = Some(Code::BlobUploadInvalid);
         if asked.head.method == Method::PATCH {
-            let body = self.part(std::mem::replace(body, body::empty()), &claim, scans);
+            let body = self.part(asked, std::mem::replace(body, body::empty()), &claim, scans);
             let (url, shape) = (location.into(), Shape::Chunk(claim));
             return Ok(Read { accesses, url, body, shape, code, show: None });
         }
@@ -125,11 +131,11 @@ impl Registry {
     }
 
     /// A part of an upload, which is remembered, and looked through where that was asked for from the first one on.
-    fn part(&self, body: Body, claim: &Arc<Claim>, scans: bool) -> Body {
+    fn part(&self, asked: &Asked<'_>, body: Body, claim: &Arc<Claim>, scans: bool) -> Body {
         claim.begun();
         let Some(mut progress) = claim.take_progress() else { return body };
         if scans && !progress.is_begun {
-            progress.feed = self.scans.try_begin();
+            progress.feed = self.scans_of(asked).try_begin();
         }
         body::watched(body, Part { progress, claim: Arc::clone(claim) })
     }
@@ -152,14 +158,17 @@ impl Registry {
         let progress = claim.take_progress().filter(|of| of.hasher.algorithm() == digest.algorithm());
         let progress = match progress {
             // A blob that comes in one piece may be named by any digest.
-            None if claim.is_new() && !body.is_end_stream() => self.progress(digest.algorithm(), scans),
+            None if claim.is_new() && !body.is_end_stream() => {
+                self.progress(asked, digest.algorithm(), scans)
+            }
             None => return Ok((body, known())),
             Some(progress) if progress.is_begun || !scans => progress,
-            Some(_) => self.progress(digest.algorithm(), scans),
+            Some(_) => self.progress(asked, digest.algorithm(), scans),
         };
         if body.is_end_stream() {
-            let Progress { hasher, feed, .. } = progress;
+            let Progress { hasher, feed, length, .. } = progress;
             same(digest, hasher.finish())?;
+            self.sizes.remember(digest, length);
             let verdict = match feed {
                 Some(feed) => Some((*self.scans.remember(digest.clone(), feed.finish().await)).clone()),
                 None => known(),
@@ -170,14 +179,20 @@ impl Registry {
             let (body, verdict) = self.spooled(asked, body, progress, digest).await?;
             return Ok((body, Some(verdict)));
         }
-        Ok((body::watched(body, Last { progress, expected: digest.clone() }), known()))
+        let last = Last { progress, expected: digest.clone(), sizes: Arc::clone(&self.sizes) };
+        Ok((body::watched(body, last), known()))
     }
 
     /// Of a blob that comes in one piece.
-    fn progress(&self, algorithm: Algorithm, scans: bool) -> Progress {
+    fn progress(&self, asked: &Asked<'_>, algorithm: Algorithm, scans: bool) -> Progress {
         self.uploads.prune();
-        let feed = if scans { self.scans.try_begin() } else { None };
+        let feed = if scans { self.scans_of(asked).try_begin() } else { None };
         Progress { feed, ..Progress::begin(algorithm) }
+    }
+
+    /// What the caller may have looked through.
+    pub(super) fn scans_of(&self, asked: &Asked<'_>) -> Scans {
+        self.scans.of(&asked.context.principal.to_string())
     }
 
     /// Keeps the end of a blob until it is looked through.
@@ -195,8 +210,9 @@ impl Registry {
             progress.take(&data).await;
         }
         let spool = spool.finish().await?;
-        let Progress { hasher, feed, .. } = progress;
+        let Progress { hasher, feed, length, .. } = progress;
         same(digest, hasher.finish())?;
+        self.sizes.remember(digest, length);
         let verdict = match feed {
             Some(feed) => (*self.scans.remember(digest.clone(), feed.finish().await)).clone(),
             None => Verdict::unknown(),
@@ -246,6 +262,7 @@ impl Watch for Part {
 struct Last {
     progress: Progress,
     expected: Digest,
+    sizes: Arc<Sizes>,
 }
 
 impl Watch for Last {
@@ -254,7 +271,9 @@ impl Watch for Last {
     }
 
     async fn end(self) -> Result<(), BodyError> {
-        body::mismatch(self.progress.hasher.finish(), self.expected, Sender::Client)
+        body::mismatch(self.progress.hasher.finish(), self.expected.clone(), Sender::Client)?;
+        self.sizes.remember(&self.expected, self.progress.length);
+        Ok(())
     }
 }
 
