@@ -39,7 +39,15 @@ fn all_print_why_they_are_refused() -> Result<()> {
         let printed = |reason: &'static str| match tool {
             // Debian's prints the status alone.
             ImageTool::Ctr => "403",
-            _ => reason,
+            ImageTool::Skopeo
+            | ImageTool::Podman
+            | ImageTool::Buildah
+            | ImageTool::Docker
+            | ImageTool::Crane
+            | ImageTool::Oras
+            | ImageTool::OrasPy
+            | ImageTool::Regctl
+            | ImageTool::Helm => reason,
         };
         let tag = tool.tag("v1");
         for (name, reason) in [
