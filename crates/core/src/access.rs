@@ -153,6 +153,9 @@ pub enum Matcher {
     /// As [`Matcher::Glob`], over names in which upper and lower case are the same to some servers: so they are
     /// to a rule where that allows less, and differ where it would allow more.
     Name,
+    /// As [`Matcher::Glob`], over names that vouch for a request: of several it is enough that one matches, whatever
+    /// the rule decides, for who has more of them is not to be allowed less.
+    Vouches,
     /// By one of these words.
     Choice(&'static [&'static str]),
     /// By `true` or `false`.

@@ -11,7 +11,7 @@ use super::{
     yaml::{Key, Node},
 };
 use crate::{
-    access::{Action, Attribute, Schema},
+    access::{self, Action, Attribute, Schema},
     verdict::Effect,
 };
 
@@ -216,6 +216,8 @@ impl<'a> Compiler<'a> {
 
     fn attribute(&mut self, schema: &Schema, key: &Key, node: &Node, doubt: Doubt) -> Option<Matcher> {
         let attribute = self.attribute_name(schema, key.at, &key.name, &["action"])?;
+        let vouches = attribute.matcher == access::Matcher::Vouches;
+        let doubt = Doubt { all: doubt.all && !vouches, ..doubt };
         let expected = self.compared(attribute, node, &key.name, doubt)?;
         self.needs.insert((schema.protocol, attribute.name));
         Some(Matcher::Attribute { name: attribute.name, expected, doubt, part: false })

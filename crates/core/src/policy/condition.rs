@@ -14,6 +14,8 @@
 //! So a push that changes no path, such as one that deletes a branch, is not allowed by
 //! `paths: ["docs/**"]`, and is by `not: { git: { paths: [".github/**"] } }`; one in which no secret was
 //! found is allowed by `not: { git: { findings: any } }`, and one in which nobody looked is not.
+//!
+//! Of names that vouch for a request (signatures that were verified) one is enough, in every row.
 
 use std::fmt;
 

@@ -60,7 +60,9 @@ fn value(attribute: &Attribute, texts: &[&str]) -> Result<Value, AccessError> {
         AccessError::Value(format!("{} cannot be {}{hint}", attribute.name, quoted(text)))
     };
     match attribute.matcher {
-        Matcher::Glob | Matcher::Under(_) | Matcher::Name | Matcher::Regex => Ok(text_or_list(texts)),
+        Matcher::Glob | Matcher::Under(_) | Matcher::Name | Matcher::Vouches | Matcher::Regex => {
+            Ok(text_or_list(texts))
+        }
         Matcher::Choice(words) => match texts.iter().find(|text| !words.contains(text)) {
             Some(text) => Err(wrong(text, &suggestion(text, words.iter().copied()))),
             None => Ok(text_or_list(texts)),
@@ -119,7 +121,7 @@ pub(super) fn fault(schemas: &[&'static Schema], access: &Access) -> Option<Stri
 fn fits(matcher: Matcher, value: &Value) -> bool {
     match (matcher, value) {
         (
-            Matcher::Glob | Matcher::Under(_) | Matcher::Name | Matcher::Regex,
+            Matcher::Glob | Matcher::Under(_) | Matcher::Name | Matcher::Vouches | Matcher::Regex,
             Value::Text(_) | Value::List(_),
         )
         | (Matcher::Flag, Value::Flag(_))
@@ -131,6 +133,7 @@ fn fits(matcher: Matcher, value: &Value) -> bool {
             Matcher::Glob
             | Matcher::Under(_)
             | Matcher::Name
+            | Matcher::Vouches
             | Matcher::Regex
             | Matcher::Choice(_)
             | Matcher::Flag

@@ -97,7 +97,7 @@ impl Compiler<'_> {
         doubt: Doubt,
     ) -> Option<Expected> {
         Some(match attribute.matcher {
-            Matcher::Glob => Expected::Globs(self.globs(node, what)?),
+            Matcher::Glob | Matcher::Vouches => Expected::Globs(self.globs(node, what)?),
             Matcher::Under(prefix) => Expected::Globs(self.globs_under(node, what, prefix)?),
             Matcher::Name if doubt.all => Expected::Globs(self.globs(node, what)?),
             Matcher::Name => Expected::Globs(self.caseless(node, what)?),

@@ -34,6 +34,7 @@ static GIT: Schema = Schema {
         attribute("message", "messages", Matcher::Regex),
         attribute("file_size", "file_sizes", Matcher::Size),
         attribute("finding", "findings", Matcher::Finding),
+        attribute("voucher", "vouchers", Matcher::Vouches),
     ],
     masks: &[],
 };

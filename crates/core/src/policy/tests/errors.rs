@@ -166,8 +166,8 @@ fn reasons() {
     let reason =
         |match_: &str, text: &str| rule(&format!("match: {match_}, decide: deny, reason: \"{text}\""));
     let git = "{ git: { action: push } }";
-    assert_snapshot!(reason(git, "{refs} of {repo}"), @r#"3:70: the reason has an unknown placeholder "repo": it is one of repository, ref, change, kind, option, path, message, file_size, finding, principal, upstream, action, resource"#);
-    assert_snapshot!(reason(git, "{namespace}"), @r#"3:70: the reason has an unknown placeholder "namespace": it is one of repository, ref, change, kind, option, path, message, file_size, finding, principal, upstream, action, resource"#);
+    assert_snapshot!(reason(git, "{refs} of {repo}"), @r#"3:70: the reason has an unknown placeholder "repo": it is one of repository, ref, change, kind, option, path, message, file_size, finding, voucher, principal, upstream, action, resource"#);
+    assert_snapshot!(reason(git, "{namespace}"), @r#"3:70: the reason has an unknown placeholder "namespace": it is one of repository, ref, change, kind, option, path, message, file_size, finding, voucher, principal, upstream, action, resource"#);
     assert_snapshot!(reason(git, "{ref"), @"3:70: a `{` is not closed in the reason; a brace is written `{{`");
     assert_snapshot!(reason(git, "ref}"), @"3:70: a `}` without its `{` in the reason; a brace is written `}}`");
     assert_snapshot!(reason(git, "{a{ref}}"), @"3:70: a `{` is not closed in the reason; a brace is written `{{`");

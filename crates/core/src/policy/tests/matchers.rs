@@ -36,6 +36,30 @@ fn doubt_never_widens() {
     check(hold, ["hold", "permit", "hold", "hold"]);
 }
 
+/// Who brings more that vouches for a request is not allowed less.
+#[test]
+fn one_that_vouches_is_enough() {
+    let check = |matcher: &str, effect: &str, expected: [&str; 5]| {
+        let otherwise = if effect == "allow" { "deny" } else { "allow" };
+        let rule = format!("{{ id: r, match: {matcher}, decide: {effect} }}");
+        let document = format!("version: 1\nrules: [ {rule} ]\ndefaults: {{ decide: {otherwise} }}");
+        let policy = load(&document).unwrap();
+        let empty = {
+            let access = access("git push");
+            Access { attributes: access.attributes.with("voucher", Value::List(Vec::new())), ..access }
+        };
+        let asked = ["git push", "git push voucher=a", "git push voucher=a,b", "git push voucher=b"];
+        let asked = asked.map(access).into_iter().chain([empty]);
+        let words: Vec<_> = asked.map(|asked| policy.judge(&agent(), "forge", &[asked]).word()).collect();
+        assert_eq!(words, expected, "{matcher} {effect}");
+    };
+    let (is, not) = ("{ git: { vouchers: a } }", "{ not: { git: { vouchers: a } } }");
+    check(is, "allow", ["deny", "permit", "permit", "deny", "deny"]);
+    check(not, "allow", ["deny", "deny", "deny", "permit", "permit"]);
+    check(is, "deny", ["permit", "deny", "deny", "permit", "permit"]);
+    check(not, "deny", ["deny", "permit", "permit", "deny", "deny"]);
+}
+
 /// Some servers take `TEAM/Prod` for `team/prod`, some for another: whichever allows less.
 #[test]
 fn the_case_of_names_never_widens() {
