@@ -110,6 +110,8 @@ pub struct Understood {
     pub accesses: Vec<Access>,
     /// The attributes that were looked for.
     pub needs: Needs,
+    /// The version of the policy under which it can't pass, so that no more was looked for.
+    pub given_up: Option<String>,
     /// How its client is answered.
     pub dialect: Arc<dyn Dialect>,
     /// What would go upstream.

@@ -189,6 +189,13 @@ impl Gate {
 
 /// Reads from the upstream on the gateway's own account, while a request is classified.
 pub trait Probe: Send + Sync {
+    /// Whether a request may pass at all, whatever of it is still found out; `outlines` are what is known of all that
+    /// it asks for. Where it can't, no more of it is found out, so that who is refused learns nothing of what is
+    /// there: it is handed on as it is known, and refused.
+    fn may_pass(&self, _: &[Outline]) -> bool {
+        true
+    }
+
     /// Sends one request, its path relative to the upstream's base URL.
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>>;
 }
@@ -260,6 +267,20 @@ pub struct Sets(pub HeaderMap);
 pub trait Dialect: Send + Sync {
     /// Renders a refusal so that the unmodified client shows its reason.
     fn refuse(&self, refusal: &Refusal) -> Response<Body>;
+
+    /// Ends upstream what was begun there for a request that is refused now. Nothing, by default.
+    fn withdraw<'a>(&'a self, _: &'a dyn Probe, _: &'a Refusal) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+
+    /// The last thing before a request goes upstream, which may be long after it was judged: whether what was judged
+    /// still is so. It is, by default.
+    ///
+    /// # Errors
+    /// A refusal where it is not.
+    fn stands<'a>(&'a self, _: &'a dyn Probe) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// How the client is kept while people decide.
     fn hold(&self) -> HoldStyle;

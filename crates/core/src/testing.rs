@@ -324,6 +324,7 @@ impl Rig {
             exchange: self.exchange().await,
             accesses: vec![access(&request)],
             needs: ["path"].into_iter().collect(),
+            given_up: None,
             dialect: Arc::new(ToyDialect { hold: Toy::default().hold }),
             request,
             begun: None,

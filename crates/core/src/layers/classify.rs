@@ -4,12 +4,18 @@
 //! on the decoded form that the upstream will see. Here refusals of all layers below become answers in the
 //! client's own dialect.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::{Recorded, Target, Understood, early::Starter, forward};
 use crate::{
+    access::Outline,
     body::Body,
-    policy::PolicyHandle,
+    policy::{Policy, PolicyHandle},
+    principal::Caller,
     protocol::{Classified, Context, Early, Probe},
     refusal::{Refusal, RefusalKind},
     spool::Spools,
@@ -17,6 +23,9 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use http::{Request, Response};
+
+/// How long what was begun upstream for a request is ended there, before its client is told that it is refused.
+const WITHDRAWN: Duration = Duration::from_secs(5);
 
 /// The layer.
 pub struct Classify {
@@ -40,9 +49,11 @@ impl Step<Recorded> for Classify {
             return Ok(target.protocol.refuse(&head, &refusal));
         }
         let request = Request::from_parts(head.clone(), body);
-        let probe = Prober { target: &target, passthrough: passthrough.clone() };
         let schema = target.protocol.schema();
-        let needs = self.policy.current().map(|policy| policy.needs(schema.protocol)).unwrap_or_default();
+        let policy = self.policy.current();
+        let needs = policy.as_ref().map(|policy| policy.needs(schema.protocol)).unwrap_or_default();
+        let prober = Prober { target: &target, passthrough: passthrough.clone() };
+        let probe = Foresight { prober, policy, caller: &caller, given_up: OnceLock::new() };
         let starter = Starter::new(&target, &caller, passthrough.as_ref(), &exchange, &self.policy);
         let context = Context {
             upstream: &target.upstream,
@@ -67,7 +78,9 @@ impl Step<Recorded> for Classify {
             }
         };
         let begun = starter.and_then(Starter::begun);
-        let protocol = Arc::clone(&target.protocol);
+        let given_up = probe.given_up.into_inner();
+        let (protocol, refused_by) = (Arc::clone(&target.protocol), Arc::clone(&target));
+        let credential = passthrough.clone();
         let answer = async {
             if accesses.is_empty() {
                 return Err(Refusal::new(RefusalKind::Internal, "the request was not understood"));
@@ -81,20 +94,51 @@ impl Step<Recorded> for Classify {
                 exchange,
                 accesses,
                 needs,
+                given_up,
                 dialect,
                 request,
                 begun,
             };
             next.run(asked).await
         };
-        Ok(answer.await.unwrap_or_else(|refusal| {
-            exchange.refused(&refusal);
-            // Only the protocol itself asks for a credential.
-            if refusal.kind == RefusalKind::Unauthenticated {
-                return protocol.refuse(&head, &refusal);
-            }
-            dialect.refuse(&refusal)
-        }))
+        let refusal = match answer.await {
+            Ok(response) => return Ok(response),
+            Err(refusal) => refusal,
+        };
+        exchange.refused(&refusal);
+        let prober = Prober { target: &refused_by, passthrough: credential };
+        // Who is refused does not wait for an upstream that does not answer.
+        drop(tokio::time::timeout(WITHDRAWN, dialect.withdraw(&prober, &refusal)).await);
+        // Only the protocol itself asks for a credential.
+        if refusal.kind == RefusalKind::Unauthenticated {
+            return Ok(protocol.refuse(&head, &refusal));
+        }
+        Ok(dialect.refuse(&refusal))
+    }
+}
+
+/// Says while a request is classified whether it may pass at all, and asks the upstream.
+struct Foresight<'a> {
+    prober: Prober<'a>,
+    policy: Option<Arc<Policy>>,
+    caller: &'a Caller,
+    /// The policy's version, where it can't.
+    given_up: OnceLock<String>,
+}
+
+impl Probe for Foresight<'_> {
+    fn may_pass(&self, outlines: &[Outline]) -> bool {
+        // Without a policy nothing passes, and it may be there a moment later.
+        let Some(policy) = &self.policy else { return false };
+        let may = policy.may_pass(&self.caller.principal, &self.prober.target.upstream.name, outlines);
+        if !may {
+            self.given_up.get_or_init(|| policy.version().to_owned());
+        }
+        may
+    }
+
+    fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
+        self.prober.send(request)
     }
 }
 

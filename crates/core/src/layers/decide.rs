@@ -59,13 +59,17 @@ pub(super) fn in_force(policy: &PolicyHandle) -> Result<Arc<Policy>, Refusal> {
 
 /// What a policy says.
 pub(super) fn judge(policy: &Policy, asked: &Understood) -> Result<Verdict, Refusal> {
-    let Understood { target, caller, accesses, needs, .. } = asked;
+    let Understood { target, caller, accesses, needs, given_up, .. } = asked;
+    let judged = || policy.judge(&caller.principal, &target.upstream.name, accesses);
     // A request takes long to read; what a newer policy asks was not looked for in it.
-    if !needs.cover(&policy.needs(target.protocol.schema().protocol)) {
-        let reason = "the policy changed while the request was read; try again";
-        return Err(Refusal::new(RefusalKind::PolicyUnavailable, reason));
-    }
-    Ok(policy.judge(&caller.principal, &target.upstream.name, accesses))
+    let verdict = match given_up {
+        None => needs.cover(&policy.needs(target.protocol.schema().protocol)).then(judged),
+        // What speaks against it may be among what was not looked for.
+        Some(version) => Some(judged())
+            .filter(|verdict| policy.version() == version && matches!(verdict, Verdict::Denial(_))),
+    };
+    let reason = "the policy changed while the request was read; try again";
+    verdict.ok_or_else(|| Refusal::new(RefusalKind::PolicyUnavailable, reason))
 }
 
 /// Lets a request read no more than the policy shows of what it asks for.
@@ -151,6 +155,25 @@ mod tests {
         check(with(says), "/open/x", Err(RefusalKind::PolicyUnavailable)).await;
         // One that asks less is no matter.
         check(with("{ id: r, match: { everything: true }, decide: allow }"), "/open/x", Ok("permit")).await;
+    }
+
+    /// What could not pass was not read to its end, and so can't pass by another policy.
+    #[tokio::test]
+    async fn what_was_given_up_is_denied_or_refused() {
+        let policy = testing::policy();
+        let current = policy.current().unwrap();
+        let rig = testing::Rig::new().await;
+        for (path, version, expected) in [
+            ("/other", current.version(), Ok("deny")),
+            ("/other", "another", Err(RefusalKind::PolicyUnavailable)),
+            ("/open/x", current.version(), Err(RefusalKind::PolicyUnavailable)),
+        ] {
+            let asked = rig.asked(testing::get(path)).await;
+            let asked = Understood { given_up: Some(version.to_owned()), ..asked };
+            let verdict = judge(&current, &asked);
+            let verdict = verdict.as_ref().map(Verdict::word).map_err(|refusal| refusal.kind);
+            assert_eq!(verdict, expected, "{path} {version}");
+        }
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::Service;
 
-use super::{Permitted, Target, redirect};
+use super::{Permitted, Target, classify::Prober, redirect};
 use crate::{
     body::{self, Body},
     client,
@@ -88,6 +88,8 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     // The permit ends here: one forwarding each.
     let Permitted { permit, asked } = permitted;
     let exchange = asked.exchange;
+    let probe = Prober { target: &asked.target, passthrough: asked.passthrough.clone() };
+    asked.dialect.stands(&probe).await?;
     let request = asked.request.map(|body| until_durable(body, exchange.clone()));
     let sent = redirect::Sent::of(&request);
     let request = prepare(&asked.target, asked.passthrough.as_ref(), request).await?;

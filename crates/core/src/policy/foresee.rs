@@ -31,6 +31,27 @@ impl Policy {
         (!outlines.is_empty()).then(|| Provisional::new(self.version.clone(), open))
     }
 
+    /// Whether anything but a denial can come of what one request asks for, as far as it is known.
+    pub fn may_pass(&self, principal: &Principal, upstream: &str, outlines: &[Outline]) -> bool {
+        outlines.iter().all(|outline| {
+            let asked = self.asked(principal, upstream, &outline.access);
+            if asked.open {
+                return true;
+            }
+            let mut may_pass = self.default != Effect::Deny;
+            for rule in self.rules.iter().filter(|rule| !rule.shadow) {
+                let Outlook { may_hold, may_fail } =
+                    rule.when.outlook(&|matcher| outlined(matcher, &asked, outline));
+                match rule.effect {
+                    Effect::Allow | Effect::RequireApproval => may_pass |= may_hold,
+                    Effect::Deny if may_hold && !may_fail => return false,
+                    Effect::Deny => {}
+                }
+            }
+            may_pass
+        })
+    }
+
     fn foresee_one(
         &self,
         principal: &Principal,

@@ -58,3 +58,36 @@ fn what_may_be_held_or_is_denied_waits() {
     check(&[], None);
     check(&["{ id: other, match: { git: { action: push, refs: refs/heads/x } }, decide: allow }"], None);
 }
+
+/// Of a push whose change, paths and findings are open.
+#[test]
+fn what_can_only_be_denied_is_known_to_be() {
+    let check = |lines: &[&str], default: &str, expected: bool| {
+        let rules: String = lines.iter().map(|rule| format!("  - {rule}\n")).collect();
+        let text = format!("version: 1\nrules:\n{rules}defaults: {{ decide: {default} }}");
+        let policy = super::load(&text).unwrap();
+        let outline = |name: &str| Outline {
+            access: access(&format!("git push repository=a ref=refs/heads/{name} change=force")),
+            open: vec!["change", "path", "finding"],
+        };
+        assert_eq!(policy.may_pass(&agent(), "forge", &[outline("main")]), expected, "{lines:?}");
+        let both = [outline("x"), outline("main")];
+        assert!(expected || !policy.may_pass(&agent(), "forge", &both), "one that can't pass keeps all");
+    };
+    let never = "{ id: never, match: { git: { refs: refs/heads/main } }, decide: deny }";
+    let secrets = "{ id: secrets, match: { git: { findings: any } }, decide: deny }";
+    let held = "{ id: held, match: { git: { paths: a } }, decide: require_approval }";
+    let clean = "{ id: clean, match: { not: { git: { findings: any } } }, decide: allow }";
+    check(&[PUSH], "deny", true);
+    check(&[PUSH, secrets], "deny", true);
+    check(&[PUSH, never], "deny", false);
+    check(&[held], "deny", true);
+    check(&[clean], "deny", true);
+    check(&[secrets], "deny", false);
+    check(&[secrets], "allow", true);
+    check(&[never], "allow", false);
+    let elsewhere = "{ id: x, match: { git: { refs: refs/heads/x, paths: a } }, decide: allow }";
+    check(&[elsewhere], "deny", false);
+    let shadow = "{ id: never, mode: shadow, match: { git: { refs: refs/heads/main } }, decide: deny }";
+    check(&[PUSH, shadow], "deny", true);
+}
