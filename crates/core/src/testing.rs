@@ -394,8 +394,7 @@ pub(crate) fn mocked<T: Send + 'static, E: Send + 'static>() -> (
     mock::Handle<T, Response<Body>>,
 ) {
     let (service, handle) = mock::pair::<T, Response<Body>>();
-    let service = tower::ServiceBuilder::new()
-        .map_err(|error: tower::BoxError| -> E { panic!("the mock failed: {error}") })
-        .service(service);
-    (service, handle)
+    let builder = tower::ServiceBuilder::new()
+        .map_err(|error: tower::BoxError| -> E { panic!("the mock failed: {error}") });
+    (builder.service(service), handle)
 }

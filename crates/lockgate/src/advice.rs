@@ -27,6 +27,7 @@ pub(crate) fn advice(config: &Config, policy: &Policy) -> Vec<String> {
         advice.extend(unverified(config, &rule));
     }
     advice.extend(strangers(config, policy));
+    advice.extend(unsaid(config, policy));
     advice
 }
 
@@ -41,6 +42,24 @@ fn strangers(config: &Config, policy: &Policy) -> Vec<String> {
         advice.extend(issuers.filter(|name| !is_known(name)).map(|name| {
             format!("group {group}: nobody is in it by issuer `{name}`: no entry of `issuers` has this name")
         }));
+    }
+    advice
+}
+
+/// What the policy asks of images, and no registry is told anything of.
+fn unsaid(config: &Config, policy: &Policy) -> Vec<String> {
+    let needs = policy.needs("oci");
+    let registries = || config.file.upstreams.iter().filter(|upstream| upstream.kind.value == "oci");
+    let is_asked = |names: &[&str]| names.iter().any(|name| needs.has(name)) && registries().count() > 0;
+    let mut advice = Vec::new();
+    if is_asked(&["signed_by", "signer"]) && registries().all(|upstream| upstream.signatures.is_none()) {
+        let text =
+            "the policy asks who signed images, and no upstream says whose `signatures` count: nobody's do";
+        advice.push(text.to_owned());
+    }
+    if is_asked(&["built_on"]) && registries().all(|upstream| upstream.bases.is_none()) {
+        let text = "the policy asks what images are built on, and no upstream names `bases`: none is known";
+        advice.push(text.to_owned());
     }
     advice
 }

@@ -10,6 +10,7 @@ mod issuer;
 mod limits;
 mod listen;
 mod recording;
+mod registry;
 pub(crate) mod scalar;
 mod secret;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use self::{
     limits::Limits,
     listen::{Listen, Tls},
     recording::Recording,
+    registry::registries,
     secret::read_text,
     upstream::{Auth, Upstream},
 };

@@ -35,7 +35,7 @@ use serde_saphyr::Location;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Tls},
+    config::{Config, Tls, registries},
     folders,
     listen::Ready,
 };
@@ -107,6 +107,7 @@ pub(crate) async fn gateway(config: &Config, name: &str, asked: Asked) -> Result
     k8s.detector.key = tags.clone();
     let mut oci = limits.registries(key(&data.join("registry.key"))?);
     oci.scan.key = tags.clone();
+    oci.registries = registries(config)?;
     let targets = targets(config, with(git, k8s, oci))?;
     let authenticator = authenticator(config)?;
     let (recorder, recovered) = recorder(config, name).await?;

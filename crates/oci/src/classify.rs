@@ -68,6 +68,11 @@ pub static SCHEMA: Schema = Schema {
         ),
         Attribute::glob("subject", "subjects", "of a manifest: the digest of what it is attached to"),
         Attribute::glob("base", "bases", "of an image: what it says to be built on, by name and digest"),
+        vouches(
+            "built_on",
+            "of an image: the bases that the configuration names, with whose layers it begins; of an index, those \
+             with which all of its images do",
+        ),
         Attribute::glob("platform", "platforms", "of an image: `linux/amd64`; of an index, all of them"),
         Attribute::glob("user", "users", "of an image: as whom it runs; empty where that is not said"),
         Attribute::flag(
@@ -88,9 +93,24 @@ pub static SCHEMA: Schema = Schema {
         size("layer_size", "layer_sizes", "of an image: the bytes of its largest layer, as it is stored"),
         Attribute::flag("foreign", "foreigns", "whether a layer of an image is to be had elsewhere"),
         Attribute::flag(
+            "documents",
+            "documents",
+            "whether there are only documents in what is pulled or pushed, such as signatures: nothing that could run",
+        ),
+        Attribute::flag(
             "signed",
             "signed",
-            "whether a signature is attached to what is pulled, by cosign or notation; it is not verified",
+            "whether a signature is attached to an image, by cosign or notation; it need not be good",
+        ),
+        vouches(
+            "signed_by",
+            "of an image: the keys and authorities that the configuration names, whose signatures by cosign or notation \
+             were verified",
+        ),
+        vouches(
+            "signer",
+            "of an image: who signed it by cosign without a key of their own, verified by certificate and log: the \
+             issuer who vouched for them, a space, and their address or URI",
         ),
         Attribute {
             name: "finding",
@@ -106,12 +126,22 @@ const fn action(name: &'static str, mutates: bool) -> Action {
     Action { name, mutates, maskable: false, parts: None }
 }
 
+const fn vouches(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute { name, plural: name, matcher: Matcher::Vouches, doc }
+}
+
 const fn number(name: &'static str, doc: &'static str) -> Attribute {
     Attribute { name, plural: name, matcher: Matcher::Number, doc }
 }
 
 const fn size(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
     Attribute { name, plural, matcher: Matcher::Size, doc }
+}
+
+/// The attributes that only content says; all but those of the address.
+pub(crate) fn of_content() -> Vec<&'static str> {
+    const OF_ADDRESS: [&str; 3] = ["repository", "tag", "kind"];
+    SCHEMA.attributes.iter().map(|of| of.name).filter(|name| !OF_ADDRESS.contains(name)).collect()
 }
 
 /// What is done.

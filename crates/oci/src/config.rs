@@ -1,6 +1,7 @@
 //! The bounds within which requests to registries are read.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher as _, RandomState},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use lockgate_detect::TagKey;
 
-use crate::scan::ScanConfig;
+use crate::{bases::Base, scan::ScanConfig, signature::Trust};
 
 /// Limits and times; [`Config::default`] suits most.
 #[derive(Debug, Clone)]
@@ -34,6 +35,17 @@ pub struct Config {
     pub wait_impatient: Duration,
     /// What is looked for in blobs. Its tags are by default of this process alone.
     pub scan: ScanConfig,
+    /// What is known of single registries, by the names of their upstreams. Default: nothing.
+    pub registries: BTreeMap<String, RegistryConfig>,
+}
+
+/// What the images of one registry are judged by, besides what they say.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryConfig {
+    /// By what signatures are verified. Default: by nothing, so that none is.
+    pub trust: Trust,
+    /// The bases by whose layers images are known. Default: none.
+    pub bases: Vec<Base>,
 }
 
 /// What tokens are sealed with.
@@ -81,6 +93,7 @@ impl Default for Config {
             wait: Duration::from_mins(15),
             wait_impatient: Duration::from_secs(25),
             scan: ScanConfig { key: TagKey::new(&key), ..ScanConfig::default() },
+            registries: BTreeMap::new(),
         }
     }
 }

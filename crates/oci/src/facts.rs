@@ -8,7 +8,9 @@ use crate::parse::manifest::{ImageConfig, Manifest};
 const BASES: [&str; 2] = ["org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"];
 
 /// The attributes that a manifest alone says; of an index, it and the manifests below it.
-pub const OF_MANIFEST: &[&str] = &["base", "subject", "layers", "size", "layer_size", "foreign"];
+pub const OF_MANIFEST: &[&str] = &["base", BUILT_ON, "subject", "layers", "size", "layer_size", "foreign"];
+/// The attribute that tells of bases that were read.
+pub const BUILT_ON: &str = "built_on";
 /// The attributes that only a config says. Of an index, all of them need its manifests.
 pub const OF_CONFIG: &[&str] = &["platform", "user", "root", "env", "entrypoint", "label"];
 
@@ -22,6 +24,7 @@ pub struct Facts {
     entrypoints: Vec<String>,
     labels: Vec<String>,
     bases: Vec<String>,
+    built_on: Option<Vec<String>>,
     subject: Option<String>,
     layers: u64,
     size: u64,
@@ -70,6 +73,11 @@ impl Facts {
         config.labels.iter().for_each(|(name, value)| add(&mut self.labels, &format!("{name}={value}")));
     }
 
+    /// Takes the names of the bases that it begins with.
+    pub fn set_built_on(&mut self, names: Vec<String>) {
+        self.built_on = Some(names);
+    }
+
     /// As attributes. `with_config` says whether configs were looked for: of what is no image there is none.
     pub fn attributes(self, mut attributes: Attributes, with_config: bool) -> Attributes {
         attributes = attributes
@@ -80,6 +88,9 @@ impl Facts {
             .with("foreign", self.foreign);
         if let Some(subject) = self.subject {
             attributes = attributes.with("subject", subject);
+        }
+        if let Some(names) = self.built_on {
+            attributes = attributes.with(BUILT_ON, Value::List(names));
         }
         if let (true, Some(root)) = (with_config, self.root) {
             attributes = attributes

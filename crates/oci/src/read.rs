@@ -1,5 +1,10 @@
 //! What is read of the upstream to know what a manifest stands for: configs, the manifests of an index, blobs that
-//! nobody has looked through yet.
+//! nobody has looked through yet, what is attached to them.
+
+mod bases;
+mod documents;
+mod sbom;
+mod signatures;
 
 use std::collections::HashSet;
 
@@ -15,11 +20,12 @@ use lockgate_core::{
 };
 
 use crate::{
+    bases::Named,
     body,
     facts::{self, Facts},
     parse::{
         manifest::{Descriptor, ImageConfig, Manifest},
-        name::{self, Digest, Hasher, Reference},
+        name::{Digest, Hasher, Reference},
         route::Endpoint,
     },
     place::Place,
@@ -44,13 +50,9 @@ const TYPES: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.artifact.manifest.v1+json";
 
-/// The types of signatures: of cosign, by its old form and its bundles, and of notation.
-const SIGNATURES: [&str; 4] = [
-    "application/vnd.dev.cosign.artifact.sig.v1+json",
-    "application/vnd.dev.cosign.simplesigning.v1+json",
-    "application/vnd.dev.sigstore.bundle.v0.3+json",
-    "application/vnd.cncf.notary.signature",
-];
+/// The types of configs that are images'.
+const IMAGES: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
 /// Reads of one repository of an upstream.
 #[derive(Clone, Copy)]
@@ -131,35 +133,41 @@ impl Reader<'_> {
         digest.map(Some).ok_or_else(|| Refusal::new(RefusalKind::UpstreamInvalid, reason).into())
     }
 
-    /// A config, where it is one of an image.
-    pub(crate) async fn config(&self, digest: &Digest) -> Result<Option<ImageConfig>, Refused> {
-        let endpoint = Endpoint::Blob(self.repository.to_owned(), digest.clone());
-        let response = self.ask(Method::GET, &endpoint, HeaderMap::new()).await?;
-        let found = self.whole(response.ok_or_else(|| missing(digest))?, CONFIG).await?;
-        check(digest, Digest::of(digest.algorithm(), &found))?;
-        config_of(&found)
+    /// A config that can be read as one of an image.
+    async fn config(&self, digest: &Digest) -> Result<Option<ImageConfig>, Refused> {
+        image_config(&self.blob(digest, CONFIG).await?.ok_or_else(|| missing(digest))?)
     }
 
-    /// Whether a signature is attached to a manifest, by a tag or as a referrer.
-    pub(crate) async fn is_signed(&self, digest: &Digest) -> Result<bool, Refused> {
-        let tag = |suffix: &str| Reference::Tag(format!("{}{suffix}", digest.as_tag()));
-        if name::is_tag(tag(".sig").as_str()) && self.manifest(&tag(".sig"), None).await?.is_some() {
-            return Ok(true);
-        }
+    /// A blob of so many bytes at most.
+    async fn blob(&self, digest: &Digest, max: usize) -> Result<Option<Bytes>, Refused> {
+        let endpoint = Endpoint::Blob(self.repository.to_owned(), digest.clone());
+        let response = self.ask(Method::GET, &endpoint, HeaderMap::new()).await?;
+        let Some(response) = response else { return Ok(None) };
+        let found = self.whole(response, max).await?;
+        check(digest, Digest::of(digest.algorithm(), &found))?;
+        Ok(Some(found))
+    }
+
+    /// What is attached to a manifest, as its registry lists it.
+    async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, Refused> {
         let endpoint = Endpoint::Referrers(self.repository.to_owned(), digest.clone());
         let referrers = match self.ask(Method::GET, &endpoint, HeaderMap::new()).await? {
             Some(response) => Some(self.whole(response, self.manifest).await?),
             // Where there is no such list, they are under a tag.
-            None => self.manifest(&tag(""), None).await?,
+            None => self.manifest(&Reference::Tag(digest.as_tag()), None).await?,
         };
-        let Some(referrers) = referrers else { return Ok(false) };
+        let Some(referrers) = referrers else { return Ok(Vec::new()) };
         let index = Manifest::parse(&referrers).map_err(|error| invalid(error.to_string()))?;
-        let of = |of: &Descriptor| of.artifact_type.as_deref().is_some_and(|of| SIGNATURES.contains(&of));
-        Ok(index.manifests.iter().any(of))
+        Ok(index.manifests)
     }
 
-    /// Adds what a manifest says, with its config and the manifests below it where those are asked for.
-    pub(crate) async fn gather(&self, manifest: &Manifest, needs: &Needs) -> Result<Facts, Refused> {
+    /// What a manifest says, with its config and the manifests below it where those are asked for.
+    pub(crate) async fn gather(
+        &self,
+        manifest: &Manifest,
+        needs: &Needs,
+        bases: Named<'_>,
+    ) -> Result<Facts, Refused> {
         let mut facts = Facts::default();
         facts.add_manifest(manifest);
         if !facts::needs_manifest(needs) {
@@ -167,20 +175,30 @@ impl Reader<'_> {
         }
         let below = self.below(manifest, |_| ()).await?;
         below.iter().for_each(|below| facts.add_manifest(below));
-        if !facts::needs_config(needs) {
+        let (of_config, of_bases) = (facts::needs_config(needs), needs.has(facts::BUILT_ON));
+        if !of_config && !of_bases {
             return Ok(facts);
         }
-        for manifest in std::iter::once(manifest).chain(&below) {
-            if manifest.is_index() {
-                continue;
+        let mut images = Vec::new();
+        for image in std::iter::once(manifest).chain(&below).filter(|of| !of.is_index()) {
+            let config = self.config_of(image).await?;
+            if let Some(config) = config.as_ref().filter(|_| of_config) {
+                facts.add_config(config);
             }
-            if let Some(config) = &manifest.config
-                && let Some(config) = self.config(&config.digest).await?
-            {
-                facts.add_config(&config);
-            }
+            images.push((image, config));
+        }
+        if of_bases {
+            facts.set_built_on(self.built_on(bases, &images).await?);
         }
         Ok(facts)
+    }
+
+    /// The config of a manifest, where it is one of an image.
+    pub(crate) async fn config_of(&self, manifest: &Manifest) -> Result<Option<ImageConfig>, Refused> {
+        let Some(descriptor) = &manifest.config else { return Ok(None) };
+        let config = self.config(&descriptor.digest).await?;
+        // One that says nothing is an image's where it is said to be.
+        Ok(config.filter(|config| config.is_of_image || IMAGES.contains(&descriptor.media_type.as_str())))
     }
 
     /// The manifests below one: all of them, of which this sees the bytes.
@@ -268,12 +286,12 @@ impl Reader<'_> {
     }
 }
 
-/// An image's config; `None` of what is something else's.
-fn config_of(bytes: &[u8]) -> Result<Option<ImageConfig>, Refused> {
+/// A config as an image's; `None` of what can't be one.
+fn image_config(bytes: &[u8]) -> Result<Option<ImageConfig>, Refused> {
     // Whatever type it is said to have, who runs images may run this.
     match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
         Ok(_) => match ImageConfig::parse(bytes) {
-            Ok(config) => Ok(Some(config).filter(|config| config.is_of_image)),
+            Ok(config) => Ok(Some(config)),
             Err(error) => Err(invalid(format!("the config: {error}"))),
         },
         Err(_) => Ok(None),

@@ -99,7 +99,7 @@ pub struct Scans {
     places: Arc<Semaphore>,
     /// Of blobs that are read for this: none of them can be left lying.
     read: Arc<Semaphore>,
-    known: Arc<Mutex<Recent<Arc<Verdict>>>>,
+    known: Arc<Mutex<Recent<Digest, Arc<Verdict>>>>,
     shares: Arc<Shares>,
     /// Of the caller that these are for.
     share: Option<Arc<Share>>,

@@ -4,6 +4,7 @@ mod login;
 mod pull;
 mod push;
 mod retries;
+mod tags;
 mod upload;
 
 #[cfg(test)]
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header, request};
 use lockgate_core::{
-    access::{Access, Schema},
+    access::{Access, Outline, Schema},
     body::Body,
     principal::Caller,
     protocol::{Called, Classified, Context, Direct, Protocol, Root},
@@ -22,8 +23,10 @@ use lockgate_core::{
     secret::Secret,
 };
 
-use self::retries::Retries;
+pub(crate) use self::tags::Moves;
+use self::{retries::Retries, tags::Tags};
 use crate::{
+    bases::Bases,
     body,
     classify::{self, SCHEMA, Verb},
     config::Config,
@@ -32,6 +35,7 @@ use crate::{
     respond::{self, Answers, Code, Shape, TOKEN},
     scan::Scans,
     show::Show,
+    signature::Signatures,
     sizes::Sizes,
     tokens::Tokens,
     uploads::Uploads,
@@ -63,6 +67,9 @@ pub struct Registry {
     scans: Arc<Scans>,
     sizes: Arc<Sizes>,
     retries: Retries,
+    signatures: Signatures,
+    bases: Bases,
+    tags: Arc<Tags>,
 }
 
 impl Default for Registry {
@@ -133,7 +140,19 @@ impl Registry {
         let tokens = Tokens::new(config.token, config.token_key.bytes());
         let uploads = Arc::new(Uploads::new(config.uploads, config.uploads_of_one, config.upload_idle));
         let scans = Arc::new(Scans::new(config.scan.clone()));
-        Self { config, tokens, uploads, scans, sizes: Arc::default(), retries: Retries::default() }
+        let trust = config.registries.iter().map(|(name, of)| (name.clone(), of.trust.clone()));
+        let signatures = Signatures::new(trust.collect());
+        Self {
+            config,
+            tokens,
+            uploads,
+            scans,
+            sizes: Arc::default(),
+            retries: Retries::default(),
+            signatures,
+            bases: Bases::default(),
+            tags: Arc::default(),
+        }
     }
 
     async fn understand(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
@@ -259,6 +278,12 @@ fn is_impatient(agent: &str) -> bool {
 }
 
 impl Asked<'_> {
+    /// Whether any of this may pass, whatever is found out of its content.
+    fn may_pass(&self, accesses: &[Access]) -> bool {
+        let outline = |access: &Access| Outline { access: access.clone(), open: classify::of_content() };
+        self.context.probe.may_pass(&accesses.iter().map(outline).collect::<Vec<_>>())
+    }
+
     /// What has no body that counts, and is what its address says.
     fn plainly(&self, verb: Verb, shape: Shape, parameters: &[&str]) -> Read {
         let url = self.place.url(self.endpoint.repository(), &self.endpoint.rest());

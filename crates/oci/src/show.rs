@@ -15,18 +15,23 @@ use crate::{
     },
     place::Place,
     read::Reader,
+    sbom::Packages,
     scan::Scans,
+    service::Moves,
 };
 
-/// Lines that are shown of a config at most, and characters of each.
+/// Lines that are shown of a config or of packages at most, and characters of each.
 const LINES: usize = 1000;
 const LINE: usize = 400;
+/// Tags of which it is shown what becomes of them.
+const TAGS: usize = 20;
 
 /// A manifest that may have to be approved.
 pub(crate) struct Show {
     pub(crate) scans: Arc<Scans>,
     pub(crate) repository: String,
-    pub(crate) tag: Option<String>,
+    /// The tags that it moves.
+    pub(crate) moves: Arc<Moves>,
     pub(crate) digest: Digest,
     pub(crate) manifest: Manifest,
     /// Bytes of a manifest at most.
@@ -37,24 +42,23 @@ impl Show {
     /// What changes.
     pub(crate) async fn text(&self, probe: &dyn Probe, place: &Place) -> String {
         let reader = Reader { probe, place, repository: &self.repository, manifest: self.max };
-        let before = match &self.tag {
-            Some(tag) => reader.manifest(&Reference::Tag(tag.clone()), None).await.ok().flatten(),
-            None => None,
-        };
-        let before = before.and_then(|found| {
-            let digest = Digest::of(self.digest.algorithm(), &found);
-            Some((digest, Manifest::parse(&found).ok()?))
-        });
-        let old = match &before {
-            Some((_, manifest)) => config(&reader, manifest).await,
-            None => None,
-        };
-        let new = config(&reader, &self.manifest).await;
-        let text = compared(
-            before.as_ref().map(|(digest, manifest)| (digest, manifest)),
-            (&self.digest, &self.manifest),
-            (&old.unwrap_or_default(), &new.unwrap_or_default()),
-        );
+        let new = Image::of(&reader, self.digest.clone(), self.manifest.clone()).await;
+        let tags: Vec<&str> = self.moves.list().collect();
+        let mut text = String::new();
+        for tag in tags.iter().take(TAGS) {
+            if tags.len() > 1 {
+                // Writing to a string can't fail.
+                let _ = writeln!(text, "tag {tag}");
+            }
+            let before = before(&reader, &self.moves, tag).await;
+            text += &compared(before.as_ref(), &new);
+        }
+        if tags.len() > TAGS {
+            let _ = writeln!(text, "{} more tags, of which nothing is shown", tags.len() - TAGS);
+        }
+        if tags.is_empty() {
+            text += &compared(None, &new);
+        }
         self.masked(&text)
     }
 
@@ -68,10 +72,28 @@ impl Show {
     }
 }
 
-async fn config(reader: &Reader<'_>, manifest: &Manifest) -> Option<Vec<String>> {
-    let descriptor = manifest.config.as_ref()?;
-    let config = reader.config(&descriptor.digest).await.ok()??;
-    Some(lines(&config))
+/// An image, as far as it can be read.
+struct Image {
+    digest: Digest,
+    manifest: Manifest,
+    config: Vec<String>,
+    packages: Option<Packages>,
+}
+
+impl Image {
+    async fn of(reader: &Reader<'_>, digest: Digest, manifest: Manifest) -> Self {
+        let config = reader.config_of(&manifest).await.ok().flatten();
+        let packages = reader.packages(&digest, &manifest).await.ok().flatten();
+        Self { digest, manifest, config: config.as_ref().map(lines).unwrap_or_default(), packages }
+    }
+}
+
+/// What a tag stands for until now.
+async fn before(reader: &Reader<'_>, moves: &Moves, tag: &str) -> Option<Image> {
+    let digest = moves.before(reader, tag).await.ok()??;
+    let found = reader.manifest(&Reference::Digest(digest.clone()), None).await.ok()??;
+    let manifest = Manifest::parse(&found).ok()?;
+    Some(Image::of(reader, digest, manifest).await)
 }
 
 /// A config, a line for each thing that it says.
@@ -92,27 +114,23 @@ fn lines(config: &ImageConfig) -> Vec<String> {
 }
 
 /// The text of what changes.
-fn compared(
-    before: Option<(&Digest, &Manifest)>,
-    (digest, manifest): (&Digest, &Manifest),
-    (old, new): (&[String], &[String]),
-) -> String {
+fn compared(before: Option<&Image>, image: &Image) -> String {
     let mut text = String::new();
-    // Writing to a string can't fail.
     let _ = match before {
-        Some((old, _)) => writeln!(text, "was {old}\nnow {digest}"),
-        None => writeln!(text, "new {digest}"),
+        Some(old) => writeln!(text, "was {}\nnow {}", old.digest, image.digest),
+        None => writeln!(text, "new {}", image.digest),
     };
-    if let Some(subject) = &manifest.subject {
+    if let Some(subject) = &image.manifest.subject {
         let _ = writeln!(text, "attached to {}", subject.digest);
     }
     let empty = Manifest::default();
-    let known = before.map_or(&empty, |(_, manifest)| manifest);
-    parts(&mut text, "layers", &known.layers, &manifest.layers);
-    parts(&mut text, "manifests", &known.manifests, &manifest.manifests);
-    if !(old.is_empty() && new.is_empty()) {
+    let known = before.map_or(&empty, |of| &of.manifest);
+    parts(&mut text, "layers", &known.layers, &image.manifest.layers);
+    parts(&mut text, "manifests", &known.manifests, &image.manifest.manifests);
+    let old = before.map(|of| of.config.as_slice()).unwrap_or_default();
+    if !(old.is_empty() && image.config.is_empty()) {
         let _ = writeln!(text, "config");
-        let (old, new) = (old.join("\n"), new.join("\n"));
+        let (old, new) = (old.join("\n"), image.config.join("\n"));
         for change in TextDiff::from_lines(&old, &new).iter_all_changes() {
             let sign = match change.tag() {
                 ChangeTag::Delete => '-',
@@ -122,7 +140,42 @@ fn compared(
             let _ = writeln!(text, "{sign} {}", change.value().trim_end_matches('\n'));
         }
     }
+    packages(&mut text, before.map(|of| of.packages.as_ref()), image.packages.as_ref());
     text
+}
+
+/// What changes of the packages, by the bills of materials that are attached: `old` is of what there is until now.
+fn packages(text: &mut String, old: Option<Option<&Packages>>, new: Option<&Packages>) {
+    let empty = Packages::default();
+    let (old, new) = match (old, new) {
+        (None | Some(Some(_)), None) => {
+            let _ = writeln!(text, "packages: the new image has no SBOM yet, which often follows the push");
+            return;
+        }
+        (Some(None), None) => {
+            let _ = writeln!(text, "packages: neither image has an SBOM");
+            return;
+        }
+        (Some(None), Some(new)) => {
+            let _ = writeln!(text, "packages, as the new SBOM says; there was none before");
+            (&empty, new)
+        }
+        (None, Some(new)) => {
+            let _ = writeln!(text, "packages, as the SBOM says");
+            (&empty, new)
+        }
+        (Some(Some(old)), Some(new)) => {
+            let _ = writeln!(text, "packages that change, as the SBOMs say");
+            (old, new)
+        }
+    };
+    let changes = old.changes(new);
+    for line in changes.iter().take(LINES) {
+        let _ = writeln!(text, "{line}");
+    }
+    if changes.len() > LINES {
+        let _ = writeln!(text, "and {} more", changes.len() - LINES);
+    }
 }
 
 /// What is added and what is gone.
@@ -162,26 +215,49 @@ mod tests {
         lines(&ImageConfig::parse(config.to_string().as_bytes()).unwrap())
     }
 
+    fn image(name: &str, manifest: Manifest, config: Vec<String>, packages: Option<&str>) -> Image {
+        let packages = packages.map(|name| {
+            let sbom = json!({ "bomFormat": "CycloneDX", "components": [{ "name": name, "version": "1" }] });
+            Packages::parse(sbom.to_string().as_bytes()).unwrap()
+        });
+        Image { digest: Digest::of(Algorithm::Sha256, name.as_bytes()), manifest, config, packages }
+    }
+
     #[test]
     fn people_see_what_changes() {
         let digest = |text: &str| Digest::of(Algorithm::Sha256, text.as_bytes());
-        let (old, new) = (manifest(&["base", "app one"]), manifest(&["base", "app two!"]));
-        let text = compared(
-            Some((&digest("old"), &old)),
-            (&digest("new"), &new),
-            (&config("1000", "C=d"), &config("", "C=e")),
-        );
+        let old = image("old", manifest(&["base", "app one"]), config("1000", "C=d"), Some("a"));
+        let new = image("new", manifest(&["base", "app two!"]), config("", "C=e"), Some("b"));
         let expected = format!(
             "was {}\nnow {}\nlayers\n- {} 7 bytes\n  {} 4 bytes\n+ {} 8 bytes\nconfig\n  platform: amd64\n\
-             - user: 1000\n+ user: not said, so root\n  runs: run\n  env: A=b\n- env: C=d\n+ env: C=e\n  made by: COPY a b\n",
+             - user: 1000\n+ user: not said, so root\n  runs: run\n  env: A=b\n- env: C=d\n+ env: C=e\n  made by: COPY a b\n\
+             packages that change, as the SBOMs say\n- a 1\n+ b 1\n",
             digest("old"),
             digest("new"),
             digest("app one"),
             digest("base"),
             digest("app two!"),
         );
-        assert_eq!(text, expected);
-        let first = compared(None, (&digest("new"), &new), (&[], &[]));
+        assert_eq!(compared(Some(&old), &new), expected);
+        let first = compared(None, &new);
         assert!(first.starts_with(&format!("new {}\nlayers\n+ ", digest("new"))), "{first}");
+    }
+
+    #[test]
+    fn people_are_told_who_says_nothing_of_packages() {
+        let image = |packages| image("i", Manifest::default(), Vec::new(), packages);
+        let check = |old: Option<Option<&'static str>>, new: Option<&'static str>, expected: &str| {
+            let old = old.map(image);
+            let text = compared(old.as_ref(), &image(new));
+            let (_, packages) = text.split_once("packages").unwrap();
+            assert_eq!(packages, expected);
+        };
+        let yet = ": the new image has no SBOM yet, which often follows the push\n";
+        check(None, None, yet);
+        check(Some(Some("a")), None, yet);
+        check(Some(None), None, ": neither image has an SBOM\n");
+        check(Some(None), Some("a"), ", as the new SBOM says; there was none before\n+ a 1\n");
+        check(None, Some("a"), ", as the SBOM says\n+ a 1\n");
+        check(Some(Some("a")), Some("a"), " that change, as the SBOMs say\n");
     }
 }

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 4;
 
 /// The sizes of blobs that passed.
 #[derive(Debug)]
-pub(crate) struct Sizes(Mutex<Recent<u64>>);
+pub(crate) struct Sizes(Mutex<Recent<Digest, u64>>);
 
 impl Default for Sizes {
     fn default() -> Self {

@@ -1,13 +1,9 @@
 //! Signatures of images by a key, in the form in which cosign leaves them beside an image.
 
-use anyhow::{Context, Result};
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair},
-};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rcgen::KeyPair;
+use rcgen::{KeyPair, SigningKey as _};
 use serde_json::{Value, json};
 
 use crate::image::sha256;
@@ -54,8 +50,7 @@ impl Signer {
             "optional": null,
         });
         let payload = payload.to_string().into_bytes();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, self.0.serialized_der())?;
-        let signature = key.sign(&SystemRandom::new(), &payload).ok().context("the key can't sign")?;
+        let signature = self.0.sign(&payload)?;
         let config = json!({
             "architecture": "", "os": "", "config": {},
             "rootfs": { "type": "layers", "diff_ids": [sha256(&payload)] },
@@ -74,7 +69,7 @@ impl Signer {
                 "digest": sha256(&payload),
                 "size": payload.len(),
                 "annotations": {
-                    "dev.cosignproject.cosign/signature": BASE64_STANDARD.encode(signature.as_ref()),
+                    "dev.cosignproject.cosign/signature": BASE64_STANDARD.encode(signature),
                 },
             }],
         });

@@ -129,3 +129,25 @@ fn a_group_of_an_issuer_that_there_is_not_is_named() -> Result<()> {
     assert_eq!(said("data_dir: data\n", PUSH)?, "");
     Ok(())
 }
+
+#[test]
+fn what_is_asked_of_images_and_said_of_no_registry_is_named() -> Result<()> {
+    let corp = "issuers: [ { name: corp, issuer: \"https://i.example\", audiences: [a] } ]\n";
+    let upstream = |more: &str| {
+        format!("name: gate\n{corp}upstreams: [ {{ name: hub, kind: oci, url: \"http://h/\"{more} }} ]\n")
+    };
+    let asks = |what: &str| format!("match: {{ oci: {{ action: pull, {what}: [x] }} }}");
+    for (more, what, expected) in [
+        ("", "signed_by", "whose `signatures` count"),
+        ("", "signer", "whose `signatures` count"),
+        (", signatures: { keys: [ { name: x, file: x.pub } ] }", "signed_by", ""),
+        ("", "built_on", "no upstream names `bases`"),
+        (", bases: [ { name: x, image: \"x:1\" } ]", "built_on", ""),
+        ("", "repository", ""),
+    ] {
+        let said = said(&upstream(more), &asks(what))?;
+        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{more} {what}: {said}");
+    }
+    assert_eq!(said("name: gate\n", &asks("signed_by"))?, "");
+    Ok(())
+}

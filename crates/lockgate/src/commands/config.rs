@@ -8,7 +8,7 @@ use super::Exit;
 use crate::{
     advice::advice,
     cli::ConfigCommand,
-    config::{Config, Tls},
+    config::{Config, Tls, registries},
     output::say,
     serve::{self, POLICY_MAX, given},
     wiring,
@@ -21,6 +21,7 @@ pub(super) fn run(command: &ConfigCommand) -> Result<Exit> {
     for upstream in &config.file.upstreams {
         upstream.resolve(&config)?;
     }
+    registries(&config)?;
     wiring::authenticator(&config)?;
     if let Tls::Given(files) = &config.file.listen.tls {
         given(&config, &files.cert, &files.key)?;

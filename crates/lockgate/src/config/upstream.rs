@@ -19,6 +19,7 @@ use serde_saphyr::Spanned;
 use super::{
     Config, ConfigError,
     credential::{self, Choice, Credential, For},
+    registry::{NamedBase, Signatures},
     scalar::{Host, HttpUrl, Name},
 };
 
@@ -70,6 +71,10 @@ pub(crate) struct Upstream {
     pub(crate) storage: Vec<HttpUrl>,
     /// URLs of other origins that a registry may send lockgate to for tokens, with its credential (`oci`); none.
     pub(crate) token_servers: Option<Spanned<Vec<HttpUrl>>>,
+    /// By what signatures of its images are verified (`oci`); by nothing, so that none is.
+    pub(crate) signatures: Option<Spanned<Signatures>>,
+    /// Bases by whose layers its images are known (`oci`); none.
+    pub(crate) bases: Option<Spanned<Vec<NamedBase>>>,
 }
 
 /// How the callers of an upstream are known.
@@ -193,6 +198,12 @@ impl Upstream {
 
     /// What only registries have, and what they can't have.
     fn check_registry(&self, path: &Path) -> Result<(), ConfigError> {
+        let of_images = self.signatures.as_ref().map(|of| of.referenced);
+        let of_images = of_images.or(self.bases.as_ref().map(|of| of.referenced));
+        if let Some(place) = of_images.filter(|_| self.kind.value != "oci") {
+            let message = "only upstreams of the kind `oci` have images";
+            return Err(ConfigError::new(path, message).at(place));
+        }
         match &self.token_servers {
             Some(servers) if self.kind.value != "oci" => {
                 let message = "only upstreams of the kind `oci` send their clients to token servers";

@@ -181,6 +181,7 @@ fn people_are_shown_what_changes() -> Result<()> {
         format!("+ {}", layers[1]),
         "- user: 1000".to_owned(),
         "+ user: root".to_owned(),
+        "packages: neither image has an SBOM".to_owned(),
     ] {
         ensure!(shown.contains(&part), "{part} in {shown}");
     }
@@ -213,5 +214,89 @@ fn a_blob_in_one_piece_is_looked_through_before_it_goes_on() -> Result<()> {
     assert!(put.body.contains("github-pat") && !put.body.contains("ghp_"), "{}", put.body);
     assert!(!world.registry.stores(&digest));
     assert!(is_empty(&world.gate.folder().join("data/pushes"))?);
+    Ok(())
+}
+
+#[test]
+fn a_refused_upload_is_ended_in_the_registry() -> Result<()> {
+    let policy = POLICY.replace(
+        "match: { oci: { action: push, findings: any } }",
+        "match: { oci: { action: [push, push-blob], findings: any } }",
+    );
+    let world = World::start_under(&policy)?;
+    let text = format!("token {}\n", secret(6)?);
+    let begun = world.curl(&["--request", "POST"], "/v2/hub/team/app/blobs/uploads/")?;
+    let location = begun.header("location").unwrap_or_default().to_owned();
+    let octets = "content-type: application/octet-stream";
+    let patch = ["--request", "PATCH", "--header", octets, "--data-binary", &text];
+    assert_eq!(world.curl(&patch, &location)?.status, 202);
+    let end = format!("{location}?digest={}", image::sha256(text.as_bytes()));
+    let put = world.curl(&["--request", "PUT"], &end)?;
+    assert_eq!(put.status, 403, "{put:?}");
+    let log = world.registry.log()?;
+    let is_end =
+        |line: &&str| line.contains("\"DELETE /v2/team/app/blobs/uploads/") && line.contains("\" 204 ");
+    assert_eq!(log.lines().filter(is_end).count(), 1, "{log}");
+    assert_eq!(world.curl(&["--request", "PUT"], &end)?.status, 404, "it is over here too");
+    Ok(())
+}
+
+/// Who may not pull there learns nothing, though the policy asks what images elsewhere say.
+#[test]
+fn nobody_learns_what_is_there_who_may_not_have_it() -> Result<()> {
+    let closed = r#"
+  - id: closed
+    match: { oci: { repositories: ["closed/**"] } }
+    decide: deny
+    reason: "{repository} is closed"
+"#;
+    let world = World::start_under(&format!("{POLICY}{closed}"))?;
+    let direct = ImageClient::new(ImageTool::Skopeo, None)?;
+    let image = Image::new().layer(&[("etc/motd", b"hello\n")])?;
+    succeeded(&push(&direct, &image, &format!("{}/closed/app:there", world.registry.host()))?)?;
+    let before = world.registry.log()?.lines().count();
+    let manifest = json!({ "schemaVersion": 2, "manifests": [] }).to_string();
+    let kind = "content-type: application/vnd.oci.image.index.v1+json";
+    let put = ["--request", "PUT", "--header", kind, "--data-binary", manifest.as_str()];
+    for args in [&["--request", "GET"][..], &put] {
+        let answers =
+            ["there", "gone"].map(|tag| world.curl(args, &format!("/v2/hub/closed/app/manifests/{tag}")));
+        let [there, gone] = answers;
+        let (there, gone) = (there?, gone?);
+        assert_eq!((there.status, gone.status, &there.body), (403, 403, &gone.body));
+    }
+    assert_eq!(world.registry.log()?.lines().count(), before, "the registry was not asked");
+    Ok(())
+}
+
+#[test]
+fn of_pushes_of_one_new_version_one_succeeds() -> Result<()> {
+    const AT_ONCE: usize = 6;
+    let world = World::start_under(POLICY)?;
+    let client = world.client(ImageTool::Skopeo, "ada")?;
+    let mut manifests = Vec::new();
+    for number in 0..AT_ONCE {
+        let image = Image::new().layer(&[("etc/motd", format!("hello {number}\n").as_bytes())])?;
+        let layout = tempfile::tempdir()?;
+        let digest = image.write(layout.path())?;
+        succeeded(&client.push(layout.path(), &world.name(&format!("team/app:try-{number}")))?)?;
+        let file = layout.path().join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+        manifests.push((layout, file));
+    }
+    let kind = "content-type: application/vnd.oci.image.manifest.v1+json";
+    let statuses = std::thread::scope(|scope| {
+        let pushes = manifests.iter().map(|(_, file)| {
+            let data = format!("@{}", file.display());
+            let world = &world;
+            scope.spawn(move || {
+                let put = ["--request", "PUT", "--header", kind, "--data-binary", &data];
+                world.curl(&put, "/v2/hub/team/app/manifests/v1").map(|answer| answer.status)
+            })
+        });
+        let pushes: Vec<_> = pushes.collect();
+        pushes.into_iter().map(|push| push.join().expect("it does not panic")).collect::<Result<Vec<_>>>()
+    })?;
+    let count = |status: u16| statuses.iter().filter(|found| **found == status).count();
+    assert_eq!((count(201), count(403)), (1, AT_ONCE - 1), "{statuses:?}");
     Ok(())
 }

@@ -4,5 +4,6 @@ mod clients;
 mod content;
 mod impatient;
 mod login;
+mod signatures;
 mod wire;
 mod world;

@@ -44,26 +44,40 @@ impl World {
 
     /// As [`World::start`], with another policy.
     pub(crate) fn start_under(policy: &str) -> Result<Self> {
-        Self::begin(policy, RegistryOptions::default(), &json!({}), &json!({}))
+        Self::begin(policy, RegistryOptions::default(), &json!({}), &json!({}), &[])
     }
 
     /// As [`World::start`], within other bounds.
     pub(crate) fn start_within(limits: &Value) -> Result<Self> {
-        Self::begin(POLICY, RegistryOptions::default(), &json!({}), limits)
+        Self::begin(POLICY, RegistryOptions::default(), &json!({}), limits, &[])
     }
 
     /// As [`World::start`], with another registry, and more said of the upstream.
     pub(crate) fn start_before(options: RegistryOptions, upstream: &Value) -> Result<Self> {
-        Self::begin(POLICY, options, upstream, &json!({}))
+        Self::begin(POLICY, options, upstream, &json!({}), &[])
     }
 
-    fn begin(policy: &str, options: RegistryOptions, more: &Value, limits: &Value) -> Result<Self> {
+    /// As [`World::start_under`], with more said of the upstream, and files beside that.
+    pub(crate) fn start_knowing(policy: &str, upstream: &Value, files: &[(&str, &str)]) -> Result<Self> {
+        Self::begin(policy, RegistryOptions::default(), upstream, &json!({}), files)
+    }
+
+    fn begin(
+        policy: &str,
+        options: RegistryOptions,
+        more: &Value,
+        limits: &Value,
+        files: &[(&str, &str)],
+    ) -> Result<Self> {
         let gate = Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))?;
         let (idp, registry) = (Idp::start()?, Registry::start_with(options)?);
         let mut world = Self { registry, idp, gate };
         let folder = world.gate.folder();
         std::fs::write(folder.join("policy.yaml"), policy)?;
         std::fs::write(folder.join("password"), Registry::PASSWORD)?;
+        for (name, content) in files {
+            std::fs::write(folder.join(name), content)?;
+        }
         let mut upstream = json!({ "name": "hub", "kind": "oci", "url": world.registry.url() });
         for (name, value) in more.as_object().into_iter().flatten() {
             upstream[name] = value.clone();

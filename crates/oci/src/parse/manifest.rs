@@ -49,6 +49,8 @@ pub struct Descriptor {
     pub artifact_type: Option<String>,
     /// Whether it is to be had somewhere else.
     pub is_foreign: bool,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What an image's config says.
@@ -70,6 +72,8 @@ pub struct ImageConfig {
     pub created: Option<String>,
     /// By what each layer was made.
     pub history: Vec<String>,
+    /// What each layer unpacks to, by its digest.
+    pub diff_ids: Vec<String>,
     /// Whether it has what only configs of images have, whatever type it is said to be of.
     pub is_of_image: bool,
 }
@@ -158,6 +162,10 @@ impl ImageConfig {
             None | Some(Value::Null) => Map::new(),
             Some(config) => object(config.clone(), OF_CONFIG, "config")?,
         };
+        let root = match of.get("rootfs") {
+            None | Some(Value::Null) => Map::new(),
+            Some(root) => object(root.clone(), &["type", "diff_ids"], "rootfs")?,
+        };
         let mut history = Vec::new();
         for step in list(&of, "history")? {
             let step = object(step.clone(), OF_HISTORY, "history")?;
@@ -172,6 +180,7 @@ impl ImageConfig {
             labels: texts(&run, "Labels")?,
             created: text(&of, "created")?,
             history,
+            diff_ids: words(&root, "diff_ids")?,
             is_of_image: ["architecture", "os", "config", "rootfs"].iter().any(|name| of.contains_key(*name)),
         })
     }
@@ -256,6 +265,7 @@ fn descriptor(value: &Value, name: &'static str) -> Result<Descriptor, ManifestE
         size,
         platform,
         artifact_type: text(&of, "artifactType")?,
+        annotations: texts(&of, "annotations")?,
     })
 }
 

@@ -143,7 +143,7 @@ impl Hasher {
 }
 
 /// What a manifest is called by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// A tag, which may be moved.
     Tag(String),

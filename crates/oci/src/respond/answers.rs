@@ -1,14 +1,17 @@
 //! How the client of one request is answered: what the upstream says, with addresses that lead back here, and with
 //! content that is what its digest says.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, response};
 use lockgate_core::{
     body::{self as bodies, Body},
-    protocol::{Content, Context, Dialect, HoldStyle},
+    protocol::{Content, Context, Dialect, Direct, HoldStyle, Probe},
     refusal::{Refusal, RefusalKind},
 };
 use serde_json::Value;
@@ -22,6 +25,8 @@ use crate::{
         route::Endpoint,
     },
     place::Place,
+    read::Reader,
+    service::{Moves, relative},
     show::Show,
     uploads::{Claim, Owner, Progress, Uploads},
 };
@@ -56,8 +61,8 @@ pub(crate) enum Shape {
     Commit(Arc<Claim>, Digest),
     /// No more of an upload.
     Cancel(Arc<Claim>),
-    /// A manifest that is written.
-    Pushed(Digest),
+    /// A manifest that is written, and the tags that this moves.
+    Pushed(Digest, Arc<Moves>),
     /// A page of a list.
     List,
 }
@@ -122,6 +127,20 @@ impl Answers {
         // Whoever has this answer may go on at once.
         claim.release();
         Ok(Response::from_parts(head, body))
+    }
+
+    /// Ends an upload upstream, of whose parts nothing is to become.
+    async fn cancel(&self, probe: &dyn Probe, claim: &Claim) {
+        let (Ok(url), Some(path)) = (claim.location().as_str().parse(), relative(&self.endpoint)) else {
+            return;
+        };
+        let mut request = Request::new(body::empty());
+        (*request.method_mut(), *request.uri_mut()) = (Method::DELETE, path);
+        request.extensions_mut().insert(Direct { url, headers: HeaderMap::new(), credential: true });
+        match probe.send(request).await {
+            Ok(response) => tracing::debug!(status = %response.status(), "a refused upload was ended"),
+            Err(refusal) => tracing::info!(reason = refusal.reason, "a refused upload can't be ended"),
+        }
     }
 
     fn blob(
@@ -262,7 +281,10 @@ impl Answers {
         let made = match &self.shape {
             Shape::Begin { whole, .. } => whole.as_ref().map(|digest| format!("/blobs/{digest}")),
             Shape::Commit(_, digest) => Some(format!("/blobs/{digest}")),
-            Shape::Pushed(digest) => Some(format!("/manifests/{digest}")),
+            Shape::Pushed(digest, moves) => {
+                moves.release();
+                Some(format!("/manifests/{digest}"))
+            }
             Shape::Plain
             | Shape::Manifest(_)
             | Shape::Blob(..)
@@ -279,16 +301,31 @@ impl Answers {
 
 impl Dialect for Answers {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
-        if let (Shape::Commit(claim, _), RefusalKind::Denied | RefusalKind::ApprovalDenied) =
-            (&self.shape, refusal.kind)
-        {
-            // What was denied is not asked for again: it is begun anew.
-            claim.end();
-        }
         if self.is_retried && refusal.kind == RefusalKind::ApprovalNeeded {
             return retry(refusal);
         }
         refuse(refusal, self.code, self.status)
+    }
+
+    fn withdraw<'a>(&'a self, probe: &'a dyn Probe, refusal: &'a Refusal) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let (Shape::Commit(claim, _), true) = (&self.shape, is_final(refusal)) {
+                // What was denied is not asked for again: it is begun anew.
+                claim.end();
+                self.cancel(probe, claim).await;
+            }
+        })
+    }
+
+    fn stands<'a>(&'a self, probe: &'a dyn Probe) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            let (Shape::Pushed(_, moves), Some(repository)) = (&self.shape, self.endpoint.repository())
+            else {
+                return Ok(());
+            };
+            let reader = Reader { probe, place: &self.place, repository, manifest: self.limits.0 };
+            moves.stand(&reader).await.map_err(|refused| *refused.refusal)
+        })
     }
 
     fn hold(&self) -> HoldStyle {
@@ -313,6 +350,11 @@ impl Dialect for Answers {
     }
 }
 
+/// Whether it is of no use to ask for the same again.
+fn is_final(refusal: &Refusal) -> bool {
+    matches!(refusal.kind, RefusalKind::Denied | RefusalKind::ApprovalDenied)
+}
+
 /// Sets a header, or sees that there is none.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     match value {
@@ -323,36 +365,4 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
 
 fn strange(what: &str) -> Refusal {
     Refusal::new(RefusalKind::UpstreamInvalid, format!("the upstream {what}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use lockgate_core::{principal::Principal, upstream::Upstream};
-
-    use super::*;
-    use crate::parse::name::Algorithm;
-
-    #[test]
-    fn an_upload_whose_commit_is_denied_is_over() {
-        let uploads = Arc::new(Uploads::new(9, 9, Duration::from_secs(60)));
-        let owner = Owner::new(&Principal::passthrough(Some("ada")), "hub", "app");
-        for (kind, is_over) in [(RefusalKind::ApprovalNeeded, false), (RefusalKind::Denied, true)] {
-            let id = uploads.begin(owner.clone(), "http://r/1".parse().unwrap(), None);
-            let claim = Arc::new(uploads.claim(&id, &owner).unwrap());
-            let answers = Answers {
-                shape: Shape::Commit(claim, Digest::of(Algorithm::Sha256, b"")),
-                endpoint: Endpoint::Base,
-                method: Method::PUT,
-                place: Place::of(&Upstream::new("hub", "oci", "http://r/".parse().unwrap()), None),
-                code: None,
-                status: None,
-                wait: Duration::ZERO,
-                limits: (1, 1),
-                show: None,
-                is_retried: false,
-            };
-            answers.refuse(&Refusal::new(kind, "no"));
-            assert_eq!(uploads.location(&id, &owner).is_none(), is_over, "{kind:?}");
-        }
-    }
 }

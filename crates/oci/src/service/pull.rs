@@ -5,6 +5,7 @@ use lockgate_core::access::Needs;
 
 use super::{Asked, Read, Refused, Registry};
 use crate::{
+    bases::Named,
     classify::{self, Verb},
     facts,
     parse::{
@@ -14,6 +15,7 @@ use crate::{
     },
     read::Reader,
     respond::{Code, Shape},
+    signature,
 };
 use lockgate_core::refusal::RefusalKind;
 
@@ -22,8 +24,9 @@ impl Registry {
     pub(super) async fn pull(&self, asked: &Asked<'_>, reference: &Reference) -> Result<Read, Refused> {
         let plainly = || asked.plainly(Verb::Pull, Shape::Manifest(reference.clone()), &[]);
         let needs = asked.context.needs;
-        if !is_content(needs) {
-            return Ok(plainly());
+        let plain = plainly();
+        if !is_content(needs) || !asked.may_pass(&plain.accesses) {
+            return Ok(plain);
         }
         let reader = self.reader(asked);
         let Some(found) = reader.manifest(reference, Some(&asked.head.headers)).await? else {
@@ -44,16 +47,28 @@ impl Registry {
         access.attributes = access.attributes.with("digest", digest.as_str());
         access.binding = format!("{} {digest}", access.binding);
         if facts::needs_manifest(needs) {
-            let facts = reader.gather(&manifest, needs).await?;
+            let facts = reader.gather(&manifest, needs, self.bases(asked)).await?;
             access.attributes = facts.attributes(access.attributes, with_config);
         }
-        if needs.has("signed") {
-            access.attributes = access.attributes.with("signed", reader.is_signed(&digest).await?);
+        if needs.has("documents") {
+            let is_documents = reader.is_documents(&manifest).await?;
+            access.attributes = access.attributes.with("documents", is_documents);
+        }
+        if signature::needs(needs) {
+            let of = (&digest, &found[..], &manifest);
+            let found = reader.signatures(&self.signatures, &asked.context.upstream.name, of).await?;
+            access.attributes = found.attributes(access.attributes);
         }
         let judged = Reference::Digest(digest);
         let by_digest = Endpoint::Manifest(reader.repository.to_owned(), judged.clone());
         let url = asked.place.url(by_digest.repository(), &by_digest.rest());
         Ok(Read { accesses: vec![access], url, shape: Shape::Manifest(judged), ..plainly() })
+    }
+
+    /// The bases of the registry that a request is for.
+    pub(super) fn bases(&self, asked: &Asked<'_>) -> Named<'_> {
+        let known = self.config.registries.get(&asked.context.upstream.name);
+        Named { list: known.map(|of| &*of.bases).unwrap_or_default(), read: &self.bases }
     }
 
     /// Reads of the repository that a request is for.
@@ -69,5 +84,5 @@ impl Registry {
 
 /// Whether a policy asks for more than the address says.
 fn is_content(needs: &Needs) -> bool {
-    facts::needs_manifest(needs) || needs.has("signed")
+    facts::needs_manifest(needs) || signature::needs(needs) || needs.has("documents")
 }

@@ -10,7 +10,7 @@ use lockgate_core::{
     refusal::RefusalKind,
 };
 
-use super::{Asked, Read, Refused, Registry, upload};
+use super::{Asked, Read, Refused, Registry, tags::Moves, upload};
 use crate::{
     body,
     classify::{self, Verb},
@@ -22,14 +22,18 @@ use crate::{
     },
     respond::{Code, Shape},
     show::Show,
+    signature::{self, Found},
 };
 
-/// What is known of a manifest that is pushed.
+/// Tags of one push: each has to be asked for.
+const TAGS: usize = 100;
+
+/// What has to be read of the upstream to know what is pushed.
 struct Known {
-    manifest: Manifest,
-    digest: Digest,
     facts: Facts,
     findings: Option<Value>,
+    signatures: Option<Found>,
+    is_documents: Option<bool>,
 }
 
 impl Registry {
@@ -45,90 +49,94 @@ impl Registry {
             Refused::new(RefusalKind::TooLarge, Code::ManifestInvalid, reason)
         })?;
         upload::without_length(asked);
-        let known = self.look(asked, reference, &bytes).await?;
-        let further = asked.query.tags()?;
-        let tag = match reference {
+        let (manifest, digest) = parsed(asked, reference, &bytes)?;
+        let repository = asked.endpoint.repository().unwrap_or_default().to_owned();
+        let tagged = asked.query.tags()?.into_iter().map(Reference::Tag);
+        let references: Vec<Reference> = std::iter::once(reference.clone()).chain(tagged).collect();
+        let tags = references.iter().filter_map(|reference| match reference {
             Reference::Tag(tag) => Some(tag.clone()),
-            Reference::Digest(_) => further.first().cloned(),
-        };
-        let repository = asked.endpoint.repository().unwrap_or_default();
-        let tagged =
-            further.into_iter().map(|tag| Endpoint::Manifest(repository.to_owned(), Reference::Tag(tag)));
-        let mut accesses = Vec::new();
-        for endpoint in std::iter::once(asked.endpoint.clone()).chain(tagged) {
-            accesses.push(self.access(asked, &endpoint, &known).await?);
+            Reference::Digest(_) => None,
+        });
+        let tags: Vec<String> = tags.collect();
+        if tags.len() > TAGS {
+            let reason = format!("one push is of {TAGS} tags at most");
+            return Err(Refused::new(RefusalKind::Invalid, Code::ManifestInvalid, reason));
+        }
+        let moves = Moves::new(&self.tags, &asked.context.upstream.name, &repository, &tags);
+        let accesses = references.iter().map(|reference| {
+            let endpoint = Endpoint::Manifest(repository.clone(), reference.clone());
+            access(&endpoint, &manifest, &digest)
+        });
+        let mut accesses: Vec<Access> = accesses.collect();
+        if asked.may_pass(&accesses) {
+            let known = self.look(asked, (&manifest, &digest), &bytes).await?;
+            for (access, reference) in accesses.iter_mut().zip(&references) {
+                self.add(asked, access, (reference, &digest), &known, &moves).await?;
+            }
         }
         let url = asked.place.url(asked.endpoint.repository(), &asked.endpoint.rest());
+        let moves = Arc::new(moves);
         Ok(Read {
             accesses,
             url: url + &asked.query.encoded(&["tag"]),
             body: bodies::full(bytes),
-            shape: Shape::Pushed(known.digest.clone()),
+            shape: Shape::Pushed(digest.clone(), Arc::clone(&moves)),
             code: Some(Code::ManifestInvalid),
             show: Some(Show {
                 scans: Arc::clone(&self.scans),
-                repository: repository.to_owned(),
-                tag,
-                digest: known.digest,
-                manifest: known.manifest,
+                repository,
+                moves,
+                digest,
+                manifest,
                 max: self.config.manifest,
             }),
         })
     }
 
     /// Finds out of a manifest what is asked for.
-    async fn look(&self, asked: &Asked<'_>, reference: &Reference, bytes: &Bytes) -> Result<Known, Refused> {
-        let invalid = |reason: String| Refused::new(RefusalKind::Invalid, Code::ManifestInvalid, reason);
-        let mut manifest =
-            Manifest::parse(bytes).map_err(|error| invalid(format!("the manifest: {error}")))?;
-        // Registries take it for what it is sent as, where it does not say itself what it is.
-        for said in asked.head.headers.get_all(header::CONTENT_TYPE) {
-            let said = said.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-            let media_type = manifest.media_type.get_or_insert_with(|| said.to_owned());
-            if !media_type.eq_ignore_ascii_case(said) {
-                return Err(invalid(
-                    "the manifest says that it is of another type than it is sent as".into(),
-                ));
-            }
-        }
-        let digest = match reference {
-            Reference::Digest(digest) => Digest::of(digest.algorithm(), bytes),
-            Reference::Tag(_) => Digest::of(Algorithm::Sha256, bytes),
-        };
-        if let Reference::Digest(expected) = reference
-            && digest != *expected
-        {
-            let reason = format!("the manifest is {digest}, and was to be {expected}");
-            return Err(Refused::new(RefusalKind::Invalid, Code::DigestInvalid, reason));
-        }
+    async fn look(
+        &self,
+        asked: &Asked<'_>,
+        (manifest, digest): (&Manifest, &Digest),
+        bytes: &Bytes,
+    ) -> Result<Known, Refused> {
         let (reader, needs) = (self.reader(asked), asked.context.needs);
-        self.sizes.check(&reader, &manifest, needs).await?;
-        let facts = reader.gather(&manifest, needs).await?;
+        self.sizes.check(&reader, manifest, needs).await?;
+        let facts = reader.gather(manifest, needs, self.bases(asked)).await?;
         let findings = match needs.has("finding") {
-            true => Some(reader.findings(&self.scans_of(asked), bytes, &manifest).await?),
+            true => Some(reader.findings(&self.scans_of(asked), bytes, manifest).await?),
             false => None,
         };
-        Ok(Known { manifest, digest, facts, findings })
+        let signatures = match signature::needs(needs) {
+            true => {
+                let (of, upstream) = ((digest, &bytes[..], manifest), &asked.context.upstream.name);
+                Some(reader.signatures(&self.signatures, upstream, of).await?)
+            }
+            false => None,
+        };
+        let is_documents = match needs.has("documents") {
+            true => Some(reader.is_documents(manifest).await?),
+            false => None,
+        };
+        Ok(Known { facts, findings, signatures, is_documents })
     }
 
-    /// What is asked for by one tag or digest.
-    async fn access(&self, asked: &Asked<'_>, endpoint: &Endpoint, known: &Known) -> Result<Access, Refused> {
+    /// Adds what was found out to what is asked for by one tag or digest.
+    async fn add(
+        &self,
+        asked: &Asked<'_>,
+        access: &mut Access,
+        (reference, digest): (&Reference, &Digest),
+        known: &Known,
+        moves: &Moves,
+    ) -> Result<(), Refused> {
         let needs = asked.context.needs;
-        let mut access = classify::access(Verb::Push, endpoint);
-        access.binding = format!("{} {}", access.binding, known.digest);
-        let mut attributes = access.attributes.with("digest", known.digest.as_str());
-        let texts =
-            [("media_type", &known.manifest.media_type), ("artifact_type", &known.manifest.artifact_type)];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                attributes = attributes.with(name, text.as_str());
-            }
-        }
-        attributes = known.facts.clone().attributes(attributes, facts::needs_config(needs));
-        if let (true, Endpoint::Manifest(_, Reference::Tag(tag))) = (needs.has("change"), endpoint) {
-            let change = match self.reader(asked).digest(tag).await? {
+        let attributes = std::mem::take(&mut access.attributes);
+        let mut attributes = known.facts.clone().attributes(attributes, facts::needs_config(needs));
+        if let (true, Reference::Tag(tag)) = (needs.has("change"), reference) {
+            let change = match moves.before(&self.reader(asked), tag).await? {
                 None => "create",
-                Some(before) if before == known.digest => "same",
+                Some(before) if before == *digest => "same",
                 Some(_) => "update",
             };
             attributes = attributes.with("change", change);
@@ -136,7 +144,52 @@ impl Registry {
         if let Some(findings) = &known.findings {
             attributes = attributes.with("finding", findings.clone());
         }
+        if let Some(signatures) = &known.signatures {
+            attributes = signatures.clone().attributes(attributes);
+        }
+        if let Some(is_documents) = known.is_documents {
+            attributes = attributes.with("documents", is_documents);
+        }
         access.attributes = attributes;
-        Ok(access)
+        Ok(())
     }
+}
+
+/// The manifest that is pushed, and its digest.
+fn parsed(asked: &Asked<'_>, reference: &Reference, bytes: &Bytes) -> Result<(Manifest, Digest), Refused> {
+    let invalid = |reason: String| Refused::new(RefusalKind::Invalid, Code::ManifestInvalid, reason);
+    let mut manifest = Manifest::parse(bytes).map_err(|error| invalid(format!("the manifest: {error}")))?;
+    // Registries take it for what it is sent as, where it does not say itself what it is.
+    for said in asked.head.headers.get_all(header::CONTENT_TYPE) {
+        let said = said.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let media_type = manifest.media_type.get_or_insert_with(|| said.to_owned());
+        if !media_type.eq_ignore_ascii_case(said) {
+            return Err(invalid("the manifest says that it is of another type than it is sent as".into()));
+        }
+    }
+    let digest = match reference {
+        Reference::Digest(digest) => Digest::of(digest.algorithm(), bytes),
+        Reference::Tag(_) => Digest::of(Algorithm::Sha256, bytes),
+    };
+    if let Reference::Digest(expected) = reference
+        && digest != *expected
+    {
+        let reason = format!("the manifest is {digest}, and was to be {expected}");
+        return Err(Refused::new(RefusalKind::Invalid, Code::DigestInvalid, reason));
+    }
+    Ok((manifest, digest))
+}
+
+/// What is asked for by one tag or digest, as far as the manifest alone says.
+fn access(endpoint: &Endpoint, manifest: &Manifest, digest: &Digest) -> Access {
+    let mut access = classify::access(Verb::Push, endpoint);
+    access.binding = format!("{} {digest}", access.binding);
+    let mut attributes = access.attributes.with("digest", digest.as_str());
+    let texts = [("media_type", &manifest.media_type), ("artifact_type", &manifest.artifact_type)];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            attributes = attributes.with(name, text.as_str());
+        }
+    }
+    Access { attributes, ..access }
 }
