@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures::{FutureExt as _, stream};
 use http::{Request, Response, header, request};
-use http_body::{Body as _, Frame};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use lockgate_recording::Outcome;
 use tokio::{sync::oneshot, task::AbortHandle};
@@ -205,6 +205,8 @@ fn tee_request(body: Body, exchange: Exchange) -> Body {
 struct Tee {
     body: Body,
     exchange: Exchange,
+    /// How long the whole is, which the body says no more once it is gathered.
+    hint: SizeHint,
     /// Bytes until the client has the whole, where the length is known.
     left: Option<u64>,
     /// Where only the digest is recorded.
@@ -221,11 +223,12 @@ impl Tee {
             Payload::Full => None,
             Payload::Digest => Some(Context::new(&SHA256)),
         };
-        Self { body, exchange, left, digest, gathered: VecDeque::new(), ended: false }
+        let hint = body.size_hint();
+        Self { body, exchange, hint, left, digest, gathered: VecDeque::new(), ended: false }
     }
 
     fn into_body(self) -> Body {
-        let hint = self.body.size_hint();
+        let hint = self.hint.clone();
         let frames =
             stream::try_unfold(self, async |mut tee| Ok(tee.next().await?.map(|frame| (frame, tee))));
         body::from_stream(frames, hint)

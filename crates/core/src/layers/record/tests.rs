@@ -295,3 +295,13 @@ async fn a_refusal_is_told_also_where_it_can_not_be_recorded() {
         assert_ne!(entry.outcome, "complete", "forwarded: {forwarded}");
     }
 }
+
+/// What was gathered of an answer is no less of it: else it would go out as one without a body.
+#[tokio::test]
+async fn an_answer_that_is_gathered_is_as_long_as_before() {
+    let rig = Rig::new().await;
+    let below = |_: Recorded| async { Ok(Response::new(body::full("hello"))) };
+    let response = call(&rig, testing::get("/x"), below).await;
+    assert_eq!(response.body().size_hint().exact(), Some(5));
+    assert_eq!(testing::read(response.into_body()).await, "hello");
+}
