@@ -61,6 +61,7 @@ fn only_what_a_key_signed_may_be_pulled() -> Result<()> {
     let mut tampered = release.sign(&digest)?;
     tampered.blobs[1].push(b' ');
     tampered.manifest["layers"][0]["digest"] = sha256(&tampered.blobs[1]).into();
+    tampered.manifest["layers"][0]["size"] = tampered.blobs[1].len().into();
     let elsewhere = release.sign(&sha256(b"another image"))?;
     for (signature, who) in [
         (None, ""),
