@@ -42,6 +42,8 @@ pub(crate) struct JournalConfig {
     pub(crate) chain: Uuid,
     pub(crate) bundle_max_bytes: u64,
     pub(crate) bundle_max_age: Duration,
+    /// Whether bundles are read to bring them to the store.
+    pub(crate) is_read: bool,
 }
 
 /// A sealed bundle in the spool.
@@ -232,7 +234,7 @@ impl Journal {
             id,
             number,
             builder: Builder::new(&header),
-            wal: Wal::new(Spool::path(&self.config.directory, id)),
+            wal: Wal::new(Spool::path(&self.config.directory, id), self.config.is_read),
             since: Instant::now(),
             dirty_since: None,
             root: None,

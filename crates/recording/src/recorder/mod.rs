@@ -161,6 +161,7 @@ impl Recorder {
             chain: spool.chain(),
             bundle_max_bytes: config.bundle_max_bytes,
             bundle_max_age: config.bundle_max_age,
+            is_read: config.store_dir.is_none(),
         };
         let journal = Journal::new(journal, board.clone(), uploads, recovery.last);
         let (queue, commands) = queue::queue();

@@ -3,9 +3,15 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    num::NonZeroU64,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{Advice, fadvise};
+
+/// Commits from this length on are not kept in memory.
+const LARGE: usize = 256 << 10;
 
 /// A bundle file in the spool.
 pub(crate) struct Wal {
@@ -13,17 +19,19 @@ pub(crate) struct Wal {
     file: Option<File>,
     durable: u64,
     torn: bool,
+    /// Whether it is read again soon.
+    is_read: bool,
 }
 
 impl Wal {
-    /// A file that is created with its first commit.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, durable: 0, torn: false }
+    /// A file that is created with its first commit, and read again when it is sealed or not.
+    pub(crate) fn new(path: PathBuf, is_read: bool) -> Self {
+        Self { path, file: None, durable: 0, torn: false, is_read }
     }
 
     /// A file that is there already and good up to `length`; the rest is cut off with the next commit.
     pub(crate) fn resume(path: PathBuf, length: u64) -> Self {
-        Self { path, file: None, durable: length, torn: true }
+        Self { path, file: None, durable: length, torn: true, is_read: true }
     }
 
     /// Appends `bytes` and returns when they are on the disk. After an error nothing of them counts, and the same
@@ -40,6 +48,14 @@ impl Wal {
         file.write_all_at(bytes, self.durable)?;
         file.sync_data()?;
         self.torn = false;
+        if !self.is_read && bytes.len() >= LARGE {
+            // The system may go on with the same few pages: fresh ones for all that passes would cost more than the
+            // copy into them, and push out what others read.
+            let length = NonZeroU64::new(bytes.len() as u64);
+            if let Err(error) = fadvise(file, self.durable, length, Advice::DontNeed) {
+                tracing::debug!(%error, "the system takes no advice on pages");
+            }
+        }
         self.durable += bytes.len() as u64;
         Ok(())
     }
