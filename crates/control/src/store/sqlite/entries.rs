@@ -11,8 +11,12 @@ use super::{
     audit::{self, By},
 };
 
-/// Replaces the entries of exchanges, given as a JSON array of [`Row`]s. As one query for all, because each goes to the
-/// database's thread and back; and the words of all of them last, because what their index has gathered is written out
+/// How many entries one query puts: enough that its way to the database's thread is nothing beside it, few enough that
+/// it takes neither much memory nor a processor for long.
+const AT_ONCE: usize = 50;
+
+/// Replaces the entries of exchanges, given as a JSON array of [`Row`]s. As one query for many, because each goes to the
+/// database's thread and back; and their words last, because what their index has gathered is written out
 /// before each statement that may have to be undone by itself, as the others may.
 const PUT: &str = "
     DELETE FROM entry_text WHERE rowid IN (
@@ -44,8 +48,10 @@ pub(super) async fn put(db: &mut SqliteConnection, entries: &[Entry]) -> Result<
     // The later entry of an exchange stands.
     let last: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (&*entry.exchange, entry)).collect();
     let rows: Vec<Row<'_>> = last.into_values().map(row).collect();
-    let rows = serde_json::to_string(&rows).expect("text and numbers are JSON");
-    sqlx::query(PUT).bind(rows).execute(db).await?;
+    for rows in rows.chunks(AT_ONCE) {
+        let rows = serde_json::to_string(rows).expect("text and numbers are JSON");
+        sqlx::query(PUT).bind(rows).execute(&mut *db).await?;
+    }
     Ok(())
 }
 
