@@ -228,7 +228,7 @@ impl Tee {
     }
 
     fn into_body(self) -> Body {
-        let hint = self.hint.clone();
+        let hint = self.hint;
         let frames =
             stream::try_unfold(self, async |mut tee| Ok(tee.next().await?.map(|frame| (frame, tee))));
         body::from_stream(frames, hint)
