@@ -8,7 +8,7 @@
 //! certificate transparency and of inclusion. And those of notation, in envelopes of JWS; others of its are only known
 //! to be there.
 //!
-//! All of it is pure: what has to be read for it is read by [`crate::read`].
+//! All of it is pure: what has to be read for it is read by `read`.
 
 mod bundle;
 mod certificate;
