@@ -1,10 +1,7 @@
 //! Whether an image begins with the layers of a base that the configuration names: that an image says so itself proves
 //! nothing.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -81,7 +78,7 @@ pub(crate) struct Known {
 }
 
 /// What was read of bases, by where they are.
-pub(crate) struct Bases(Mutex<Recent<(String, Base), Arc<Known>>>);
+pub(crate) struct Bases(Recent<(String, Base), Arc<Known>>);
 
 /// The bases of one registry.
 #[derive(Clone, Copy)]
@@ -92,7 +89,7 @@ pub(crate) struct Named<'a> {
 
 impl Default for Bases {
     fn default() -> Self {
-        Self(Mutex::new(Recent::new(MAX)))
+        Self(Recent::new(MAX))
     }
 }
 
@@ -100,7 +97,7 @@ impl Bases {
     /// The layers of a base for each of its platforms, if they are known still.
     pub(crate) fn known(&self, url: &str, base: &Base) -> Option<Arc<Known>> {
         let key = (url.to_owned(), base.clone());
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
+        let known = self.0.get(&key);
         known.filter(|known| match base.reference {
             Reference::Tag(_) => known.at + FRESH > Instant::now(),
             Reference::Digest(_) => true,
@@ -109,7 +106,7 @@ impl Bases {
 
     pub(crate) fn remember(&self, url: &str, base: &Base, layers: Vec<Layers>) {
         let (key, value) = ((url.to_owned(), base.clone()), Arc::new(Known { at: Instant::now(), layers }));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(key, value);
+        self.0.put(key, value);
     }
 }
 

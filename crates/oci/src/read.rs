@@ -25,7 +25,7 @@ use crate::{
     facts::{self, Facts},
     parse::{
         manifest::{Descriptor, ImageConfig, Manifest},
-        name::{Digest, Hasher, Reference},
+        name::{Digest, Hasher, Reference, is_tag},
         route::Endpoint,
     },
     place::Place,
@@ -148,8 +148,14 @@ impl Reader<'_> {
         Ok(Some(found))
     }
 
-    /// What is attached to a manifest, as its registry lists it.
-    async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, Refused> {
+    /// What is attached to a manifest under a tag of its name with this suffix.
+    async fn attached(&self, digest: &Digest, suffix: &str) -> Result<Option<Bytes>, Refused> {
+        let tag = format!("{}{suffix}", digest.as_tag());
+        if is_tag(&tag) { self.manifest(&Reference::Tag(tag), None).await } else { Ok(None) }
+    }
+
+    /// What of these types is attached to a manifest, as its registry lists it.
+    async fn referrers(&self, digest: &Digest, types: &[&str]) -> Result<Vec<Descriptor>, Refused> {
         let endpoint = Endpoint::Referrers(self.repository.to_owned(), digest.clone());
         let referrers = match self.ask(Method::GET, &endpoint, HeaderMap::new()).await? {
             Some(response) => Some(self.whole(response, self.manifest).await?),
@@ -158,7 +164,8 @@ impl Reader<'_> {
         };
         let Some(referrers) = referrers else { return Ok(Vec::new()) };
         let index = Manifest::parse(&referrers).map_err(|error| invalid(error.to_string()))?;
-        Ok(index.manifests)
+        let is_of = |of: &Descriptor| of.artifact_type.as_deref().is_some_and(|of| types.contains(&of));
+        Ok(index.manifests.into_iter().filter(is_of).collect())
     }
 
     /// What a manifest says, with its config and the manifests below it where those are asked for.

@@ -3,12 +3,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::Hash,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// So many values.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     max: usize,
+    held: Mutex<Held<K, V>>,
+}
+
+#[derive(Debug)]
+struct Held<K, V> {
     clock: u64,
     by_key: HashMap<K, (u64, V)>,
     by_use: BTreeMap<u64, K>,
@@ -16,30 +22,38 @@ pub(crate) struct Recent<K, V> {
 
 impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max: max.max(1), clock: 0, by_key: HashMap::new(), by_use: BTreeMap::new() }
+        let held = Held { clock: 0, by_key: HashMap::new(), by_use: BTreeMap::new() };
+        Self { max: max.max(1), held: Mutex::new(held) }
     }
 
-    pub(crate) fn get(&mut self, key: &K) -> Option<V> {
-        self.clock += 1;
-        let (used, value) = self.by_key.get_mut(key)?;
-        self.by_use.remove(used);
-        *used = self.clock;
-        self.by_use.insert(self.clock, key.clone());
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        let Held { clock, by_key, by_use } = &mut *self.held();
+        *clock += 1;
+        let (used, value) = by_key.get_mut(key)?;
+        by_use.remove(used);
+        *used = *clock;
+        by_use.insert(*clock, key.clone());
         Some(value.clone())
     }
 
-    pub(crate) fn put(&mut self, key: K, value: V) {
-        self.clock += 1;
-        if let Some((used, _)) = self.by_key.insert(key.clone(), (self.clock, value)) {
-            self.by_use.remove(&used);
+    pub(crate) fn put(&self, key: K, value: V) {
+        let Held { clock, by_key, by_use } = &mut *self.held();
+        *clock += 1;
+        if let Some((used, _)) = by_key.insert(key.clone(), (*clock, value)) {
+            by_use.remove(&used);
         }
-        self.by_use.insert(self.clock, key);
-        while self.by_key.len() > self.max {
-            match self.by_use.pop_first() {
-                Some((_, oldest)) => drop(self.by_key.remove(&oldest)),
+        by_use.insert(*clock, key);
+        while by_key.len() > self.max {
+            match by_use.pop_first() {
+                Some((_, oldest)) => drop(by_key.remove(&oldest)),
                 None => return,
             }
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held<K, V>> {
+        // Nothing in the lock can panic midway and leave it inconsistent.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_was_used_last_stays() {
-        let mut recent = Recent::new(2);
+        let recent = Recent::new(2);
         recent.put("a", 1);
         recent.put("b", 2);
         assert_eq!(recent.get(&"a"), Some(1));
@@ -57,6 +71,7 @@ mod tests {
         assert_eq!(recent.get(&"b"), None);
         recent.put("a", 4);
         assert_eq!(recent.get(&"a"), Some(4));
-        assert_eq!((recent.by_key.len(), recent.by_use.len()), (2, 2));
+        let held = recent.held();
+        assert_eq!((held.by_key.len(), held.by_use.len()), (2, 2));
     }
 }

@@ -11,7 +11,7 @@ mod tar;
 use std::{
     cell::Cell,
     io::{self, BufRead, BufReader, Read},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
 };
 
@@ -99,7 +99,7 @@ pub struct Scans {
     places: Arc<Semaphore>,
     /// Of blobs that are read for this: none of them can be left lying.
     read: Arc<Semaphore>,
-    known: Arc<Mutex<Recent<Digest, Arc<Verdict>>>>,
+    known: Arc<Recent<Digest, Arc<Verdict>>>,
     shares: Arc<Shares>,
     /// Of the caller that these are for.
     share: Option<Arc<Share>>,
@@ -122,7 +122,7 @@ impl Scans {
     pub fn new(config: ScanConfig) -> Self {
         let places = Arc::new(Semaphore::new(config.at_once));
         let read = Arc::new(Semaphore::new(config.at_once));
-        let known = Arc::new(Mutex::new(Recent::new(config.verdicts)));
+        let known = Arc::new(Recent::new(config.verdicts));
         let shares = Arc::new(Shares::new(config.at_once_of_one));
         Self { config: Arc::new(config), places, read, known, shares, share: None }
     }
@@ -170,13 +170,13 @@ impl Scans {
 
     /// What was found in a blob, if that is known.
     pub fn known(&self, digest: &Digest) -> Option<Arc<Verdict>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest)
+        self.known.get(digest)
     }
 
     /// Remembers what was found in a blob, which must have this digest.
     pub fn remember(&self, digest: Digest, verdict: Verdict) -> Arc<Verdict> {
         let verdict = Arc::new(verdict);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(digest, Arc::clone(&verdict));
+        self.known.put(digest, Arc::clone(&verdict));
         verdict
     }
 

@@ -1,8 +1,6 @@
 //! Whether blobs have the sizes that manifests say: by what was seen of them on their way up, else by what the registry
 //! says, where a policy asks.
 
-use std::sync::{Mutex, PoisonError};
-
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, Method, header};
 use lockgate_core::{access::Needs, refusal::RefusalKind};
@@ -26,22 +24,18 @@ const AT_ONCE: usize = 4;
 
 /// The sizes of blobs that passed.
 #[derive(Debug)]
-pub(crate) struct Sizes(Mutex<Recent<Digest, u64>>);
+pub(crate) struct Sizes(Recent<Digest, u64>);
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self(Mutex::new(Recent::new(KNOWN)))
+        Self(Recent::new(KNOWN))
     }
 }
 
 impl Sizes {
     /// A blob is so long.
     pub(crate) fn remember(&self, digest: &Digest, size: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(digest.clone(), size);
-    }
-
-    fn known(&self, digest: &Digest) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest)
+        self.0.put(digest.clone(), size);
     }
 
     /// Refuses a manifest that says another size of a blob than it has.
@@ -54,7 +48,7 @@ impl Sizes {
         let asks = needs.has("size") || needs.has("layer_size");
         let mut unknown: Vec<(Digest, u64)> = Vec::new();
         for Descriptor { digest, size, .. } in manifest.blobs().filter(|blob| !blob.is_foreign) {
-            match self.known(digest) {
+            match self.0.get(digest) {
                 Some(known) => same(digest, *size, known)?,
                 None if asks => unknown.push((digest.clone(), *size)),
                 None => {}

@@ -3,8 +3,8 @@
 use super::{Reader, Refused};
 use crate::{
     parse::{
-        manifest::{Descriptor, Manifest},
-        name::{Digest, Reference, is_tag},
+        manifest::Manifest,
+        name::{Digest, Reference},
     },
     sbom::Packages,
     signature::BUNDLE,
@@ -35,18 +35,13 @@ impl Reader<'_> {
     ) -> Result<Option<Packages>, Refused> {
         let (mut found, mut left) = (None, DOCUMENTS);
         for suffix in [".sbom", ".att"] {
-            let tag = format!("{}{suffix}", image.as_tag());
-            if is_tag(&tag)
-                && let Some(attached) = self.manifest(&Reference::Tag(tag), None).await?
-            {
+            if let Some(attached) = self.attached(image, suffix).await? {
                 self.documents(&attached, &mut found, &mut left).await?;
             }
         }
-        let is_document =
-            |of: &&Descriptor| of.artifact_type.as_deref().is_some_and(|of| TYPES.contains(&of));
         // Builders put their statements in the index, as images that nobody can run.
         let within = manifest.manifests.iter().filter(|of| of.platform.as_deref() == Some("unknown/unknown"));
-        for attached in self.referrers(image).await?.iter().filter(is_document).chain(within) {
+        for attached in self.referrers(image, &TYPES).await?.iter().chain(within) {
             if left == 0 {
                 break;
             }

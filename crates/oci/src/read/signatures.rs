@@ -1,12 +1,13 @@
 //! The signatures that are attached to a manifest, by a tag or as referrers: whether there are any, and who made them.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Reader, Refused};
 use crate::{
     parse::{
-        manifest::{Descriptor, Manifest},
-        name::{Algorithm, Digest, Reference, is_tag},
+        manifest::Manifest,
+        name::{Algorithm, Digest, Reference},
     },
     signature::{BUNDLE, Found, JWS, SIMPLE, Signatures, Verified, of_bundle, of_jws, of_layer},
 };
@@ -34,48 +35,37 @@ impl Reader<'_> {
         (image, bytes, manifest): (&Digest, &[u8], &Manifest),
     ) -> Result<Found, Refused> {
         let mut found = of.above(upstream, image);
-        let tag = format!("{}.sig", image.as_tag());
-        if is_tag(&tag)
-            && let Some(signature) = self.manifest(&Reference::Tag(tag), None).await?
-        {
+        if let Some(signature) = self.attached(image, ".sig").await? {
             let digest = Digest::of(Algorithm::Sha256, &signature);
-            let verified = match of.known(upstream, image, &digest) {
-                Some(known) => (*known).clone(),
-                None => self.verified(of, upstream, (image, bytes), (digest, &signature)).await?,
-            };
-            found.add(true, &verified);
+            found.add(true, &self.verified(of, upstream, (image, bytes), (&digest, Some(signature))).await?);
         }
-        let referrers = self.referrers(image).await?;
-        let signs = |of: &&Descriptor| of.artifact_type.as_deref().is_some_and(|of| TYPES.contains(&of));
-        for referrer in referrers.iter().filter(signs).take(MANIFESTS) {
-            let verified = match of.known(upstream, image, &referrer.digest) {
-                Some(known) => (*known).clone(),
-                None => match self.manifest(&Reference::Digest(referrer.digest.clone()), None).await? {
-                    Some(signature) => {
-                        let signature = (referrer.digest.clone(), &signature[..]);
-                        self.verified(of, upstream, (image, bytes), signature).await?
-                    }
-                    None => Verified::default(),
-                },
-            };
-            found.add(true, &verified);
+        for referrer in self.referrers(image, &TYPES).await?.iter().take(MANIFESTS) {
+            let signature = (&referrer.digest, None);
+            found.add(true, &self.verified(of, upstream, (image, bytes), signature).await?);
         }
         of.put_below(upstream, image, manifest, &found);
         Ok(found)
     }
 
-    /// Who made the signatures of one manifest. What can't be understood of it is nobody's.
+    /// Who made the signatures of one manifest, which is read where it is not given nor known. What can't be understood
+    /// of it is nobody's.
     async fn verified(
         &self,
         of: &Signatures,
         upstream: &str,
         (image, bytes): (&Digest, &[u8]),
-        (digest, signature): (Digest, &[u8]),
+        (digest, given): (&Digest, Option<Bytes>),
     ) -> Result<Verified, Refused> {
+        if let Some(known) = of.known(upstream, image, digest) {
+            return Ok(known);
+        }
         let (mut all, mut is_for_ever) = (Verified::default(), true);
-        let (Some(trust), Ok(manifest)) = (of.trust(upstream), Manifest::parse(signature)) else {
-            return Ok(all);
+        let signature = match given {
+            Some(given) => Some(given),
+            None => self.manifest(&Reference::Digest(digest.clone()), None).await?,
         };
+        let manifest = signature.and_then(|signature| Manifest::parse(&signature).ok());
+        let (Some(trust), Some(manifest)) = (of.trust(upstream), manifest) else { return Ok(all) };
         for layer in manifest.layers.iter().take(LAYERS).filter(|layer| layer.size <= SIZE as u64) {
             let media_type = layer.media_type.as_str();
             if ![SIMPLE, BUNDLE, JWS].contains(&media_type) {
@@ -98,7 +88,7 @@ impl Reader<'_> {
             }
         }
         if is_for_ever {
-            of.remember(upstream, image, digest, all.clone());
+            of.remember(upstream, image, digest.clone(), all.clone());
         }
         Ok(all)
     }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -67,13 +66,13 @@ type Key = (String, Digest, Digest);
 /// By what signatures are verified, and what came of it: that never changes, for both are known by their digests.
 pub(crate) struct Signatures {
     trust: BTreeMap<String, Trust>,
-    verified: Mutex<Recent<Key, Arc<Verified>>>,
-    below: Mutex<Recent<(String, Digest), Vec<Above>>>,
+    verified: Recent<Key, Verified>,
+    below: Recent<(String, Digest), Vec<Above>>,
 }
 
 impl Signatures {
     pub(crate) fn new(trust: BTreeMap<String, Trust>) -> Self {
-        Self { trust, verified: Mutex::new(Recent::new(MAX)), below: Mutex::new(Recent::new(MAX)) }
+        Self { trust, verified: Recent::new(MAX), below: Recent::new(MAX) }
     }
 
     /// What the signatures of an upstream's images are verified by.
@@ -81,14 +80,14 @@ impl Signatures {
         self.trust.get(upstream)
     }
 
-    pub(crate) fn known(&self, upstream: &str, image: &Digest, signature: &Digest) -> Option<Arc<Verified>> {
+    pub(crate) fn known(&self, upstream: &str, image: &Digest, signature: &Digest) -> Option<Verified> {
         let key = (upstream.to_owned(), image.clone(), signature.clone());
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+        self.verified.get(&key)
     }
 
     pub(crate) fn remember(&self, upstream: &str, image: &Digest, signature: Digest, verified: Verified) {
         let key = (upstream.to_owned(), image.clone(), signature);
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::new(verified));
+        self.verified.put(key, verified);
     }
 
     /// What the indexes say that a manifest is in: who pulls one for a platform, pulls the signed index before.
@@ -111,14 +110,13 @@ impl Signatures {
             }
             let surplus = above.len().saturating_sub(INDEXES);
             above.drain(..surplus);
-            self.below.lock().unwrap_or_else(PoisonError::into_inner).put(key, above);
+            self.below.put(key, above);
         }
     }
 
     /// The signed indexes that a manifest is in and that were judged lately.
     fn indexes(&self, key: &(String, Digest)) -> Vec<Above> {
-        let known = self.below.lock().unwrap_or_else(PoisonError::into_inner).get(key);
-        let mut known = known.unwrap_or_default();
+        let mut known = self.below.get(key).unwrap_or_default();
         known.retain(|above| above.at + BELOW > Instant::now());
         known
     }
