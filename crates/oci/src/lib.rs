@@ -17,6 +17,7 @@ mod recent;
 mod respond;
 mod sbom;
 mod service;
+mod shared;
 mod show;
 mod sizes;
 mod tokens;

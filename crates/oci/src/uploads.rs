@@ -42,9 +42,7 @@ impl Owner {
             repository: repository.to_owned(),
         }
     }
-}
 
-impl Owner {
     /// Whether both are the same caller's.
     fn is_of(&self, other: &Self) -> bool {
         (&self.issuer, &self.subject) == (&other.issuer, &other.subject)

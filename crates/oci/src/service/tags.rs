@@ -2,8 +2,8 @@
 //! stands for what it did when the push was judged, which may be long ago.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use lockgate_core::refusal::{Refusal, RefusalKind};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use super::Refused;
-use crate::{parse::name::Digest, read::Reader};
+use crate::{parse::name::Digest, read::Reader, shared::Shared};
 
 /// How long a push waits for another one of the same tag.
 const WAIT: Duration = Duration::from_secs(60);
@@ -20,21 +20,7 @@ const WAIT: Duration = Duration::from_secs(60);
 type Key = (String, String, String);
 
 /// Whose turn it is.
-#[derive(Default)]
-pub(crate) struct Tags(Mutex<HashMap<Key, Weak<Turn<()>>>>);
-
-impl Tags {
-    fn turn(&self, key: Key) -> Arc<Turn<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
-            return turn;
-        }
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::new(Turn::default());
-        turns.insert(key, Arc::downgrade(&turn));
-        turn
-    }
-}
+pub(crate) type Tags = Shared<Key, Turn<()>>;
 
 /// The tags that one push moves.
 pub(crate) struct Moves {
@@ -77,7 +63,7 @@ impl Moves {
         let too_long = |_| Refusal::new(RefusalKind::Timeout, "another push of this tag takes too long");
         for (tag, before) in &self.before {
             let key = (self.upstream.clone(), self.repository.clone(), tag.clone());
-            let turn = self.tags.turn(key).lock_owned();
+            let turn = self.tags.get(key, Turn::default).lock_owned();
             let turn = tokio::time::timeout(WAIT, turn).await.map_err(too_long)?;
             self.held.lock().unwrap_or_else(PoisonError::into_inner).push(turn);
             let Some(before) = before.get() else { continue };
