@@ -168,10 +168,11 @@ impl Reader<'_> {
         Ok(index.manifests.into_iter().filter(is_of).collect())
     }
 
-    /// What a manifest says, with its config and the manifests below it where those are asked for.
+    /// What a manifest and those below it say, with their configs where those are asked for.
     pub(crate) async fn gather(
         &self,
         manifest: &Manifest,
+        below: &[Manifest],
         needs: &Needs,
         bases: Named<'_>,
     ) -> Result<Facts, Refused> {
@@ -180,14 +181,13 @@ impl Reader<'_> {
         if !facts::needs_manifest(needs) {
             return Ok(facts);
         }
-        let below = self.below(manifest, |_| ()).await?;
         below.iter().for_each(|below| facts.add_manifest(below));
         let (of_config, of_bases) = (facts::needs_config(needs), needs.has(facts::BUILT_ON));
         if !of_config && !of_bases {
             return Ok(facts);
         }
         let mut images = Vec::new();
-        for image in std::iter::once(manifest).chain(&below).filter(|of| !of.is_index()) {
+        for image in std::iter::once(manifest).chain(below).filter(|of| !of.is_index()) {
             let config = self.config_of(image).await?;
             if let Some(config) = config.as_ref().filter(|_| of_config) {
                 facts.add_config(config);
@@ -208,8 +208,30 @@ impl Reader<'_> {
         Ok(config.filter(|config| config.is_of_image || IMAGES.contains(&descriptor.media_type.as_str())))
     }
 
-    /// The manifests below one: all of them, of which this sees the bytes.
-    async fn below(&self, manifest: &Manifest, mut see: impl FnMut(&[u8])) -> Result<Vec<Manifest>, Refused> {
+    /// The manifests below one: all of them.
+    pub(crate) async fn below(&self, manifest: &Manifest) -> Result<Vec<Manifest>, Refused> {
+        self.seen_below(manifest, |_| ()).await
+    }
+
+    /// The same, and the secrets in the manifest and in those.
+    pub(crate) async fn below_scanned(
+        &self,
+        scans: &Scans,
+        bytes: &[u8],
+        manifest: &Manifest,
+    ) -> Result<(Vec<Manifest>, Verdict), Refused> {
+        let mut all = Verdict::default();
+        add(&mut all, &scans.text(bytes), "the manifest");
+        let see = |bytes: &[u8]| add(&mut all, &scans.text(bytes), "a manifest of the index");
+        let below = self.seen_below(manifest, see).await?;
+        Ok((below, all))
+    }
+
+    async fn seen_below(
+        &self,
+        manifest: &Manifest,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<Vec<Manifest>, Refused> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         let mut level: Vec<Digest> = manifest.manifests.iter().map(|of| of.digest.clone()).collect();
         for _ in 0..DEPTH {
@@ -236,21 +258,17 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// The secrets in all that a manifest stands for. What nobody has looked through is read and looked through now.
+    /// Adds to the secrets in a manifest and those below it the ones in their blobs. What nobody has looked through is
+    /// read and looked through now.
     pub(crate) async fn findings(
         &self,
         scans: &Scans,
-        bytes: &[u8],
         manifest: &Manifest,
+        below: &[Manifest],
+        mut all: Verdict,
     ) -> Result<Value, Refused> {
-        let mut all = Verdict::default();
-        let own = scans.text(bytes);
-        add(&mut all, &own, "the manifest");
-        let below = self
-            .below(manifest, |bytes| add(&mut all, &scans.text(bytes), "a manifest of the index"))
-            .await?;
         let mut blobs: Vec<(String, Digest)> = Vec::new();
-        for of in std::iter::once(manifest).chain(&below) {
+        for of in std::iter::once(manifest).chain(below) {
             // What is to be had elsewhere may be anything.
             all.further += of.layers.iter().filter(|layer| layer.is_foreign).count() as u64;
             let layers = of.layers.iter().enumerate().filter(|(_, layer)| !layer.is_foreign);

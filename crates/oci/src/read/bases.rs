@@ -41,7 +41,7 @@ impl Reader<'_> {
             return Ok(Vec::new());
         };
         let manifest = Manifest::parse(&found).map_err(|error| invalid(error.to_string()))?;
-        let below = there.below(&manifest, |_| ()).await?;
+        let below = there.below(&manifest).await?;
         let mut layers = Vec::new();
         for image in std::iter::once(&manifest).chain(&below).filter(|of| !of.is_index()) {
             let config = there.config_of(image).await?;

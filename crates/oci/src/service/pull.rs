@@ -1,7 +1,10 @@
 //! Manifests on their way down. What a policy asks of their content is found out before; what goes down then is
 //! asked for by its digest, so that it is what was judged.
 
-use lockgate_core::access::Needs;
+use lockgate_core::{
+    access::{Attributes, Needs},
+    refusal::RefusalKind,
+};
 
 use super::{Asked, Read, Refused, Registry};
 use crate::{
@@ -15,9 +18,8 @@ use crate::{
     },
     read::Reader,
     respond::{Code, Shape},
-    signature,
+    signature::{self, Found},
 };
-use lockgate_core::refusal::RefusalKind;
 
 impl Registry {
     /// `GET` and `HEAD` of a manifest.
@@ -47,22 +49,34 @@ impl Registry {
         access.attributes = access.attributes.with("digest", digest.as_str());
         access.binding = format!("{} {digest}", access.binding);
         if facts::needs_manifest(needs) {
-            let facts = reader.gather(&manifest, needs, self.bases(asked)).await?;
+            let below = reader.below(&manifest).await?;
+            let facts = reader.gather(&manifest, &below, needs, self.bases(asked)).await?;
             access.attributes = facts.attributes(access.attributes, with_config);
         }
-        if needs.has("documents") {
-            let is_documents = reader.is_documents(&manifest).await?;
-            access.attributes = access.attributes.with("documents", is_documents);
-        }
-        if signature::needs(needs) {
-            let of = (&digest, &found[..], &manifest);
-            let found = reader.signatures(&self.signatures, &asked.context.upstream.name, of).await?;
-            access.attributes = found.attributes(access.attributes);
-        }
+        let attached = self.attached(asked, (&digest, &found, &manifest)).await?;
+        access.attributes = attached.attributes(access.attributes);
         let judged = Reference::Digest(digest);
         let by_digest = Endpoint::Manifest(reader.repository.to_owned(), judged.clone());
         let url = asked.place.url(by_digest.repository(), &by_digest.rest());
         Ok(Read { accesses: vec![access], url, shape: Shape::Manifest(judged), ..plainly() })
+    }
+
+    /// Finds out of a manifest what is asked for of its signatures, and of what it is.
+    pub(super) async fn attached(
+        &self,
+        asked: &Asked<'_>,
+        of: (&Digest, &[u8], &Manifest),
+    ) -> Result<Attached, Refused> {
+        let (reader, needs) = (self.reader(asked), asked.context.needs);
+        let is_documents = match needs.has("documents") {
+            true => Some(reader.is_documents(of.2).await?),
+            false => None,
+        };
+        let signatures = match signature::needs(needs) {
+            true => Some(reader.signatures(&self.signatures, &asked.context.upstream.name, of).await?),
+            false => None,
+        };
+        Ok(Attached { is_documents, signatures })
     }
 
     /// The bases of the registry that a request is for.
@@ -78,6 +92,26 @@ impl Registry {
             place: &asked.place,
             repository: asked.endpoint.repository().unwrap_or_default(),
             manifest: self.config.manifest,
+        }
+    }
+}
+
+/// What was asked for of the signatures of a manifest, and of what it is.
+#[derive(Debug, Clone)]
+pub(super) struct Attached {
+    is_documents: Option<bool>,
+    signatures: Option<Found>,
+}
+
+impl Attached {
+    /// As attributes.
+    pub(super) fn attributes(self, mut attributes: Attributes) -> Attributes {
+        if let Some(is_documents) = self.is_documents {
+            attributes = attributes.with("documents", is_documents);
+        }
+        match self.signatures {
+            Some(signatures) => signatures.attributes(attributes),
+            None => attributes,
         }
     }
 }

@@ -10,7 +10,7 @@ use lockgate_core::{
     refusal::RefusalKind,
 };
 
-use super::{Asked, Read, Refused, Registry, tags::Moves, upload};
+use super::{Asked, Read, Refused, Registry, pull::Attached, tags::Moves, upload};
 use crate::{
     body,
     classify::{self, Verb},
@@ -21,8 +21,8 @@ use crate::{
         route::Endpoint,
     },
     respond::{Code, Shape},
+    scan::Verdict,
     show::Show,
-    signature::{self, Found},
 };
 
 /// Tags of one push: each has to be asked for.
@@ -32,8 +32,7 @@ const TAGS: usize = 100;
 struct Known {
     facts: Facts,
     findings: Option<Value>,
-    signatures: Option<Found>,
-    is_documents: Option<bool>,
+    attached: Attached,
 }
 
 impl Registry {
@@ -102,23 +101,19 @@ impl Registry {
     ) -> Result<Known, Refused> {
         let (reader, needs) = (self.reader(asked), asked.context.needs);
         self.sizes.check(&reader, manifest, needs).await?;
-        let facts = reader.gather(manifest, needs, self.bases(asked)).await?;
-        let findings = match needs.has("finding") {
-            true => Some(reader.findings(&self.scans_of(asked), bytes, manifest).await?),
-            false => None,
+        let scans = needs.has("finding").then(|| self.scans_of(asked));
+        let (below, secrets) = match &scans {
+            Some(scans) => reader.below_scanned(scans, bytes, manifest).await?,
+            None if facts::needs_manifest(needs) => (reader.below(manifest).await?, Verdict::default()),
+            None => (Vec::new(), Verdict::default()),
         };
-        let signatures = match signature::needs(needs) {
-            true => {
-                let (of, upstream) = ((digest, &bytes[..], manifest), &asked.context.upstream.name);
-                Some(reader.signatures(&self.signatures, upstream, of).await?)
-            }
-            false => None,
+        let facts = reader.gather(manifest, &below, needs, self.bases(asked)).await?;
+        let findings = match &scans {
+            Some(scans) => Some(reader.findings(scans, manifest, &below, secrets).await?),
+            None => None,
         };
-        let is_documents = match needs.has("documents") {
-            true => Some(reader.is_documents(manifest).await?),
-            false => None,
-        };
-        Ok(Known { facts, findings, signatures, is_documents })
+        let attached = self.attached(asked, (digest, bytes, manifest)).await?;
+        Ok(Known { facts, findings, attached })
     }
 
     /// Adds what was found out to what is asked for by one tag or digest.
@@ -144,13 +139,7 @@ impl Registry {
         if let Some(findings) = &known.findings {
             attributes = attributes.with("finding", findings.clone());
         }
-        if let Some(signatures) = &known.signatures {
-            attributes = signatures.clone().attributes(attributes);
-        }
-        if let Some(is_documents) = known.is_documents {
-            attributes = attributes.with("documents", is_documents);
-        }
-        access.attributes = attributes;
+        access.attributes = known.attached.clone().attributes(attributes);
         Ok(())
     }
 }

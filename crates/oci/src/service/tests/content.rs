@@ -250,6 +250,10 @@ async fn an_index_is_all_that_is_below_it() {
         ask(&registry, &content, &["finding"], ("PUT", "manifests/v1", &index)).await.unwrap();
     let found = attribute(&accesses[0], "finding");
     assert!(found.starts_with("github-pat in a manifest of the index"), "{found}");
+    content.asked();
+    ask(&registry, &content, &["foreign", "finding"], ("PUT", "manifests/v1", &index)).await.unwrap();
+    let read = content.asked().into_iter().filter(|asked| asked.contains(&sha256(&image))).count();
+    assert_eq!(read, 1, "for both");
 }
 
 #[tokio::test]
