@@ -105,7 +105,7 @@ impl Rolling {
             let [first, second] = bytes(from, to);
             return if second.is_empty() { entropy(first) } else { entropy(&[first, second].concat()) };
         }
-        let is_near = self.from.max(base) <= self.from
+        let is_near = base <= self.from
             && self.from <= from
             && self.to <= to
             && (from - self.from) + (to - self.to) < to - from;
