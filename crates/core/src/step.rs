@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use futures::future::BoxFuture;
@@ -37,19 +37,12 @@ pub struct Next<In, E>(Box<dyn FnOnce(In) -> Answer<E> + Send>);
 type Answer<E> = BoxFuture<'static, Result<Response<Body>, E>>;
 
 impl<In: Send + 'static, E: Send + 'static> Next<In, E> {
-    fn new<S>(mut below: S) -> Self
+    fn new<S>(below: S) -> Self
     where
         S: Service<In, Response = Response<Body>, Error = E> + Send + 'static,
         S::Future: Send,
     {
-        Self(Box::new(move |input| {
-            // A step always is, and its future is boxed already: large ones are not moved once more.
-            match below.poll_ready(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(())) => Box::pin(below.call(input)),
-                Poll::Ready(Err(error)) => Box::pin(std::future::ready(Err(error))),
-                Poll::Pending => Box::pin(below.oneshot(input)),
-            }
-        }))
+        Self(Box::new(move |input| Box::pin(below.oneshot(input))))
     }
 
     /// Sends the request down when the service is ready.
