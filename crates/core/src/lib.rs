@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod secret;
 pub mod spool;
 pub mod step;
+pub mod text;
 pub mod upgrade;
 pub mod upstream;
 pub mod verdict;

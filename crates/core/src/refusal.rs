@@ -8,6 +8,8 @@ use std::fmt;
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::text::plain;
+
 /// Why a request does not go on.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -114,7 +116,7 @@ impl RefusalKind {
 impl Refusal {
     /// A refusal with a reason for the caller.
     pub fn new(kind: RefusalKind, reason: impl Into<String>) -> Self {
-        let reason = reason.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let reason = plain(&reason.into(), usize::MAX);
         Self { kind, reason, accesses: Vec::new(), url: None, command: None, detail: None }
     }
 

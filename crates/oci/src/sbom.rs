@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lockgate_core::text::plain;
 use serde_json::Value;
 
 /// How deep documents are in one another, and components.
@@ -109,17 +110,12 @@ impl Packages {
                 Some(_) | None => url.to_owned(),
             }
         };
-        let Some(name) = url.map(bare).or(name).map(|name| plain(&name)) else { return };
+        let Some(name) = url.map(bare).or(name).map(|name| plain(&name, TEXT)) else { return };
         if self.0.len() < PACKAGES || self.0.contains_key(&name) {
-            let version = version.map_or_else(|| "of no version".to_owned(), |version| plain(&version));
+            let version = version.map_or_else(|| "of no version".to_owned(), |version| plain(&version, TEXT));
             self.0.entry(name).or_default().insert(version);
         }
     }
-}
-
-/// A text that can be shown.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT).collect()
 }
 
 fn joined(versions: &BTreeSet<String>) -> String {

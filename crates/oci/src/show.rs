@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use lockgate_core::protocol::Probe;
+use lockgate_core::{protocol::Probe, text::plain};
 use lockgate_detect::{KnownValues, MaskOptions, Masker};
 use similar::{ChangeTag, TextDiff};
 
@@ -100,8 +100,7 @@ async fn before(reader: &Reader<'_>, moves: &Moves, tag: &str) -> Option<Image> 
 fn lines(config: &ImageConfig) -> Vec<String> {
     let mut lines = Vec::new();
     let mut say = |name: &str, value: &str| {
-        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect();
-        lines.push(format!("{name}: {value}"));
+        lines.push(format!("{name}: {}", plain(value, LINE)));
     };
     say("platform", config.platform.as_deref().unwrap_or("not said"));
     say("user", if config.user.is_empty() { "not said, so root" } else { &config.user });

@@ -9,6 +9,8 @@ use std::{fmt, sync::LazyLock};
 use lockgate_detect::{KnownValues, MaskOptions, Masker, RuleSet, TagKey};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
+use crate::text::plain;
+
 /// Items of a list that are written down, and characters of each and of all of them.
 const ITEMS: usize = 100;
 const ITEM: usize = 200;
@@ -188,7 +190,7 @@ pub(crate) fn shown(text: &str) -> String {
     masker.push(begin.as_bytes(), &mut masked);
     masker.finish(&mut masked);
     let masked = String::from_utf8_lossy(&masked);
-    let mut shown: String = masked.chars().take(ITEM).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut shown = plain(&masked, ITEM);
     if shown.len() < masked.len() {
         shown.push('…');
     }

@@ -242,9 +242,8 @@ impl Tee {
         loop {
             match next {
                 Some(Ok(frame)) => {
-                    let data = frame.into_data().unwrap_or_default();
+                    let data = self.data(frame).await?;
                     bytes += data.len();
-                    self.data(data.clone()).await?;
                     self.gathered.push_back(Ok(data));
                 }
                 Some(Err(error)) => {
@@ -267,13 +266,8 @@ impl Tee {
         let next = match self.gathered.pop_front() {
             Some(gathered) => Some(gathered),
             None if self.ended => None,
-            // Trailers end here, as those of requests.
             None => match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    self.data(data.clone()).await?;
-                    Some(Ok(data))
-                }
+                Some(Ok(frame)) => Some(Ok(self.data(frame).await?)),
                 Some(Err(error)) => Some(Err(error)),
                 None => {
                     self.end().await?;
@@ -293,18 +287,21 @@ impl Tee {
         })
     }
 
-    async fn data(&mut self, data: Bytes) -> Result<(), Unrecorded> {
+    /// Records the next piece.
+    async fn data(&mut self, frame: Frame<Bytes>) -> Result<Bytes, Unrecorded> {
+        // Trailers end here, as those of requests.
+        let data = frame.into_data().unwrap_or_default();
         let length = data.len() as u64;
         if let Some(digest) = &mut self.digest {
             digest.update(&data);
         }
-        self.exchange.response_data(data).await?;
+        self.exchange.response_data(data.clone()).await?;
         // The client of a body of known length does not wait for its end: its last byte is withheld.
         self.left = self.left.map(|left| left.saturating_sub(length));
         if self.left == Some(0) {
             self.end().await?;
         }
-        Ok(())
+        Ok(data)
     }
 
     /// Everything was recorded: makes it durable, once.

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     access::{Access, Finding, Schema, Value, listed, shown},
+    text::plain,
     verdict::{ApprovalTerms, Effect},
 };
 
@@ -190,8 +191,7 @@ pub(super) fn approvers(terms: &ApprovalTerms) -> String {
 
 /// Text of a request as people see it: one line, and short.
 pub(super) fn clean(text: &str) -> String {
-    let mut clean: String =
-        text.chars().take(MAX_VALUE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut clean = plain(text, MAX_VALUE);
     if text.chars().nth(MAX_VALUE).is_some() {
         clean.push('…');
     }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::jwt::Key;
-use crate::{secret::Secret, web};
+use crate::{secret::Secret, text::plain, web};
 
 /// Clocks that differ by less than so many seconds are taken for the same.
 const SAME: i64 = 30;
@@ -214,8 +214,7 @@ async fn judged(response: Response, what: &'static str) -> Result<Response, ApiE
         message: String,
     }
     let message = read::<Message>(response).await.map_or_else(|_| "-".to_owned(), |text| text.message);
-    let message = message.chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Err(ApiError::Refused { status, what, message })
+    Err(ApiError::Refused { status, what, message: plain(&message, MESSAGE) })
 }
 
 async fn read<T: serde::de::DeserializeOwned>(response: Response) -> Result<T, ApiError> {
