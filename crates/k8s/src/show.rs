@@ -206,10 +206,7 @@ pub(crate) fn command(detector: &Detector, words: &[String]) -> String {
 fn masked(detector: &Detector, text: &str) -> String {
     let Detector { rules, key, .. } = detector;
     let mut masker = Masker::new(rules, &KnownValues::new(), key, MaskOptions::exact());
-    let mut masked = Vec::new();
-    masker.push(text.as_bytes(), &mut masked);
-    masker.finish(&mut masked);
-    String::from_utf8_lossy(&masked).into_owned()
+    String::from_utf8_lossy(&masker.whole(text)).into_owned()
 }
 
 #[cfg(test)]

@@ -18,9 +18,7 @@ pub(crate) fn mask(headers: &mut HeaderMap, secrets: &Secrets) {
     }
     let header::Entry::Occupied(mut warnings) = headers.entry(header::WARNING) else { return };
     for warning in warnings.iter_mut() {
-        let (mut masker, mut masked) = (secrets.masker(), Vec::new());
-        masker.push(warning.as_bytes(), &mut masked);
-        masker.finish(&mut masked);
+        let masked = secrets.masker().whole(warning.as_bytes());
         // Placeholders are plain letters, so that it still is a header.
         *warning = HeaderValue::from_bytes(&masked).unwrap_or(HeaderValue::from_static(""));
     }

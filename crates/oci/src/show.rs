@@ -65,10 +65,7 @@ impl Show {
     fn masked(&self, text: &str) -> String {
         let config = self.scans.config();
         let mut masker = Masker::new(&config.rules, &KnownValues::new(), &config.key, MaskOptions::default());
-        let mut out = Vec::new();
-        masker.push(text.as_bytes(), &mut out);
-        masker.finish(&mut out);
-        String::from_utf8_lossy(&out).into_owned()
+        String::from_utf8_lossy(&masker.whole(text)).into_owned()
     }
 }
 

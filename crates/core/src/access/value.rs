@@ -185,10 +185,8 @@ pub(crate) fn listed(items: impl ExactSizeIterator<Item = String>, further: u64,
 pub(crate) fn shown(text: &str) -> String {
     // What begins before the cut is masked as far as it goes.
     let begin: String = text.trim_end().chars().take(ITEM + ALL).collect();
-    let mut masked = Vec::new();
     let mut masker = Masker::new(&SECRETS.0, &KnownValues::new(), &SECRETS.1, MaskOptions::default());
-    masker.push(begin.as_bytes(), &mut masked);
-    masker.finish(&mut masked);
+    let masked = masker.whole(begin.as_bytes());
     let masked = String::from_utf8_lossy(&masked);
     let mut shown = plain(&masked, ITEM);
     if shown.len() < masked.len() {

@@ -150,6 +150,14 @@ impl Masker {
         engine.finish(&context, out);
     }
 
+    /// Masks a stream that is all there.
+    pub fn whole<'a>(&mut self, text: impl Into<Input<'a>>) -> Vec<u8> {
+        let mut masked = Vec::new();
+        self.push(text, &mut masked);
+        self.finish(&mut masked);
+        masked
+    }
+
     /// Whether bytes are held back or gathered.
     #[must_use]
     pub fn is_holding(&self) -> bool {

@@ -221,10 +221,7 @@ fn is_binary(content: &[u8]) -> bool {
 /// A file's text, its secrets masked: as a whole, so that none is seen because a diff shows its lines.
 fn masked(config: &InspectConfig, content: &[u8]) -> String {
     let mut masker = Masker::new(&config.rules, &KnownValues::new(), &config.key, MaskOptions::exact());
-    let mut masked = Vec::with_capacity(content.len());
-    masker.push(content, &mut masked);
-    masker.finish(&mut masked);
-    String::from_utf8_lossy(&masked).into_owned()
+    String::from_utf8_lossy(&masker.whole(content)).into_owned()
 }
 
 fn cut(line: &str) -> String {
