@@ -262,13 +262,14 @@ impl Exchange {
     }
 
     /// Records that the response's body is whole, with the digest of what was not recorded itself, and waits
-    /// until all of it is durable.
+    /// until all of it is durable: what a client was told whole is so after a crash too.
     pub async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
         let end = async {
             if let Some(text) = digest {
                 self.note("response-digest", text).await?;
             }
-            self.append(Event::ResponseEnd).await?;
+            let outcome = self.state().outcome.clone().unwrap_or(Outcome::Complete);
+            self.append(Event::ResponseEnd { outcome: Some(outcome) }).await?;
             self.durable().await
         };
         self.answered(end.await)

@@ -20,8 +20,9 @@ pub(crate) const CUT_OFF: &str = "cut off";
 pub(crate) async fn read(archive: &Archive, exchange: Uuid, bundles: &[Uuid]) -> Result<Option<Entry>> {
     let Some(transcript) = Transcript::read(archive, exchange, bundles).await? else { return Ok(None) };
     let started = u64::try_from(transcript.opened.started_micros).unwrap_or_default();
-    let (ended, outcome) = match &transcript.closed {
-        Some((at, closed)) => (started.saturating_add(micros(*at)), closed.outcome.to_string()),
+    let closed = transcript.closed.as_ref().map(|(at, closed)| (at, &closed.outcome));
+    let (ended, outcome) = match closed.or(transcript.ended.as_ref().map(|(at, outcome)| (at, outcome))) {
+        Some((at, outcome)) => (started.saturating_add(micros(*at)), outcome.to_string()),
         None => (now(), CUT_OFF.to_owned()),
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use lockgate_core::layers::hold::SHOWN;
 use lockgate_recording::{
-    Archive, Closed, Event, ExchangeOpened, ExchangeReader, Field, FieldValue, Location, ReadError, Recorded,
-    RequestHead, ResponseHead, What,
+    Archive, Closed, Event, ExchangeOpened, ExchangeReader, Field, FieldValue, Location, Outcome, ReadError,
+    Recorded, RequestHead, ResponseHead, What,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -37,6 +37,8 @@ pub(crate) struct Transcript {
     pub(crate) approvals: Vec<Value>,
     /// When it went upstream.
     pub(crate) forwarded: Option<Duration>,
+    /// How it ends once its answer is whole, where nothing later says otherwise.
+    pub(crate) ended: Option<(Duration, Outcome)>,
     /// How it ended.
     pub(crate) closed: Option<(Duration, Closed)>,
 }
@@ -106,6 +108,7 @@ impl Transcript {
             shown: None,
             approvals: Vec::new(),
             forwarded: None,
+            ended: None,
             closed: None,
         })
     }
@@ -117,7 +120,10 @@ impl Transcript {
             Event::RequestData(data) => self.sent.add(&data)?,
             Event::ResponseData(data) => self.answered.add(&data)?,
             Event::RequestEnd => self.sent.whole = true,
-            Event::ResponseEnd => self.answered.whole = true,
+            Event::ResponseEnd { outcome } => {
+                self.answered.whole = true;
+                self.ended = outcome.map(|outcome| (at, outcome));
+            }
             Event::Access(text) => self.accesses = serde_json::from_str(&text)?,
             Event::Verdict(text) => self.verdict = serde_json::from_str(&text)?,
             Event::Approval(text) => self.approvals.push(serde_json::from_str(&text)?),

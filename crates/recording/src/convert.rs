@@ -109,7 +109,13 @@ impl TryFrom<Event> for Payload {
             Event::RequestTrailers(fields) => whole("trailers", P::RequestTrailers(trailers(fields))),
             Event::ResponseTrailers(fields) => whole("trailers", P::ResponseTrailers(trailers(fields))),
             Event::RequestEnd => whole("a mark", P::RequestEnd(v1::Mark {})),
-            Event::ResponseEnd => whole("a mark", P::ResponseEnd(v1::Mark {})),
+            Event::ResponseEnd { outcome } => {
+                let (outcome, reason) = outcome_to_proto(outcome);
+                whole(
+                    "the end of a response",
+                    P::ResponseEnd(v1::ResponseEnd { outcome: outcome.into(), reason }),
+                )
+            }
             Event::Access(json) => text(TextKind::Access, json),
             Event::Verdict(json) => text(TextKind::Verdict, json),
             Event::Approval(json) => text(TextKind::Approval, json),
@@ -184,14 +190,7 @@ pub(crate) fn opened_from_proto(exchange: Uuid, opened: v1::Opened) -> ExchangeO
 }
 
 pub(crate) fn closed_to_proto(closed: Closed) -> v1::Closed {
-    let (outcome, reason) = match closed.outcome {
-        Outcome::Complete => (v1::Outcome::Complete, String::new()),
-        Outcome::Refused => (v1::Outcome::Refused, String::new()),
-        Outcome::ClientGone => (v1::Outcome::ClientGone, String::new()),
-        Outcome::UpstreamFailed => (v1::Outcome::UpstreamFailed, String::new()),
-        Outcome::Failed(reason) => (v1::Outcome::Failed, reason),
-        Outcome::Abandoned => (v1::Outcome::Abandoned, String::new()),
-    };
+    let (outcome, reason) = outcome_to_proto(Some(closed.outcome));
     let digest = |digest: BodyDigest| {
         Some(v1::Digest { length: digest.length, sha256: Bytes::copy_from_slice(&digest.sha256) })
     };
@@ -204,21 +203,39 @@ pub(crate) fn closed_to_proto(closed: Closed) -> v1::Closed {
 }
 
 pub(crate) fn closed_from_proto(closed: v1::Closed) -> Result<Closed, &'static str> {
-    let outcome = match closed.outcome() {
-        v1::Outcome::Unspecified => return Err("an outcome that does not exist"),
-        v1::Outcome::Complete => Outcome::Complete,
-        v1::Outcome::Refused => Outcome::Refused,
-        v1::Outcome::ClientGone => Outcome::ClientGone,
-        v1::Outcome::UpstreamFailed => Outcome::UpstreamFailed,
-        v1::Outcome::Failed => Outcome::Failed(closed.reason),
-        v1::Outcome::Abandoned => Outcome::Abandoned,
-    };
+    let outcome =
+        outcome_from_proto(closed.outcome(), closed.reason).ok_or("an outcome that does not exist")?;
     let digest = |digest: Option<v1::Digest>| {
         let digest = digest.ok_or("an end without digests")?;
         let sha256 = digest.sha256[..].try_into().map_err(|_| "a digest of the wrong length")?;
         Ok::<_, &'static str>(BodyDigest { length: digest.length, sha256 })
     };
     Ok(Closed { outcome, request: digest(closed.request)?, response: digest(closed.response)? })
+}
+
+fn outcome_to_proto(outcome: Option<Outcome>) -> (v1::Outcome, String) {
+    let outcome = match outcome {
+        None => v1::Outcome::Unspecified,
+        Some(Outcome::Complete) => v1::Outcome::Complete,
+        Some(Outcome::Refused) => v1::Outcome::Refused,
+        Some(Outcome::ClientGone) => v1::Outcome::ClientGone,
+        Some(Outcome::UpstreamFailed) => v1::Outcome::UpstreamFailed,
+        Some(Outcome::Failed(reason)) => return (v1::Outcome::Failed, reason),
+        Some(Outcome::Abandoned) => v1::Outcome::Abandoned,
+    };
+    (outcome, String::new())
+}
+
+fn outcome_from_proto(outcome: v1::Outcome, reason: String) -> Option<Outcome> {
+    Some(match outcome {
+        v1::Outcome::Unspecified => return None,
+        v1::Outcome::Complete => Outcome::Complete,
+        v1::Outcome::Refused => Outcome::Refused,
+        v1::Outcome::ClientGone => Outcome::ClientGone,
+        v1::Outcome::UpstreamFailed => Outcome::UpstreamFailed,
+        v1::Outcome::Failed => Outcome::Failed(reason),
+        v1::Outcome::Abandoned => Outcome::Abandoned,
+    })
 }
 
 /// What a record of an exchange says, on its way out.
@@ -260,7 +277,10 @@ pub(crate) fn decode(exchange: Uuid, event: Option<record::Event>) -> Result<Dec
             Decoded::Event(Event::ResponseTrailers(fields_from_proto(trailers.fields)?))
         }
         P::RequestEnd(_) => Decoded::Event(Event::RequestEnd),
-        P::ResponseEnd(_) => Decoded::Event(Event::ResponseEnd),
+        P::ResponseEnd(end) => {
+            let outcome = outcome_from_proto(end.outcome(), end.reason);
+            Decoded::Event(Event::ResponseEnd { outcome })
+        }
         P::Access(access) => return text(TextKind::Access, access),
         P::Verdict(verdict) => return text(TextKind::Verdict, verdict),
         P::Approval(approval) => return text(TextKind::Approval, approval),

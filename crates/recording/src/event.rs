@@ -59,8 +59,11 @@ pub enum Event {
     ResponseTrailers(Vec<Field>),
     /// The request body is whole.
     RequestEnd,
-    /// The response body is whole.
-    ResponseEnd,
+    /// The response body is whole: its client may have all of it from here on.
+    ResponseEnd {
+        /// How the exchange ends, unless its end says otherwise: after a crash that is not there.
+        outcome: Option<Outcome>,
+    },
     /// JSON: what the protocol understood of the request.
     Access(String),
     /// JSON: the decision, the rules that led to it, the hash of the policy.

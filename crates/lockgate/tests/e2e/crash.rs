@@ -9,6 +9,25 @@ use crate::world::World;
 const PUSHES: usize = 50;
 
 #[test]
+fn what_a_client_was_told_is_whole_after_a_kill_9() -> Result<()> {
+    let mut world = World::start()?;
+    let repo = world.repo("team/app")?;
+    let git = world.git("ada")?;
+    let work = world.work(&git, "team/app")?;
+    git.commit(&work, "a", "one")?;
+    git.ok(&work, &["push", "origin", "HEAD:refs/heads/told"])?;
+    world.gate.kill()?;
+    assert!(repo.refs()?.contains_key("refs/heads/told"));
+    world.gate.start()?;
+    let push = wait::until("the push in the index", || {
+        let found = world.gate.json(&["sessions", "search", "--action", "push"]).ok()?;
+        found.as_array()?.first().cloned()
+    })?;
+    assert_eq!(push["outcome"], "complete", "{push}");
+    world.stop_and_verify()
+}
+
+#[test]
 fn kill_9_amid_fifty_pushes_loses_nothing() -> Result<()> {
     let mut world = World::start()?;
     let repo = world.repo("team/app")?;

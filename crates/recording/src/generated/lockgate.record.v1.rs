@@ -71,7 +71,7 @@ pub mod record {
         #[prost(message, tag = "12")]
         RequestEnd(super::Mark),
         #[prost(message, tag = "13")]
-        ResponseEnd(super::Mark),
+        ResponseEnd(super::ResponseEnd),
         /// JSON: what the protocol understood of the request.
         #[prost(message, tag = "14")]
         Access(super::Text),
@@ -224,6 +224,16 @@ pub struct Repeat {
 /// An event that says nothing but that it happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mark {}
+/// The response body is whole. From here on its client may have all of it, and the exchange ends as this says
+/// unless its own end does: after a crash that is not there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResponseEnd {
+    #[prost(enumeration = "Outcome", tag = "1")]
+    pub outcome: i32,
+    /// Why, when the outcome is OUTCOME_FAILED.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Text {
     /// UTF-8, possibly cut in the middle of a character when `more` is set.

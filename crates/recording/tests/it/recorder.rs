@@ -42,7 +42,7 @@ fn events(recorder: &Recorder) -> Vec<Event> {
         Event::Note { kind: "hold".into(), text: "waited".into() },
         Event::Gap { reason: "on purpose".into() },
         Event::ResponseTrailers(fields),
-        Event::ResponseEnd,
+        Event::ResponseEnd { outcome: Some(Outcome::Complete) },
     ]
 }
 

@@ -34,7 +34,7 @@ async fn record(recorder: &Recorder, direction: Direction, body: &Bytes, piece: 
     let exchange = carry(recorder, direction, body, piece).await;
     let end = match direction {
         Direction::Request => Event::RequestEnd,
-        Direction::Response => Event::ResponseEnd,
+        Direction::Response => Event::ResponseEnd { outcome: None },
     };
     exchange.append(end).await.unwrap();
     exchange.close(Outcome::Complete).await.unwrap();
@@ -246,7 +246,7 @@ proptest! {
                         exchange.durable().await.unwrap();
                     }
                     if left.is_empty() {
-                        exchange.append(Event::ResponseEnd).await.unwrap();
+                        exchange.append(Event::ResponseEnd { outcome: None }).await.unwrap();
                         exchange.close(Outcome::Complete).await.unwrap();
                         done.push((exchange.id(), (*body).clone()));
                         open.remove(at);

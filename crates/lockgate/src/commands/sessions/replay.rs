@@ -179,7 +179,7 @@ impl Printer {
             Event::RequestTrailers(trailers) => fields(">", trailers),
             Event::ResponseTrailers(trailers) => fields("<", trailers),
             Event::RequestEnd => line(at, ">", "(the request is whole)"),
-            Event::ResponseEnd => line(at, "<", "(the response is whole)"),
+            Event::ResponseEnd { .. } => line(at, "<", "(the response is whole)"),
             Event::Access(text) => line(at, "*", &format!("asks for {text}")),
             Event::Verdict(text) => line(at, "*", &format!("verdict {text}")),
             Event::Approval(text) => line(at, "*", &format!("approval {text}")),
@@ -256,7 +256,7 @@ fn event_value(event: &Event) -> Value {
             json!({ "event": "response_trailers", "fields": field_values(trailers) })
         }
         Event::RequestEnd => json!({ "event": "request_end" }),
-        Event::ResponseEnd => json!({ "event": "response_end" }),
+        Event::ResponseEnd { .. } => json!({ "event": "response_end" }),
         Event::Access(text) => told("access", text),
         Event::Verdict(text) => told("verdict", text),
         Event::Approval(text) => told("approval", text),

@@ -93,7 +93,7 @@ impl Reading {
             Event::RequestTrailers(_)
             | Event::ResponseTrailers(_)
             | Event::RequestEnd
-            | Event::ResponseEnd
+            | Event::ResponseEnd { .. }
             | Event::Access(_)
             | Event::Verdict(_)
             | Event::Approval(_)
