@@ -129,6 +129,12 @@ impl Builder {
         self.ready.clear();
     }
 
+    /// Takes the bytes that are to be written, for another empty buffer.
+    pub(crate) fn take_ready(&mut self, mut empty: Vec<u8>) -> Vec<u8> {
+        empty.clear();
+        std::mem::replace(&mut self.ready, empty)
+    }
+
     /// The length of the bundle if its chunk were finished, at most.
     pub(crate) fn length(&self) -> u64 {
         self.length + self.raw.len() as u64

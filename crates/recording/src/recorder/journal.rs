@@ -1,7 +1,10 @@
 //! The bundles of one chain on their way to the disk: one is open, the sealed ones go to the uploader.
+//!
+//! What nobody waits for is committed beside the writer, one commit at a time and all in their order. One that failed is
+//! owed: nothing is written before it is.
 
 use std::{
-    io,
+    io, mem,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,13 +16,14 @@ use uuid::{Timestamp, Uuid};
 
 use super::{
     board::Board,
+    committer::{Commit, Committer, Done},
     now_micros,
     queue::NAP,
     spool::{Last, Spool},
     wal::Wal,
 };
 use crate::{
-    format::{builder::Builder, chain::Link},
+    format::builder::Builder,
     generated::{
         SCHEMA,
         v1::{BundleHeader, Record, Sealed},
@@ -27,7 +31,7 @@ use crate::{
 };
 
 /// Frames are committed when this much of them waits, asked for or not.
-const COMMIT_BYTES: usize = 2 << 20;
+const COMMIT_BYTES: usize = 1 << 20;
 /// What is recorded is durable 200 ms later, asked for or not: it lies in the queue no longer than for a nap.
 pub(crate) const COMMIT_AGE: Duration = Duration::from_millis(200).saturating_sub(NAP);
 /// A bundle is sealed when its footer would be about this long, or its chunks this many times their limit
@@ -72,6 +76,10 @@ pub(crate) struct Journal {
     uploads: UnboundedSender<SealedBundle>,
     last: Option<Last>,
     open: Option<Open>,
+    committer: Committer,
+    owed: Option<Commit>,
+    /// The buffer of a commit that is done, for another.
+    spare: Vec<u8>,
     unbounded: bool,
 }
 
@@ -79,11 +87,10 @@ struct Open {
     id: Uuid,
     number: u64,
     builder: Builder,
-    wal: Wal,
+    /// Its file, while no commit to it is under way or owed.
+    wal: Option<Wal>,
     since: Instant,
     dirty_since: Option<Instant>,
-    /// The root, once the bundle is sealed but perhaps not durable.
-    root: Option<Link>,
 }
 
 impl Journal {
@@ -93,16 +100,19 @@ impl Journal {
         uploads: UnboundedSender<SealedBundle>,
         last: Option<Last>,
     ) -> Self {
-        Self { config, board, uploads, last, open: None, unbounded: false }
+        let (committer, spare) = (Committer::default(), Vec::new());
+        Self { config, board, uploads, last, open: None, committer, owed: None, spare, unbounded: false }
     }
 
     /// Makes room for a record and says in which bundle it will stand.
     pub(crate) fn ready(&mut self) -> Result<Uuid, Trouble> {
         if let Some(open) = &self.open {
-            if open.root.is_some() || self.is_full(open) {
-                self.seal()?;
+            if self.is_full(open) {
+                let commit = self.sealing()?;
+                self.start(commit)?;
             } else if open.builder.ready().len() >= COMMIT_BYTES {
-                self.commit()?;
+                let commit = self.going_on()?;
+                self.start(commit)?;
             }
         }
         if let Some(open) = &self.open {
@@ -136,10 +146,11 @@ impl Journal {
 
     /// Makes everything pushed durable.
     pub(crate) fn commit(&mut self) -> Result<(), Trouble> {
+        self.finish()?;
         let Some(open) = &mut self.open else { return Ok(()) };
         open.builder.finish_chunk();
-        if !open.builder.ready().is_empty() {
-            open.wal.commit(open.builder.ready()).map_err(Trouble::Disk)?;
+        if let Some(wal) = open.wal.as_mut().filter(|_| !open.builder.ready().is_empty()) {
+            wal.commit(open.builder.ready()).map_err(Trouble::Disk)?;
             open.builder.written();
         }
         open.dirty_since = None;
@@ -148,38 +159,90 @@ impl Journal {
 
     /// Whether everything pushed is durable.
     pub(crate) fn is_durable(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| open.dirty_since.is_none())
+        let is_committed = self.committer.since().is_none() && self.owed.is_none();
+        is_committed && self.open.as_ref().is_none_or(|open| open.dirty_since.is_none())
     }
 
     /// Ends the open bundle and hands it to the uploader.
     pub(crate) fn seal(&mut self) -> Result<(), Trouble> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if open.root.is_none() {
-            let sealed = Sealed { at_micros: now_micros(), recovered: false, cut_bytes: 0 };
-            open.root = Some(open.builder.seal(sealed));
-        }
-        self.commit()?;
-        let Some(Open { id, number, wal, root: Some(root), .. }) = self.open.take() else { return Ok(()) };
+        self.owed = self.sealing()?;
+        self.finish()
+    }
+
+    /// The commit of what is ready of the open bundle.
+    fn going_on(&mut self) -> Result<Option<Commit>, Trouble> {
+        self.finish()?;
+        let Some(open) = &mut self.open else { return Ok(None) };
+        let Some(wal) = open.wal.take() else { return Ok(None) };
+        let bytes = open.builder.take_ready(mem::take(&mut self.spare));
+        Ok(Some(Commit { wal, bytes, sealed: None }))
+    }
+
+    /// Ends the open bundle: with this commit it is whole.
+    fn sealing(&mut self) -> Result<Option<Commit>, Trouble> {
+        self.finish()?;
+        let Some(Open { id, number, mut builder, wal: Some(wal), .. }) =
+            self.open.take_if(|open| open.wal.is_some())
+        else {
+            return Ok(None);
+        };
+        let root = builder.seal(Sealed { at_micros: now_micros(), recovered: false, cut_bytes: 0 });
         let last = Last { number, bundle: id, root };
+        let sealed = SealedBundle { last, path: wal.path().to_owned(), length: builder.length() };
         self.last = Some(last);
-        self.board.spooled(wal.length());
-        // Without an uploader the file stays in the spool and is uploaded when it is opened next.
-        let _ = self.uploads.send(SealedBundle { last, path: wal.path().to_owned(), length: wal.length() });
+        self.board.spooled(sealed.length);
+        Ok(Some(Commit { wal, bytes: builder.take_ready(Vec::new()), sealed: Some(sealed) }))
+    }
+
+    /// Has a commit done beside the writer.
+    fn start(&mut self, commit: Option<Commit>) -> Result<(), Trouble> {
+        let done = commit.and_then(|commit| self.committer.start(commit));
+        done.map_or(Ok(()), |done| self.done(done))
+    }
+
+    /// Waits for the commit that is under way, or does the one that is owed.
+    fn finish(&mut self) -> Result<(), Trouble> {
+        let owed = |mut commit: Commit| {
+            let result = commit.run();
+            (commit, result)
+        };
+        let done = self.committer.finish().or_else(|| self.owed.take().map(owed));
+        done.map_or(Ok(()), |done| self.done(done))
+    }
+
+    fn done(&mut self, (commit, result): Done) -> Result<(), Trouble> {
+        if let Err(error) = result {
+            self.owed = Some(commit);
+            return Err(Trouble::Disk(error));
+        }
+        let Commit { wal, bytes, sealed } = commit;
+        self.spare = bytes;
+        if let Some(sealed) = sealed {
+            // Without an uploader the file stays in the spool and is uploaded when it is opened next.
+            let _ = self.uploads.send(sealed);
+        } else if let Some(open) = &mut self.open {
+            open.wal = Some(wal);
+        }
         Ok(())
     }
 
     /// When something is to be done although nobody asks.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let open = self.open.as_ref()?;
-        let seal = open.since + self.config.bundle_max_age;
-        Some(open.dirty_since.map_or(seal, |since| seal.min(since + COMMIT_AGE)))
+        let seal = self.open.as_ref().map(|open| open.since + self.config.bundle_max_age);
+        let dirty = self.open.as_ref().and_then(|open| open.dirty_since);
+        let commit =
+            [dirty, self.committer.since()].into_iter().flatten().min().map(|since| since + COMMIT_AGE);
+        [seal, commit].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub(crate) fn tick(&mut self) -> Result<(), Trouble> {
-        let Some(open) = &self.open else { return Ok(()) };
         let now = Instant::now();
-        if open.root.is_some() || now >= open.since + self.config.bundle_max_age {
+        if self.committer.since().is_some_and(|since| now >= since + COMMIT_AGE) {
+            self.finish()?;
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        if now >= open.since + self.config.bundle_max_age {
             self.seal()
         } else if open.dirty_since.is_some_and(|since| now >= since + COMMIT_AGE) {
             self.commit()
@@ -234,10 +297,9 @@ impl Journal {
             id,
             number,
             builder: Builder::new(&header),
-            wal: Wal::new(Spool::path(&self.config.directory, id), self.config.is_read),
+            wal: Some(Wal::new(Spool::path(&self.config.directory, id), self.config.is_read)),
             since: Instant::now(),
             dirty_since: None,
-            root: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod board;
 mod command;
+mod committer;
 mod exchange;
 mod journal;
 pub(crate) mod live;
@@ -70,7 +71,7 @@ pub struct RecorderConfig {
     /// How long a commit waits at most for others to share it, where others are expected: 2 ms, and no longer than a
     /// commit takes.
     pub linger: Duration,
-    /// How much may wait to be written before [`ExchangeRecorder::append`] waits: 8 MiB.
+    /// How much may wait to be written before [`ExchangeRecorder::append`] waits: 4 MiB.
     pub queue_bytes: usize,
     /// How much may wait to be uploaded before nothing more is recorded: 4 GiB.
     pub spool_max_bytes: u64,
@@ -96,7 +97,7 @@ impl RecorderConfig {
             bundle_max_bytes: 8 << 20,
             bundle_max_age: Duration::from_secs(5),
             linger: Duration::from_millis(2),
-            queue_bytes: 8 << 20,
+            queue_bytes: 4 << 20,
             spool_max_bytes: 4 << 30,
             known_bytes: 8 << 30,
         }

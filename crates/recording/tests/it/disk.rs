@@ -56,11 +56,59 @@ async fn tenant() {
     say("well");
 }
 
+/// As above, and nobody waits for the disk before it is full.
+#[tokio::test]
+#[ignore = "started by the test below"]
+async fn hasty_tenant() {
+    let Some(folder) = folder() else { return };
+    let config = config(&folder);
+    let (recorder, _) = Recorder::open(config.clone()).await.unwrap();
+    let exchange = recorder.begin(opened()).await.unwrap();
+    let mut accepted = Vec::new();
+    let refused = loop {
+        let data = noise(50_000);
+        match exchange.append(Event::RequestData(data.clone())).await {
+            Ok(()) => accepted.extend_from_slice(&data),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(&refused, RecordError::Failing { reason } if reason.contains("File too large")),
+        "{refused}"
+    );
+    assert!(matches!(exchange.durable().await, Err(RecordError::Failing { .. })));
+    say("full");
+
+    until("room on the disk", async || recorder.status() == Status::Ok).await;
+    exchange.close(Outcome::Failed("no room".into())).await.unwrap();
+    recorder.close().await.unwrap();
+    let archive = archive(&config);
+    let report = verify(&archive).await;
+    assert!(report.is_intact() && report.complete == 1 && report.incomplete.is_empty(), "{report}");
+    let mut found = Vec::new();
+    for recorded in read(&archive, exchange.id()).await {
+        if let What::Event(Event::RequestData(data)) = recorded.what {
+            found.extend_from_slice(&data);
+        }
+    }
+    assert!(found == accepted, "{} bytes were accepted, {} are there", accepted.len(), found.len());
+    say("well");
+}
+
 #[test]
 fn a_full_disk_refuses_and_recovers() {
+    fills_up("disk::tenant");
+}
+
+#[test]
+fn what_nobody_waited_for_is_written_when_the_disk_has_room_again() {
+    fills_up("disk::hasty_tenant");
+}
+
+fn fills_up(tenant: &str) {
     let directory = tempfile::tempdir().unwrap();
     // In blocks of 512 bytes. The signal is what comes before the error, where it is not ignored.
-    let mut tenant = Process::start("disk::tenant", directory.path(), "trap '' XFSZ; ulimit -S -f 1000;");
+    let mut tenant = Process::start(tenant, directory.path(), "trap '' XFSZ; ulimit -S -f 1000;");
     assert_eq!(tenant.heard().as_deref(), Some("full"));
     let id = tenant.id().to_string();
     assert!(Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status().unwrap().success());
