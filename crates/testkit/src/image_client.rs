@@ -84,8 +84,9 @@ impl ImageTool {
 pub struct ImageClient {
     tool: ImageTool,
     credential: Option<String>,
-    home: TempDir,
+    /// Ends before its home is removed, which it has mounted.
     _daemon: Option<Leash>,
+    home: TempDir,
 }
 
 impl ImageClient {
@@ -102,7 +103,7 @@ impl ImageClient {
         std::fs::write(home.path().join("registries.conf"), "")?;
         std::fs::write(home.path().join("auth.json"), "{}")?;
         let daemon = prepare::daemon(tool, home.path())?;
-        Ok(Self { tool, credential: credential.map(str::to_owned), home, _daemon: daemon })
+        Ok(Self { tool, credential: credential.map(str::to_owned), _daemon: daemon, home })
     }
 
     /// The home, where commands run.
