@@ -4,6 +4,7 @@
 //! an effect: [`Exchange::durable`] is the barrier. The exchange closes when its last handle is dropped,
 //! so an outcome is recorded however it comes about.
 
+mod answer;
 mod closing;
 mod end;
 mod unrecorded;
@@ -14,10 +15,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, header, request, response};
+use http::{HeaderName, header, request};
 use lockgate_recording::{
     Event, ExchangeOpened, ExchangeRecorder, Outcome, Principal as RecordedPrincipal, RecordError, Recorder,
-    Redactor, RequestHead, ResponseHead,
+    Redactor, RequestHead,
 };
 use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
@@ -31,7 +32,7 @@ use crate::{
     principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
     upstream::Upstream,
-    verdict::{OnFailure, Payload, Provisional, RecordTerms, Verdict},
+    verdict::{OnFailure, Provisional, RecordTerms, Verdict},
 };
 
 /// Headers of any request that say how it travels, and no more.
@@ -235,63 +236,6 @@ impl Exchange {
     /// Resolves once the request goes upstream.
     pub async fn on_its_way(&self) {
         self.0.on_its_way.cancelled().await;
-    }
-
-    /// Records the response's head.
-    pub async fn response_head(&self, head: &response::Parts) -> Result<(), Unrecorded> {
-        self.state().entry.status = head.status.as_u16();
-        let event = ResponseHead {
-            status: head.status.as_u16(),
-            version: format!("{:?}", head.version),
-            fields: self.redactor().fields(&head.headers, &[]),
-        };
-        self.answered(self.append(Event::ResponseHead(event)).await)
-    }
-
-    /// Records body bytes to the client; only counted where the policy asks for no more.
-    pub async fn response_data(&self, data: Bytes) -> Result<(), Unrecorded> {
-        let payload = {
-            let mut state = self.state();
-            state.entry.bytes_out += data.len() as u64;
-            state.terms.payload
-        };
-        match payload {
-            Payload::Full => self.answered(self.append(Event::ResponseData(data)).await),
-            Payload::Digest => Ok(()),
-        }
-    }
-
-    /// Records that the response's body is whole, with the digest of what was not recorded itself, and waits
-    /// until all of it is durable: what a client was told whole is so after a crash too.
-    pub async fn response_end(&self, digest: Option<String>) -> Result<(), Unrecorded> {
-        let end = async {
-            if let Some(text) = digest {
-                self.note("response-digest", text).await?;
-            }
-            let outcome = self.state().outcome.clone().unwrap_or(Outcome::Complete);
-            self.append(Event::ResponseEnd { outcome: Some(outcome) }).await?;
-            self.durable().await
-        };
-        self.answered(end.await)
-    }
-
-    /// What was never forwarded is answered by us: the client is told why also where that can't be recorded.
-    /// The exchange is not called whole for it.
-    fn answered(&self, done: Result<(), Unrecorded>) -> Result<(), Unrecorded> {
-        let Err(error) = done else { return Ok(()) };
-        if self.0.on_its_way.is_cancelled() {
-            return Err(error);
-        }
-        if !self.is_concluded() {
-            tracing::error!(exchange = %self.id(), error = %error.0, "an answer of our own is not recorded");
-            self.conclude(Outcome::Failed(RefusalKind::RecordingUnavailable.word().into()));
-        }
-        Ok(())
-    }
-
-    /// Whether response bodies are recorded by their digest only.
-    pub fn payload(&self) -> Payload {
-        self.state().terms.payload
     }
 
     /// Records a remark.

@@ -211,6 +211,11 @@ pub struct Upgrade(pub HeaderValue);
 #[derive(Debug, Clone, Copy)]
 pub struct LongRunning;
 
+/// In the extensions of an answer of known length: the SHA-256 that its body must have. What has another does not reach the
+/// client whole. The recording makes the digest of every body anyway; nothing between here and there may change this one.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected(pub [u8; 32]);
+
 /// Headers that the protocol itself sets on a request, whatever the client's were; it puts them into the extensions of
 /// the request that it makes. For who the caller is, where the upstream trusts this gateway to say so.
 #[derive(Debug, Clone, Default)]

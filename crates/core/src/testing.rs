@@ -312,7 +312,11 @@ impl Rig {
     }
 
     pub(crate) async fn exchange(&self) -> Exchange {
-        let (terms, caller, upstream) = (RecordTerms::default(), caller(), upstream(Auth::Oidc));
+        self.exchange_on(RecordTerms::default()).await
+    }
+
+    pub(crate) async fn exchange_on(&self, terms: RecordTerms) -> Exchange {
+        let (caller, upstream) = (caller(), upstream(Auth::Oidc));
         Exchange::begin(&self.evidence, terms, &caller, &upstream, None).await.unwrap()
     }
 

@@ -24,7 +24,7 @@ use crate::{
     exchange::{Evidence, Exchange, Unrecorded},
     policy::PolicyHandle,
     principal::{Caller, Peer},
-    protocol::LongRunning,
+    protocol::{Expected, LongRunning},
     refusal::{Refusal, RefusalKind},
     step::{Next, Rendered, Step},
     upgrade::{self, ClientEnd},
@@ -144,7 +144,8 @@ impl Record {
         let said =
             head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let length = body.size_hint().exact().or(said);
-        let mut tee = Tee::new(body, length, exchange.clone());
+        let expected = head.extensions.get().copied();
+        let mut tee = Tee::new(body, length, expected, exchange.clone());
         if tee.body.is_end_stream() {
             tee.end().await?;
             exchange.conclude(Outcome::Complete);
@@ -209,7 +210,9 @@ struct Tee {
     hint: SizeHint,
     /// Bytes until the client has the whole, where the length is known.
     left: Option<u64>,
-    /// Where only the digest is recorded.
+    /// What the whole must be.
+    expected: Option<Expected>,
+    /// Where the recording does not make it: only it is recorded, or it must be right also where nothing is.
     digest: Option<Context>,
     /// Pieces that are recorded, and were not asked for yet.
     gathered: VecDeque<Result<Bytes, BodyError>>,
@@ -218,13 +221,11 @@ struct Tee {
 }
 
 impl Tee {
-    fn new(body: Body, left: Option<u64>, exchange: Exchange) -> Self {
-        let digest = match exchange.payload() {
-            Payload::Full => None,
-            Payload::Digest => Some(Context::new(&SHA256)),
-        };
+    fn new(body: Body, left: Option<u64>, expected: Option<Expected>, exchange: Exchange) -> Self {
+        let is_made = exchange.payload() == Payload::Digest || expected.is_some() && !exchange.records_all();
+        let digest = is_made.then(|| Context::new(&SHA256));
         let hint = body.size_hint();
-        Self { body, exchange, hint, left, digest, gathered: VecDeque::new(), ended: false }
+        Self { body, exchange, hint, left, expected, digest, gathered: VecDeque::new(), ended: false }
     }
 
     fn into_body(self) -> Body {
@@ -243,14 +244,18 @@ impl Tee {
             match next {
                 Some(Ok(frame)) => {
                     let data = self.data(frame).await?;
-                    bytes += data.len();
-                    self.gathered.push_back(Ok(data));
+                    bytes += data.as_ref().map_or(0, Bytes::len);
+                    self.gathered.push_back(data);
                 }
                 Some(Err(error)) => {
                     self.gathered.push_back(Err(error));
                     return Ok(());
                 }
-                None => return self.end().await,
+                None => {
+                    let wrong = self.end().await?.map(Err);
+                    self.gathered.extend(wrong);
+                    return Ok(());
+                }
             }
             if self.ended || bytes >= AT_ONCE {
                 return Ok(());
@@ -267,12 +272,9 @@ impl Tee {
             Some(gathered) => Some(gathered),
             None if self.ended => None,
             None => match self.body.frame().await {
-                Some(Ok(frame)) => Some(Ok(self.data(frame).await?)),
+                Some(Ok(frame)) => Some(self.data(frame).await?),
                 Some(Err(error)) => Some(Err(error)),
-                None => {
-                    self.end().await?;
-                    None
-                }
+                None => self.end().await?.map(Err),
             },
         };
         if self.ended && self.gathered.is_empty() {
@@ -287,8 +289,8 @@ impl Tee {
         })
     }
 
-    /// Records the next piece.
-    async fn data(&mut self, frame: Frame<Bytes>) -> Result<Bytes, Unrecorded> {
+    /// Records the next piece; an error in the place of the last one, where the whole is not what it must be.
+    async fn data(&mut self, frame: Frame<Bytes>) -> Result<Result<Bytes, BodyError>, Unrecorded> {
         // Trailers end here, as those of requests.
         let data = frame.into_data().unwrap_or_default();
         let length = data.len() as u64;
@@ -298,20 +300,40 @@ impl Tee {
         self.exchange.response_data(data.clone()).await?;
         // The client of a body of known length does not wait for its end: its last byte is withheld.
         self.left = self.left.map(|left| left.saturating_sub(length));
-        if self.left == Some(0) {
-            self.end().await?;
-        }
-        Ok(data)
+        let wrong = if self.left == Some(0) { self.end().await? } else { None };
+        Ok(wrong.map_or(Ok(data), Err))
     }
 
-    /// Everything was recorded: makes it durable, once.
-    async fn end(&mut self) -> Result<(), Unrecorded> {
-        if std::mem::replace(&mut self.ended, true) {
-            return Ok(());
+    /// Everything was recorded: makes it durable, once. Gives an error where the whole is not what it must be.
+    async fn end(&mut self) -> Result<Option<BodyError>, Unrecorded> {
+        if self.ended {
+            return Ok(None);
         }
-        let digest = self.digest.take().map(|digest| format!("sha256:{}", hex::encode(digest.finish())));
-        self.exchange.response_end(digest).await
+        let digest = self.digest.take().map(|digest| digest.finish());
+        if let Some(Expected(expected)) = self.expected {
+            let found = match &digest {
+                Some(digest) => hex::encode(digest),
+                None => hex::encode(self.exchange.response_digest().await?),
+            };
+            let expected = hex::encode(expected);
+            if found != expected {
+                return Ok(Some(BodyError::Upstream(Box::new(Mismatch { found, expected }))));
+            }
+        }
+        self.ended = true;
+        let noted = digest.filter(|_| self.exchange.payload() == Payload::Digest);
+        let noted = noted.map(|digest| format!("sha256:{}", hex::encode(digest)));
+        self.exchange.response_end(noted).await?;
+        Ok(None)
     }
+}
+
+/// Content that is not what its digest says.
+#[derive(Debug, thiserror::Error)]
+#[error("the content is sha256:{found}, and was to be sha256:{expected}")]
+struct Mismatch {
+    found: String,
+    expected: String,
 }
 
 /// Carries the response to a change to its client, and to the recording alone when the client has gone.

@@ -97,6 +97,11 @@ impl Digest {
         if self.0.starts_with("sha512:") { Algorithm::Sha512 } else { Algorithm::Sha256 }
     }
 
+    /// The bytes, of one by SHA-256.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        hex::decode(self.0.strip_prefix("sha256:")?).ok()?.try_into().ok()
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,9 +9,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, response};
+use http_body::Body as _;
 use lockgate_core::{
     body::{self as bodies, Body},
-    protocol::{Content, Context, Dialect, Direct, HoldStyle, Probe},
+    protocol::{Content, Context, Dialect, Direct, Expected, HoldStyle, Probe},
     refusal::{Refusal, RefusalKind},
 };
 use serde_json::Value;
@@ -157,7 +158,13 @@ impl Answers {
         if response.headers().contains_key(header::CONTENT_ENCODING) {
             return Err(strange("encodes what is named by its digest"));
         }
-        Ok(response.map(|body| body::checked(body, digest.clone(), Sender::Upstream)))
+        let mut response = response;
+        let is_long = response.body().size_hint().exact().is_some_and(|length| length > 0);
+        match digest.sha256().filter(|_| is_long) {
+            Some(sha256) => drop(response.extensions_mut().insert(Expected(sha256))),
+            None => response = response.map(|body| body::checked(body, digest.clone(), Sender::Upstream)),
+        }
+        Ok(response)
     }
 
     /// Whether an answer brings what was asked for. None may bring it under another status, and so unchecked.

@@ -4,7 +4,12 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{exchange::Location, scribe::End};
-use crate::{convert::Payload, error::RecordError, generated::v1};
+use crate::{
+    convert::Payload,
+    error::RecordError,
+    event::{BodyDigest, Direction},
+    generated::v1,
+};
 
 /// The answer to one who waits.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
@@ -20,6 +25,8 @@ pub(crate) enum Work {
     Record(Entry),
     /// All of an exchange is to be durable.
     Sync(Uuid, Reply<()>),
+    /// The digest of a body of an exchange, as far as it is recorded.
+    Digest(Uuid, Direction, Reply<BodyDigest>),
     Flush(Reply<()>),
 }
 

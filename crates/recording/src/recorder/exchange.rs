@@ -17,7 +17,7 @@ use super::{
 use crate::{
     convert::Payload,
     error::RecordError,
-    event::{Event, Outcome},
+    event::{BodyDigest, Direction, Event, Outcome},
 };
 
 /// The longest reason of a failed exchange, in bytes.
@@ -111,6 +111,20 @@ impl ExchangeRecorder {
         let mut state = self.lock();
         state.durable = state.durable.max(asked);
         Ok(())
+    }
+
+    /// The digest of everything appended so far in one direction, which the recording keeps anyway.
+    ///
+    /// # Errors
+    /// When nothing can be recorded; when the exchange is closed.
+    pub async fn digest(&self, direction: Direction) -> Result<BodyDigest, RecordError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let state = self.lock();
+            state.check()?;
+            self.inner.send(Work::Digest(self.id(), direction, reply))?;
+        }
+        answer.await.unwrap_or(Err(RecordError::Closed))
     }
 
     /// Ends the exchange, and resolves when all of it is on the disk.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     convert::{self, Payload, Stream},
-    event::{Closed, Direction, Outcome},
+    event::{BodyDigest, Closed, Direction, Outcome},
     generated::v1::{self, record},
 };
 
@@ -191,6 +191,11 @@ impl Scribe {
             Some(then) => self.release_since(then),
             None => Ok(()),
         }
+    }
+
+    /// The digest of a body, as far as it came; unless the exchange is not open.
+    pub(crate) fn digest(&self, exchange: Uuid, direction: Direction) -> Option<BodyDigest> {
+        self.live.get(&exchange).map(|live| live.digests.so_far(direction))
     }
 
     /// When something is to be done although nobody asks.

@@ -200,6 +200,11 @@ impl Writer {
                 }
                 Err(trouble) => Some((Work::Sync(exchange, reply), trouble)),
             },
+            Work::Digest(exchange, direction, reply) => {
+                let digest = self.scribe.digest(exchange, direction);
+                let _ = reply.send(digest.ok_or(RecordError::ExchangeClosed));
+                None
+            }
             Work::Flush(reply) => match self.seal() {
                 Ok(()) => {
                     let _ = reply.send(Ok(()));
@@ -351,6 +356,10 @@ fn refuse(work: Work, reason: &Arc<str>) -> Option<Work> {
     let failing = || RecordError::Failing { reason: reason.clone() };
     match work {
         Work::Sync(_, reply) | Work::Flush(reply) => {
+            let _ = reply.send(Err(failing()));
+            None
+        }
+        Work::Digest(_, _, reply) => {
             let _ = reply.send(Err(failing()));
             None
         }

@@ -11,6 +11,7 @@ use crate::{
     step::StepLayer,
     testing::{self, Rig},
     upstream::Auth,
+    verdict::OnFailure,
 };
 
 fn input(request: Request<Body>) -> Authenticated {
@@ -304,4 +305,42 @@ async fn an_answer_that_is_gathered_is_as_long_as_before() {
     let response = call(&rig, testing::get("/x"), below).await;
     assert_eq!(response.body().size_hint().exact(), Some(5));
     assert_eq!(testing::read(response.into_body()).await, "hello");
+}
+
+#[tokio::test]
+async fn content_that_is_not_what_its_digest_says_does_not_reach_the_client_whole() {
+    let right: [u8; 32] = aws_lc_rs::digest::digest(&SHA256, b"onetwo").as_ref().try_into().unwrap();
+    for (terms, expected, is_right) in [
+        (RecordTerms::default(), right, true),
+        (RecordTerms::default(), [7; 32], false),
+        (RecordTerms { payload: Payload::Digest, ..RecordTerms::default() }, right, true),
+        (RecordTerms { payload: Payload::Digest, ..RecordTerms::default() }, [7; 32], false),
+        (RecordTerms { on_failure: OnFailure::BestEffort, ..RecordTerms::default() }, right, true),
+        (RecordTerms { on_failure: OnFailure::BestEffort, ..RecordTerms::default() }, [7; 32], false),
+    ] {
+        let rig = Rig::new().await;
+        let exchange = rig.exchange_on(terms).await;
+        let record = Record {
+            evidence: rig.evidence.clone(),
+            policy: PolicyHandle::default(),
+            orphan: Duration::from_mins(1),
+        };
+        let (mut carrier, body) = body::carried(SizeHint::with_exact(6));
+        carrier.send(piece("one")).await.unwrap();
+        let mut response = Response::new(body);
+        response.extensions_mut().insert(Expected(expected));
+        let answer = record.tee(response, &exchange).await.unwrap();
+        let mut body = answer.into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+        carrier.send(piece("two")).await.unwrap();
+        carrier.end();
+        let last = body.frame().await.unwrap();
+        match is_right {
+            true => assert_eq!(last.unwrap().into_data().unwrap(), "two"),
+            false => assert!(matches!(last.unwrap_err(), BodyError::Upstream(_))),
+        }
+        drop((body, exchange));
+        let (_, entry) = rig.finish().await;
+        assert_eq!(entry.outcome, if is_right { "complete" } else { "upstream failed" });
+    }
 }
