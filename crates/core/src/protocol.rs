@@ -14,9 +14,11 @@ mod early;
 
 use std::{sync::Arc, time::Duration};
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, request};
+use lockgate_recording::Direction;
 use uuid::Uuid;
 
 pub(crate) use self::early::Passage;
@@ -24,7 +26,8 @@ pub use self::early::{Early, Gate};
 use crate::{
     access::{Access, Needs, Outline, Schema},
     approval::Ticket,
-    body::Body,
+    body::{Body, BodyError},
+    exchange::Exchange,
     layers::mask::{self, Secrets},
     origin::Origin,
     principal::{Caller, Principal, SessionId},
@@ -128,6 +131,8 @@ pub struct Context<'a> {
     pub session: &'a SessionId,
     /// The exchange's id, by which its recording is found.
     pub exchange: Uuid,
+    /// The digest of the request's body, where the recording makes it anyway.
+    pub recorded: Option<&'a Recorded>,
     /// Where bodies that must be seen whole are kept: bounded memory, then disk.
     pub spools: &'a Spools,
     /// Asks the upstream what classifying needs to know (is the new tip a descendant of the old?).
@@ -138,6 +143,30 @@ pub struct Context<'a> {
     /// The attributes that the policy looks at. What costs to find out need not be where it is not among
     /// them; what is among them, and is not said, must be unknown.
     pub needs: &'a Needs,
+}
+
+/// The digest of a request's body as the recording makes it: a protocol that needs it need not make it once more.
+#[derive(Clone)]
+pub struct Recorded(Exchange);
+
+impl Recorded {
+    pub(crate) fn new(exchange: Exchange) -> Self {
+        Self(exchange)
+    }
+
+    /// Whether every byte that the protocol reads of the body is recorded. To be asked when the first is read, for it is
+    /// the verdict that says so.
+    pub fn is_whole(&self) -> bool {
+        self.0.records_all(Direction::Request)
+    }
+
+    /// What makes the SHA-256, after all that was read of the body.
+    ///
+    /// # Errors
+    /// [`BodyError`] where nothing can be recorded.
+    pub async fn sha256(&self) -> Result<digest::Context, BodyError> {
+        Ok(self.0.digest(Direction::Request).await?)
+    }
 }
 
 /// Reads from the upstream on the gateway's own account, while a request is classified.

@@ -236,6 +236,7 @@ impl Rig {
             principal: &self.principal,
             session: &self.session,
             exchange: Default::default(),
+            recorded: None,
             spools: &self.spools,
             probe,
             early: None,

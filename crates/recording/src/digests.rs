@@ -37,6 +37,11 @@ impl Digests {
         self.running(direction).finish()
     }
 
+    /// What makes the digest of one direction, after all there was so far.
+    pub(crate) fn running_on(&self, direction: Direction) -> Context {
+        self.running(direction).sha256.clone()
+    }
+
     /// How many octets there were in one direction so far.
     pub(crate) fn length(&self, direction: Direction) -> u64 {
         self.running(direction).length

@@ -21,7 +21,8 @@
 //! - Heads are ordered fields; [`Redactor`] puts tags in place of credentials.
 //! - Memory is bounded: by [`RecorderConfig::queue_bytes`] and a few megabytes while writing, by one chunk while
 //!   reading. Whoever writes faster than the disk waits.
-//! - An exchange without an end is *incomplete*, and is never called whole.
+//! - An exchange without an end is *incomplete*. Where the end of its answer is there, its client may have had all of it,
+//!   and [`Event::ResponseEnd`] says how it was to end.
 //!
 //! Not covered by the store alone: bundles removed behind the last one of a chain, unless where it ends is known from
 //! elsewhere (on the machine that records, from the spool: [`Head`]); and a recorder that lies before it writes.

@@ -272,6 +272,7 @@ async fn classify(suite: &Suite, sample: &Sample, body: Body) -> Result<Classifi
         principal: &principal,
         session: &SessionId::derive(&principal, &[]),
         exchange: Default::default(),
+        recorded: None,
         spools: &spools,
         probe: &*suite.probe,
         early: None,

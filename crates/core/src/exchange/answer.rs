@@ -1,5 +1,6 @@
-//! What is recorded of the answer.
+//! What is recorded of the answer, and the digests of bodies that the recording makes.
 
+use aws_lc_rs::digest::Context;
 use bytes::Bytes;
 use http::response;
 use lockgate_recording::{Direction, Event, Outcome, RecordError, ResponseHead};
@@ -49,18 +50,17 @@ impl Exchange {
         self.answered(end.await)
     }
 
-    /// The SHA-256 of the response's body, as far as it is recorded.
-    pub async fn response_digest(&self) -> Result<[u8; 32], Unrecorded> {
-        let closed = || Unrecorded(RecordError::Closed);
-        let recorder = self.recorder().ok_or_else(closed)?;
-        let digest = recorder.digest(Direction::Response).await.map_err(Unrecorded)?;
-        Ok(digest.sha256)
+    /// What makes the SHA-256 of a body, after all that is recorded of it.
+    pub(crate) async fn digest(&self, direction: Direction) -> Result<Context, Unrecorded> {
+        let recorder = self.recorder().ok_or(Unrecorded(RecordError::Closed))?;
+        recorder.digest(direction).await.map_err(Unrecorded)
     }
 
-    /// Whether every byte of the response's body is recorded, or does not reach the client.
-    pub fn records_all(&self) -> bool {
+    /// Whether every byte of a body is recorded, or goes no further.
+    pub(crate) fn records_all(&self, direction: Direction) -> bool {
         let terms = self.state().terms;
-        terms.payload == Payload::Full && terms.on_failure == OnFailure::Strict && self.recorder().is_some()
+        let is_whole = direction == Direction::Request || terms.payload == Payload::Full;
+        is_whole && terms.on_failure == OnFailure::Strict && self.recorder().is_some()
     }
 
     /// What was never forwarded is answered by us: the client is told why also where that can't be recorded.

@@ -16,7 +16,7 @@ use crate::{
     body::Body,
     policy::{Policy, PolicyHandle},
     principal::Caller,
-    protocol::{Classified, Context, Early, Probe},
+    protocol::{self, Classified, Context, Early, Probe},
     refusal::{Refusal, RefusalKind},
     spool::Spools,
     step::{Next, Rendered, Step},
@@ -55,11 +55,13 @@ impl Step<Recorded> for Classify {
         let prober = Prober { target: &target, passthrough: passthrough.clone() };
         let probe = Foresight { prober, policy, caller: &caller, given_up: OnceLock::new() };
         let starter = Starter::new(&target, &caller, passthrough.as_ref(), &exchange, &self.policy);
+        let kept = protocol::Recorded::new(exchange.clone());
         let context = Context {
             upstream: &target.upstream,
             principal: &caller.principal,
             session: &caller.session,
             exchange: exchange.id(),
+            recorded: Some(&kept),
             spools: &self.spools,
             probe: &probe,
             early: starter.as_ref().map(|starter| starter as &dyn Early),

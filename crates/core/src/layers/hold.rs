@@ -88,6 +88,7 @@ impl Step<Decided> for Hold {
             principal: &caller.principal,
             session: &caller.session,
             exchange: exchange.id(),
+            recorded: None,
             spools: &self.spools,
             probe: &probe,
             early: None,

@@ -15,7 +15,7 @@ use futures::{FutureExt as _, stream};
 use http::{Request, Response, header, request};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use lockgate_recording::Outcome;
+use lockgate_recording::{Direction, Outcome};
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{Authenticated, Recorded, Target};
@@ -222,7 +222,8 @@ struct Tee {
 
 impl Tee {
     fn new(body: Body, left: Option<u64>, expected: Option<Expected>, exchange: Exchange) -> Self {
-        let is_made = exchange.payload() == Payload::Digest || expected.is_some() && !exchange.records_all();
+        let is_made = exchange.payload() == Payload::Digest
+            || expected.is_some() && !exchange.records_all(Direction::Response);
         let digest = is_made.then(|| Context::new(&SHA256));
         let hint = body.size_hint();
         Self { body, exchange, hint, left, expected, digest, gathered: VecDeque::new(), ended: false }
@@ -313,7 +314,7 @@ impl Tee {
         if let Some(Expected(expected)) = self.expected {
             let found = match &digest {
                 Some(digest) => hex::encode(digest),
-                None => hex::encode(self.exchange.response_digest().await?),
+                None => hex::encode(self.exchange.digest(Direction::Response).await?.finish()),
             };
             let expected = hex::encode(expected);
             if found != expected {

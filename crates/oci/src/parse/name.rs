@@ -131,6 +131,11 @@ impl Hasher {
         Self { algorithm, context: digest::Context::new(algorithm.digest()) }
     }
 
+    /// One by SHA-256 that goes on where another was.
+    pub fn going_on(context: digest::Context) -> Self {
+        Self { algorithm: Algorithm::Sha256, context }
+    }
+
     /// By which it is made.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

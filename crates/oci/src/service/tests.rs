@@ -145,6 +145,7 @@ impl Setting {
             principal: &self.principal,
             session: &self.session,
             exchange: Default::default(),
+            recorded: None,
             spools: &self.spools,
             probe: content,
             early: None,

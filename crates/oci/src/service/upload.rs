@@ -137,6 +137,7 @@ impl Registry {
         if scans && !progress.is_begun {
             progress.feed = self.scans_of(asked).try_begin();
         }
+        progress.leave_to(asked.context.recorded);
         body::watched(body, Part { progress, claim: Arc::clone(claim) })
     }
 
@@ -175,6 +176,8 @@ impl Registry {
             };
             return Ok((body, verdict));
         }
+        let mut progress = progress;
+        progress.leave_to(asked.context.recorded);
         if progress.feed.is_some() {
             let (body, verdict) = self.spooled(asked, body, progress, digest).await?;
             return Ok((body, Some(verdict)));
@@ -187,7 +190,9 @@ impl Registry {
     fn progress(&self, asked: &Asked<'_>, algorithm: Algorithm, scans: bool) -> Progress {
         self.uploads.prune();
         let feed = if scans { self.scans_of(asked).try_begin() } else { None };
-        Progress { feed, ..Progress::begin(algorithm) }
+        let mut progress = Progress::begin(algorithm);
+        progress.feed = feed;
+        progress
     }
 
     /// What the caller may have looked through.
@@ -210,6 +215,7 @@ impl Registry {
             progress.take(&data).await;
         }
         let spool = spool.finish().await?;
+        progress.settle().await?;
         let Progress { hasher, feed, length, .. } = progress;
         same(digest, hasher.finish())?;
         self.sizes.remember(digest, length);
@@ -253,7 +259,8 @@ impl Watch for Part {
         self.progress.take(data).await;
     }
 
-    async fn end(self) -> Result<(), BodyError> {
+    async fn end(mut self) -> Result<(), BodyError> {
+        self.progress.settle().await?;
         self.claim.put_progress(self.progress);
         Ok(())
     }
@@ -270,7 +277,8 @@ impl Watch for Last {
         self.progress.take(data).await;
     }
 
-    async fn end(self) -> Result<(), BodyError> {
+    async fn end(mut self) -> Result<(), BodyError> {
+        self.progress.settle().await?;
         body::mismatch(self.progress.hasher.finish(), self.expected.clone(), Sender::Client)?;
         self.sizes.remember(&self.expected, self.progress.length);
         Ok(())

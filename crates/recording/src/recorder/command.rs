@@ -1,15 +1,11 @@
 //! What comes through the queue to the writer.
 
+use aws_lc_rs::digest::Context;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{exchange::Location, scribe::End};
-use crate::{
-    convert::Payload,
-    error::RecordError,
-    event::{BodyDigest, Direction},
-    generated::v1,
-};
+use crate::{convert::Payload, error::RecordError, event::Direction, generated::v1};
 
 /// The answer to one who waits.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
@@ -25,8 +21,8 @@ pub(crate) enum Work {
     Record(Entry),
     /// All of an exchange is to be durable.
     Sync(Uuid, Reply<()>),
-    /// The digest of a body of an exchange, as far as it is recorded.
-    Digest(Uuid, Direction, Reply<BodyDigest>),
+    /// What makes the digest of a body of an exchange, after all that is recorded of it.
+    Digest(Uuid, Direction, Reply<Context>),
     Flush(Reply<()>),
 }
 

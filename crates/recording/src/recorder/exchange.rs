@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use aws_lc_rs::digest::Context;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     convert::Payload,
     error::RecordError,
-    event::{BodyDigest, Direction, Event, Outcome},
+    event::{Direction, Event, Outcome},
 };
 
 /// The longest reason of a failed exchange, in bytes.
@@ -113,11 +114,11 @@ impl ExchangeRecorder {
         Ok(())
     }
 
-    /// The digest of everything appended so far in one direction, which the recording keeps anyway.
+    /// What makes the SHA-256 of everything appended so far in one direction: the recording makes it anyway.
     ///
     /// # Errors
     /// When nothing can be recorded; when the exchange is closed.
-    pub async fn digest(&self, direction: Direction) -> Result<BodyDigest, RecordError> {
+    pub async fn digest(&self, direction: Direction) -> Result<Context, RecordError> {
         let (reply, answer) = oneshot::channel();
         {
             let state = self.lock();

@@ -76,7 +76,7 @@ pub struct RecorderConfig {
     /// How much may wait to be uploaded before nothing more is recorded: 4 GiB.
     pub spool_max_bytes: u64,
     /// Of so many octets of bodies it is known where they stand, so that they are not recorded again within a day: 8
-    /// GiB, for which it takes 8 MiB of memory.
+    /// GiB, for which it takes 6 MiB of memory.
     pub known_bytes: u64,
 }
 

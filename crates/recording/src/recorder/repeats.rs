@@ -6,11 +6,12 @@
 //! not longer than anything may wait to be durable, and not when somebody waits for its exchange to be.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, RandomState},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use hashbrown::HashTable;
 use uuid::Uuid;
 
 use crate::{event::Direction, store::id_millis};
@@ -40,15 +41,20 @@ pub(crate) type Key = [u8; 32];
 #[derive(Debug)]
 pub(crate) struct Known {
     max: usize,
-    places: HashMap<Key, Place>,
-    order: VecDeque<Key>,
+    segments: Vec<(Key, Place)>,
+    /// Which is the oldest, once there are as many as there may be.
+    oldest: usize,
+    /// Where in `segments` one stands, by its key: a map that kept the keys once more would take twice the memory.
+    places: HashTable<u32>,
+    hasher: RandomState,
 }
 
 impl Known {
     /// Of so many octets.
     pub(crate) fn new(octets: u64) -> Self {
-        let max = usize::try_from(octets / SEGMENT).unwrap_or(usize::MAX);
-        Self { max, places: HashMap::new(), order: VecDeque::new() }
+        let max = u32::try_from(octets / SEGMENT).unwrap_or(u32::MAX) as usize;
+        let (places, hasher) = (HashTable::new(), RandomState::new());
+        Self { max, segments: Vec::new(), oldest: 0, places, hasher }
     }
 
     /// Whether anything is ever known.
@@ -59,21 +65,40 @@ impl Known {
     /// Where a segment stands, for a record in this bundle.
     pub(crate) fn get(&self, key: &Key, bundle: Uuid) -> Option<Place> {
         let oldest = id_millis(bundle).saturating_sub(WITHIN.as_millis() as u64);
-        self.places.get(key).copied().filter(|place| id_millis(place.bundle) >= oldest)
+        let (_, place) = self.segments[self.index(key)?];
+        Some(place).filter(|place| id_millis(place.bundle) >= oldest)
     }
 
     pub(crate) fn put(&mut self, key: Key, place: Place) {
         if self.is_off() {
             return;
         }
-        if self.places.insert(key, place).is_none() {
-            self.order.push_back(key);
+        if let Some(index) = self.index(&key) {
+            self.segments[index].1 = place;
+            return;
         }
-        while self.order.len() > self.max {
-            if let Some(oldest) = self.order.pop_front() {
-                self.places.remove(&oldest);
+        let index = if self.segments.len() < self.max {
+            self.segments.push((key, place));
+            self.segments.len() - 1
+        } else {
+            let index = self.oldest;
+            self.oldest = (index + 1) % self.max;
+            let hash = self.hasher.hash_one(self.segments[index].0);
+            if let Ok(entry) = self.places.find_entry(hash, |other| *other as usize == index) {
+                entry.remove();
             }
-        }
+            self.segments[index] = (key, place);
+            index
+        };
+        let Self { segments, places, hasher, .. } = self;
+        let hash = |index: &u32| hasher.hash_one(segments[*index as usize].0);
+        // There are never more than `u32::MAX` of them.
+        places.insert_unique(hasher.hash_one(key), index as u32, hash);
+    }
+
+    fn index(&self, key: &Key) -> Option<usize> {
+        let is_it = |index: &u32| self.segments[*index as usize].0 == *key;
+        self.places.find(self.hasher.hash_one(key), is_it).map(|index| *index as usize)
     }
 }
 
@@ -119,7 +144,11 @@ mod tests {
         (0..3).for_each(|key| known.put([key; 32], place(0)));
         known.put([2; 32], place(0));
         assert_eq!((known.get(&[0; 32], now), known.get(&[1; 32], now).is_some()), (None, true));
-        assert_eq!((known.places.len(), known.order.len()), (2, 2));
+        assert_eq!((known.places.len(), known.segments.len()), (2, 2));
+        assert!(known.get(&[1; 32], now).is_some() && known.get(&[2; 32], now).is_some());
+        (3..100).for_each(|key| known.put([key; 32], place(0)));
+        assert!(known.get(&[98; 32], now).is_some() && known.get(&[97; 32], now).is_none());
+        assert_eq!(known.places.len(), 2);
         let mut off = Known::new(0);
         off.put([0; 32], place(0));
         assert!(off.is_off() && off.get(&[0; 32], now).is_none());

@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use aws_lc_rs::digest::Context;
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     convert::{self, Payload, Stream},
-    event::{BodyDigest, Closed, Direction, Outcome},
+    event::{Closed, Direction, Outcome},
     generated::v1::{self, record},
 };
 
@@ -193,9 +194,9 @@ impl Scribe {
         }
     }
 
-    /// The digest of a body, as far as it came; unless the exchange is not open.
-    pub(crate) fn digest(&self, exchange: Uuid, direction: Direction) -> Option<BodyDigest> {
-        self.live.get(&exchange).map(|live| live.digests.so_far(direction))
+    /// What makes the digest of a body, after all that came of it; unless the exchange is not open.
+    pub(crate) fn digest(&self, exchange: Uuid, direction: Direction) -> Option<Context> {
+        self.live.get(&exchange).map(|live| live.digests.running_on(direction))
     }
 
     /// When something is to be done although nobody asks.

@@ -325,7 +325,7 @@ async fn content_that_is_not_what_its_digest_says_does_not_reach_the_client_whol
             policy: PolicyHandle::default(),
             orphan: Duration::from_mins(1),
         };
-        let (mut carrier, body) = body::carried(SizeHint::with_exact(6));
+        let (carrier, body) = body::carried(SizeHint::with_exact(6));
         carrier.send(piece("one")).await.unwrap();
         let mut response = Response::new(body);
         response.extensions_mut().insert(Expected(expected));
