@@ -2,6 +2,8 @@
 //!
 //! Does no I/O: what is ready to be written stands in [`Builder::ready`] until the writer says that it is durable.
 
+use std::mem;
+
 use prost::Message;
 
 use super::{
@@ -34,17 +36,38 @@ pub(crate) struct Builder {
     hurried: bool,
 }
 
+/// What bundles are put together with, one after the other: fresh memory for each costs more than what is done in it.
+#[derive(Default)]
+pub(crate) struct Tools {
+    raw: Vec<u8>,
+    ready: Vec<u8>,
+    packer: Packer,
+}
+
+impl Tools {
+    /// Takes the buffer for frames.
+    pub(crate) fn take_ready(&mut self) -> Vec<u8> {
+        mem::take(&mut self.ready)
+    }
+
+    /// Gives back the one that was taken.
+    pub(crate) fn give_ready(&mut self, ready: Vec<u8>) {
+        self.ready = ready;
+    }
+}
+
 impl Builder {
     /// A bundle that begins with this header.
-    pub(crate) fn new(header: &BundleHeader) -> Self {
+    pub(crate) fn new(header: &BundleHeader, Tools { mut raw, mut ready, mut packer }: Tools) -> Self {
         let payload = header.encode_to_vec();
         let preamble = preamble();
         let link = Link::of_header(&preamble, &payload);
-        let mut ready = preamble.to_vec();
-        let mut packer = Packer::new();
+        raw.clear();
+        ready.clear();
+        ready.extend_from_slice(&preamble);
         frame::write(&mut ready, &mut packer, false, FrameKind::Header, 0, link, &payload);
         let length = ready.len() as u64;
-        Self { link, raw: Vec::new(), ready, length, index: Index::default(), packer, hurried: false }
+        Self { link, raw, ready, length, index: Index::default(), packer, hurried: false }
     }
 
     /// A bundle of which `length` bytes are written already.
@@ -55,7 +78,7 @@ impl Builder {
             ready: Vec::new(),
             length,
             index,
-            packer: Packer::new(),
+            packer: Packer::default(),
             hurried: false,
         }
     }
@@ -110,9 +133,9 @@ impl Builder {
     /// Writes footer and trailer behind a seal that is there already. Gives the root.
     pub(crate) fn finish(&mut self, recovered: bool) -> Link {
         let offset = self.length;
-        self.raw = self.index.footer(recovered).encode_to_vec();
+        let raw = mem::replace(&mut self.raw, self.index.footer(recovered).encode_to_vec());
         let length = self.frame(FrameKind::Footer, self.index.chunks());
-        self.raw = Vec::new();
+        self.raw = raw;
         let length = u32::try_from(length).expect("a footer is bounded far below 4 GiB");
         self.ready.extend_from_slice(&trailer(offset, length));
         self.length += super::TRAILER_LEN as u64;
@@ -132,7 +155,12 @@ impl Builder {
     /// Takes the bytes that are to be written, for another empty buffer.
     pub(crate) fn take_ready(&mut self, mut empty: Vec<u8>) -> Vec<u8> {
         empty.clear();
-        std::mem::replace(&mut self.ready, empty)
+        mem::replace(&mut self.ready, empty)
+    }
+
+    /// What the next bundle is put together with.
+    pub(crate) fn into_tools(self) -> Tools {
+        Tools { raw: self.raw, ready: self.ready, packer: self.packer }
     }
 
     /// The length of the bundle if its chunk were finished, at most.

@@ -17,11 +17,13 @@ pub(crate) struct Packer {
     level: i32,
 }
 
-impl Packer {
-    pub(crate) fn new() -> Self {
+impl Default for Packer {
+    fn default() -> Self {
         Self { zstd: Compressor::new(LEVEL).ok(), level: LEVEL }
     }
+}
 
+impl Packer {
     /// The compressed form of `raw`, if it is worth it: packs and image layers do not compress.
     pub(crate) fn pack(&mut self, raw: &[u8], hurried: bool) -> Option<Vec<u8>> {
         self.set_level(if hurried { HURRIED_LEVEL } else { LEVEL });
@@ -80,7 +82,7 @@ mod tests {
         for length in [100, 5_000, 1 << 20] {
             let text: Vec<u8> = b"{\"kind\":\"Pod\"}".iter().copied().cycle().take(length).collect();
             for hurried in [false, true, false] {
-                let packed = Packer::new().pack(&text, hurried).unwrap();
+                let packed = Packer::default().pack(&text, hurried).unwrap();
                 assert!(packed.len() < text.len());
                 assert_eq!(unpack(&packed, text.len()).unwrap(), text);
                 assert_eq!(unpack(&packed, text.len() - 1), None);
@@ -91,7 +93,7 @@ mod tests {
 
     #[test]
     fn noise_is_left_as_it_is() {
-        let mut packer = Packer::new();
+        let mut packer = Packer::default();
         for length in [1, 100, 5_000, 1 << 20] {
             assert_eq!(packer.pack(&noise(length), false), None);
         }

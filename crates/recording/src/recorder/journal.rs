@@ -23,7 +23,7 @@ use super::{
     wal::Wal,
 };
 use crate::{
-    format::builder::Builder,
+    format::builder::{Builder, Tools},
     generated::{
         SCHEMA,
         v1::{BundleHeader, Record, Sealed},
@@ -78,8 +78,8 @@ pub(crate) struct Journal {
     open: Option<Open>,
     committer: Committer,
     owed: Option<Commit>,
-    /// The buffer of a commit that is done, for another.
-    spare: Vec<u8>,
+    /// For the next bundle; the buffer of a commit that is done, for another.
+    spare: Tools,
     unbounded: bool,
 }
 
@@ -100,7 +100,7 @@ impl Journal {
         uploads: UnboundedSender<SealedBundle>,
         last: Option<Last>,
     ) -> Self {
-        let (committer, spare) = (Committer::default(), Vec::new());
+        let (committer, spare) = (Committer::default(), Tools::default());
         Self { config, board, uploads, last, open: None, committer, owed: None, spare, unbounded: false }
     }
 
@@ -174,7 +174,7 @@ impl Journal {
         self.finish()?;
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(wal) = open.wal.take() else { return Ok(None) };
-        let bytes = open.builder.take_ready(mem::take(&mut self.spare));
+        let bytes = open.builder.take_ready(self.spare.take_ready());
         Ok(Some(Commit { wal, bytes, sealed: None }))
     }
 
@@ -191,7 +191,9 @@ impl Journal {
         let sealed = SealedBundle { last, path: wal.path().to_owned(), length: builder.length() };
         self.last = Some(last);
         self.board.spooled(sealed.length);
-        Ok(Some(Commit { wal, bytes: builder.take_ready(Vec::new()), sealed: Some(sealed) }))
+        let bytes = builder.take_ready(self.spare.take_ready());
+        self.spare = builder.into_tools();
+        Ok(Some(Commit { wal, bytes, sealed: Some(sealed) }))
     }
 
     /// Has a commit done beside the writer.
@@ -216,7 +218,7 @@ impl Journal {
             return Err(Trouble::Disk(error));
         }
         let Commit { wal, bytes, sealed } = commit;
-        self.spare = bytes;
+        self.spare.give_ready(bytes);
         if let Some(sealed) = sealed {
             // Without an uploader the file stays in the spool and is uploaded when it is opened next.
             let _ = self.uploads.send(sealed);
@@ -278,7 +280,7 @@ impl Journal {
         Err(self.board.store_trouble().map_or(Trouble::Congested, Trouble::SpoolFull))
     }
 
-    fn begin(&self) -> Open {
+    fn begin(&mut self) -> Open {
         let id = next_id(self.last.map(|last| last.bundle));
         let number = self.last.map_or(0, |last| last.number + 1);
         let bytes = |uuid: Uuid| Bytes::copy_from_slice(uuid.as_bytes());
@@ -296,7 +298,7 @@ impl Journal {
         Open {
             id,
             number,
-            builder: Builder::new(&header),
+            builder: Builder::new(&header, mem::take(&mut self.spare)),
             wal: Some(Wal::new(Spool::path(&self.config.directory, id), self.config.is_read)),
             since: Instant::now(),
             dirty_since: None,

@@ -11,7 +11,7 @@ use crate::{
     event::{Closed, Direction, Outcome},
     format::{
         TRAILER_LEN,
-        builder::Builder,
+        builder::{Builder, Tools},
         chain::Link,
         fault::FaultKind,
         frame::{self, FrameHead, FrameKind, HEAD_LEN},
@@ -58,7 +58,7 @@ impl Author {
             previous_root: self.previous.map(|(_, root)| Bytes::copy_from_slice(&root.0)).unwrap_or_default(),
             ..BundleHeader::default()
         };
-        (id, Builder::new(&header))
+        (id, Builder::new(&header, Tools::default()))
     }
 
     fn end(&mut self, id: Uuid, mut builder: Builder) -> (Uuid, Vec<u8>) {
@@ -219,7 +219,7 @@ fn a_forged_chunk_breaks_the_chain() {
 
     for link in [head.link, before.of_chunk(head.sequence, &forged)] {
         let mut bad = good[..frames[2].start].to_vec();
-        frame::write(&mut bad, &mut Packer::new(), false, FrameKind::Chunk, head.sequence, link, &forged);
+        frame::write(&mut bad, &mut Packer::default(), false, FrameKind::Chunk, head.sequence, link, &forged);
         bad.extend_from_slice(&good[frames[2].end..]);
         let report = check(&bad);
         let is_chain =
@@ -240,7 +240,7 @@ fn a_forged_footer_is_found() {
     let mut bad = good[..place.start].to_vec();
     let length = frame::write(
         &mut bad,
-        &mut Packer::new(),
+        &mut Packer::default(),
         false,
         FrameKind::Footer,
         head.sequence,
