@@ -49,8 +49,8 @@ impl<In: Send + 'static, E: Send + 'static> Next<In, E> {
     ///
     /// # Errors
     /// Those of the service below.
-    pub async fn run(self, input: In) -> Result<Response<Body>, E> {
-        (self.0)(input).await
+    pub fn run(self, input: In) -> impl Future<Output = Result<Response<Body>, E>> + Send + use<In, E> {
+        (self.0)(input)
     }
 }
 

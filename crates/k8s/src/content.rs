@@ -94,12 +94,13 @@ pub(crate) struct Writing<'a> {
 impl Writing<'_> {
     /// Understands its body.
     pub(crate) async fn understand(self) -> Result<Content, Refused> {
+        // In boxes, that those who bring nothing have no room for it.
         if self.body.is_empty() {
             Ok(Content::default())
         } else if self.resource.verb == "patch" {
-            self.patch().await
+            Box::pin(self.patch()).await
         } else {
-            self.object().await
+            Box::pin(self.object()).await
         }
     }
 

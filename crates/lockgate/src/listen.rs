@@ -38,7 +38,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{future::FutureExt as _, sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 pub(crate) use self::tls::{PEM_MAX, certificates, private_key, server_config};
@@ -91,7 +91,7 @@ struct UnderWay {
 
 impl UnderWay {
     fn spawn(&self, work: impl Future<Output: Send + 'static> + Send + 'static) {
-        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(work));
+        self.tasks.spawn(work.with_cancellation_token_owned(self.cut.clone()));
     }
 
     /// Waits so long, then cuts off what has not ended: its end is recorded as any other.
@@ -194,9 +194,9 @@ impl Shared {
         // A socket that can't be tuned still works.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let opened = tokio::time::timeout(self.limits.head_timeout.0, self.open(stream));
-        match opened.await {
-            // In a box each, that an idle connection takes no more memory than its own version needs.
+        // In a box each, that an idle connection takes no more memory than its own version needs, and none for how it
+        // was opened.
+        match tokio::time::timeout(self.limits.head_timeout.0, Box::pin(self.open(stream))).await {
             Ok(Ok((stream, prefix, true))) => {
                 Box::pin(self.http2(Connection::new(stream, prefix, None), peer, lasting)).await
             }

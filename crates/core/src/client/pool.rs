@@ -115,7 +115,8 @@ impl Pool {
     }
 
     async fn connect(self: &Arc<Self>) -> Result<Lease, Box<dyn std::error::Error + Send + Sync>> {
-        let leased = match self.connector.connect().await? {
+        // In a box: most requests find a connection, and have no room for how one is opened.
+        let leased = match Box::pin(self.connector.connect()).await? {
             Sender::H1(sender) => Leased::H1(sender),
             Sender::H2(sender) => {
                 let shared = Shared { sender, streams: Arc::new(AtomicUsize::new(1)) };

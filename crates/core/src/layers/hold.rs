@@ -69,13 +69,23 @@ impl Step<Decided> for Hold {
         next: Next<Permitted, Refusal>,
     ) -> Result<Response<Body>, Refusal> {
         let Decided { verdict, asked } = decided;
-        let held = match verdict {
-            Verdict::Permit(permit) => return next.run(Permitted { permit, asked }).await,
-            Verdict::Denial(denial) => {
-                return Err(decide::refuse(RefusalKind::Denied, denial.grounds()));
-            }
-            Verdict::Hold(held) => held,
-        };
+        match verdict {
+            Verdict::Permit(permit) => next.run(Permitted { permit, asked }).await,
+            Verdict::Denial(denial) => Err(decide::refuse(RefusalKind::Denied, denial.grounds())),
+            // In a box, that those who wait for nobody have no room for it.
+            Verdict::Hold(held) => Box::pin(self.hold(held, asked, next)).await,
+        }
+    }
+}
+
+impl Hold {
+    /// Keeps the client until people have decided.
+    async fn hold(
+        self: Arc<Self>,
+        held: Held,
+        asked: Understood,
+        next: Next<Permitted, Refusal>,
+    ) -> Result<Response<Body>, Refusal> {
         // An upstream does not wait for people: it is sent anew when they have agreed.
         let asked = Understood { begun: None, ..asked };
         let exchange = asked.exchange.clone();
@@ -117,9 +127,7 @@ impl Step<Decided> for Hold {
             HoldStyle::Stream(stream) => Ok(waiting.stream(stream, next)),
         }
     }
-}
 
-impl Hold {
     async fn ask(&self, ask: Ask, exchange: &Exchange) -> Result<Ticket, Refusal> {
         exchange.durable().await?;
         let ticket = self.approvals.ask(ask).await?;

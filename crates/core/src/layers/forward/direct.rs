@@ -44,11 +44,11 @@ pub(in crate::layers) async fn send(
     let method = request.method().clone();
     let is_read = method == Method::GET || method == Method::HEAD;
     let follows = is_read && request.extensions().get::<Direct>().is_some();
+    if !follows {
+        return Ok(client.send(request).await?);
+    }
     let (mut url, mut headers) = (request.uri().clone(), request.headers().clone());
     let mut response = client.send(request).await?;
-    if !follows {
-        return Ok(response);
-    }
     for _ in 0..REDIRECTS {
         let Some(next) = target(&url, &response) else { return Ok(response) };
         let next = next?;
