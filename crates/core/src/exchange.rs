@@ -70,6 +70,8 @@ struct Inner {
     mutates: AtomicBool,
     detached: AtomicBool,
     on_its_way: CancellationToken,
+    /// It went upstream, and nobody has waited yet until that is durable.
+    unproven: AtomicBool,
     state: Mutex<State>,
     /// Dropped after the last word was spawned, which is followed by itself.
     _under_way: TaskTrackerToken,
@@ -139,10 +141,18 @@ impl Exchange {
             bundles: Vec::new(),
         };
         let state = Mutex::new(State { entry, outcome: None, terms, gap: recorder.is_none() });
-        let (mutates, detached) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (evidence, on_its_way) = (evidence.clone(), CancellationToken::new());
         let _under_way = evidence.closing.exchange();
-        Ok(Self(Arc::new(Inner { id, evidence, recorder, mutates, detached, on_its_way, state, _under_way })))
+        Ok(Self(Arc::new(Inner {
+            id,
+            evidence: evidence.clone(),
+            recorder,
+            mutates: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
+            on_its_way: CancellationToken::new(),
+            unproven: AtomicBool::new(false),
+            state,
+            _under_way,
+        })))
     }
 
     /// The exchange's id: a UUIDv7.
@@ -230,6 +240,24 @@ impl Exchange {
         self.append(Event::Forwarded).await?;
         self.durable().await?;
         self.0.on_its_way.cancel();
+        Ok(())
+    }
+
+    /// Records that the request, which only reads, goes upstream now. Whoever shows anything of its answer waits for
+    /// [`Exchange::proven`] before.
+    pub async fn forwarding(&self) -> Result<(), Unrecorded> {
+        self.append(Event::Forwarded).await?;
+        self.0.unproven.store(true, Ordering::Release);
+        self.0.on_its_way.cancel();
+        Ok(())
+    }
+
+    /// Waits until a request that went upstream before it was durable is so.
+    pub async fn proven(&self) -> Result<(), Unrecorded> {
+        if self.0.unproven.load(Ordering::Acquire) {
+            self.durable().await?;
+            self.0.unproven.store(false, Ordering::Release);
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use object_store::{memory::InMemory, path::Path};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower_test::mock;
+use uuid::Uuid;
 
 use crate::{
     access::{Access, Action, Attribute, Attributes, Matcher, Schema},
@@ -298,7 +299,7 @@ pub(crate) struct Rig {
     pub(crate) evidence: Evidence,
     pub(crate) entries: Arc<Entries>,
     store: Arc<InMemory>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Rig {
@@ -308,7 +309,7 @@ impl Rig {
         let (recorder, _) = Recorder::open(config).await.unwrap();
         let entries = Arc::new(Entries::default());
         let evidence = Evidence { recorder, index: entries.clone(), closing: Closing::new() };
-        Self { evidence, entries, store, _dir: dir }
+        Self { evidence, entries, store, dir }
     }
 
     pub(crate) async fn exchange(&self) -> Exchange {
@@ -333,6 +334,18 @@ impl Rig {
             request,
             begun: None,
         }
+    }
+
+    /// What of an exchange that is under way a crash would leave.
+    pub(crate) async fn durable(&self, exchange: Uuid) -> Vec<RecordedEvent> {
+        let archive = Archive::new(self.store.clone(), Path::default());
+        let mut reader = archive.follow(exchange, Some(self.dir.path()));
+        reader.look().await.unwrap();
+        let mut events = Vec::new();
+        while let Some(event) = reader.next().await.unwrap() {
+            events.push(event);
+        }
+        events
     }
 
     /// Ends the recorder and returns what was recorded and indexed of the only exchange.

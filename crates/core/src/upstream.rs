@@ -94,9 +94,9 @@ pub enum Reads {
     /// When it and its verdict are durable, as every other.
     #[default]
     WhenDurable,
-    /// While these are being made durable. No byte of the answer leaves before they are; but the upstream may have been
-    /// read without a trace here, by a gateway that crashed at that moment and told nobody what was read. Faster by one
-    /// wait for the disk.
+    /// At once. No byte of the answer leaves before these are durable; but the upstream may have been read without a
+    /// trace here, by a gateway that crashed before and told nobody what was read. What is not answered within 10 ms is
+    /// made durable meanwhile; a short answer becomes durable together with its request. Faster by one wait for the disk.
     Overlapped,
 }
 

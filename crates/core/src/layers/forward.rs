@@ -3,7 +3,7 @@
 //!
 //! Nothing reaches the upstream before the request and its verdict are durable, and an upstream can't
 //! complete a streaming request before all of its bytes are. Where the upstream is set so (`reads: overlapped`), what
-//! only reads goes there meanwhile, and its answer is withheld until then.
+//! only reads goes there before, and its answer is withheld until then.
 
 pub(super) mod direct;
 #[cfg(test)]
@@ -12,6 +12,7 @@ mod tests;
 use std::{
     convert::Infallible,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{future::BoxFuture, stream};
@@ -30,6 +31,9 @@ use crate::{
     upgrade,
     upstream::{Auth, Reads},
 };
+
+/// A read that overlaps and is answered by then becomes durable with its answer, by one wait for the disk.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Headers that end at each hop (RFC 9110, section 7.6.1), besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -97,8 +101,12 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
     let client = &asked.target.client;
     let mut response = if asked.target.upstream.reads == Reads::Overlapped && only_reads(&exchange, &request)
     {
-        let durable = async { exchange.forwarded().await.map_err(Unrecorded::withheld) };
-        tokio::try_join!(durable, direct::send(client, request))?.1
+        exchange.forwarding().await?;
+        tokio::select! {
+            biased;
+            response = direct::send(client, request) => response?,
+            unrecorded = proven_meanwhile(&exchange) => return Err(unrecorded.withheld()),
+        }
     } else {
         exchange.forwarded().await?;
         if exchange.mutates() && upgrade.is_none() {
@@ -111,7 +119,7 @@ async fn forward(permitted: Permitted) -> Result<Response<Body>, Refusal> {
         };
         match (completed, &upgrade) {
             (Some(response), _) => response,
-            (None, Some(upgrade)) => client.upgrade(request, upgrade).await?,
+            (None, Some(upgrade)) => Box::pin(client.upgrade(request, upgrade)).await?,
             (None, None) => direct::send(client, request).await?,
         }
     };
@@ -138,6 +146,15 @@ fn only_reads(exchange: &Exchange, request: &Request<Body>) -> bool {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_stream = request.extensions().get::<Upgrade>().is_some();
     is_safe && !is_stream && !exchange.mutates() && request.body().is_end_stream()
+}
+
+/// Makes a request durable whose answer does not come soon. Resolves where that fails.
+async fn proven_meanwhile(exchange: &Exchange) -> Unrecorded {
+    tokio::time::sleep(SOON).await;
+    match exchange.proven().await {
+        Ok(()) => std::future::pending().await,
+        Err(unrecorded) => unrecorded,
+    }
 }
 
 /// Names of protocols differ in more than case (RFC 9110, section 7.8).

@@ -139,7 +139,7 @@ impl Record {
         let may_be_silent =
             upgrade::is_stream(&response) || response.extensions().get::<LongRunning>().is_some();
         let (head, body) = response.into_parts();
-        exchange.response_head(&head).await?;
+        exchange.response_head(&head).await.map_err(Unrecorded::withheld)?;
         // Its length may be said by the head alone.
         let said =
             head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -147,13 +147,15 @@ impl Record {
         let expected = head.extensions.get().copied();
         let mut tee = Tee::new(body, length, expected, exchange.clone());
         if tee.body.is_end_stream() {
-            tee.end().await?;
+            tee.end().await.map_err(Unrecorded::withheld)?;
             exchange.conclude(Outcome::Complete);
             return Ok(Response::from_parts(head, body::empty()));
         }
         if !may_be_silent {
             tee.gather().await.map_err(Unrecorded::withheld)?;
         }
+        // What was gathered whole is durable, and the request with it.
+        exchange.proven().await.map_err(Unrecorded::withheld)?;
         Ok(Response::from_parts(head, tee.into_body()))
     }
 }

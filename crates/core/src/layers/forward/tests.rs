@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockgate_recording::{Event, Recorded as RecordedEvent, What};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tower::ServiceExt as _;
 
@@ -127,10 +127,8 @@ async fn strips_what_ends_here() {
     assert_eq!(names, ["accept", "accept", "x-anything", "authorization"]);
 }
 
-/// The answer of an upstream that is set so, and what of it is recorded.
-async fn forwarded(reads: Reads, request: Request<Body>, is_recorded: bool) -> Result<String, RefusalKind> {
-    let rig = Rig::new().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// A request that is permitted, to an upstream at that address that is set so.
+async fn permitted(rig: &Rig, reads: Reads, listener: &TcpListener, request: Request<Body>) -> Permitted {
     let mut asked = rig.asked(request).await;
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let upstream = Upstream { url, reads, ..(*asked.target.upstream).clone() };
@@ -141,18 +139,32 @@ async fn forwarded(reads: Reads, request: Request<Body>, is_recorded: bool) -> R
     let Verdict::Permit(permit) = policy.judge(&asked.caller.principal, "box", &asked.accesses) else {
         panic!("not permitted");
     };
+    Permitted { permit, asked }
+}
+
+/// A connection whose request was read.
+async fn accepted(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream
+}
+
+/// The answer of an upstream that is set so, and what of it is recorded.
+async fn forwarded(reads: Reads, request: Request<Body>, is_recorded: bool) -> Result<String, RefusalKind> {
+    let rig = Rig::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let permitted = permitted(&rig, reads, &listener, request).await;
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
+        let mut stream = accepted(&listener).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
     });
     if !is_recorded {
         rig.evidence.recorder.close().await.unwrap();
     }
-    let answer = Forward.oneshot(Permitted { permit, asked }).await;
+    let answer = Forward.oneshot(permitted).await;
     let text = testing::read(answer.map_err(|refusal| refusal.kind)?.into_body()).await;
     let (events, _) = rig.finish().await;
     let is_forwarded = |event: &RecordedEvent| matches!(event.what, What::Event(Event::Forwarded));
@@ -166,6 +178,25 @@ async fn nothing_is_answered_that_is_not_recorded_whenever_it_is_forwarded() {
         assert_eq!(forwarded(reads, testing::get("/open"), true).await.as_deref(), Ok("ok"));
         let unrecorded = forwarded(reads, testing::get("/open"), false).await;
         assert_eq!(unrecorded, Err(RefusalKind::RecordingUnavailable));
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_overlaps_does_not_wait_for_an_answer_to_be_durable() {
+    let rig = Rig::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let permitted = permitted(&rig, Reads::Overlapped, &listener, testing::get("/open")).await;
+    let unanswered = async {
+        let stream = accepted(&listener).await;
+        rig.evidence.recorder.close().await.unwrap();
+        std::future::pending::<()>().await;
+        drop(stream);
+    };
+    tokio::select! {
+        answer = Forward.oneshot(permitted) => {
+            assert_eq!(answer.err().map(|refusal| refusal.kind), Some(RefusalKind::RecordingUnavailable));
+        }
+        () = unanswered => {}
     }
 }
 

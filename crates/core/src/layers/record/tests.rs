@@ -4,6 +4,7 @@ use std::future::Future;
 
 use futures::StreamExt;
 use http::StatusCode;
+use lockgate_recording::{Event, Recorded as RecordedEvent, What};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::*;
@@ -238,6 +239,35 @@ async fn the_head_of_an_answer_that_may_be_silent_is_sent_at_once() {
     carrier.end();
     assert_eq!(testing::read(body).await, "");
     assert_eq!(rig.finish().await.1.outcome, "complete");
+}
+
+#[tokio::test]
+async fn nothing_of_an_answer_is_shown_before_its_request_is_durable() {
+    for may_be_silent in [false, true] {
+        let rig = Rig::new().await;
+        let (_carrier, body) = begun(&["one"]);
+        let mut response = Response::new(body);
+        if may_be_silent {
+            response.extensions_mut().insert(LongRunning);
+        }
+        let shared = Arc::new(std::sync::Mutex::new((Some(response), None)));
+        let asked = Arc::clone(&shared);
+        let below = move |recorded: Recorded| {
+            let shared = Arc::clone(&asked);
+            async move {
+                recorded.exchange.forwarding().await.unwrap();
+                let mut shared = shared.lock().unwrap();
+                shared.1 = Some(recorded.exchange.id());
+                Ok(shared.0.take().unwrap())
+            }
+        };
+        let response = call(&rig, testing::get("/x"), below).await;
+        let exchange = shared.lock().unwrap().1.expect("it was forwarded");
+        let durable = rig.durable(exchange).await;
+        let is_forwarded = |event: &RecordedEvent| matches!(event.what, What::Event(Event::Forwarded));
+        assert!(durable.iter().any(is_forwarded), "silent: {may_be_silent}, {durable:?}");
+        drop(response);
+    }
 }
 
 #[tokio::test]
