@@ -20,6 +20,7 @@ use lockgate_recording::{
     Event, ExchangeOpened, ExchangeRecorder, Outcome, Principal as RecordedPrincipal, RecordError, Recorder,
     Redactor, RequestHead,
 };
+use serde::Serialize;
 use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
@@ -32,7 +33,7 @@ use crate::{
     principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
     upstream::Upstream,
-    verdict::{OnFailure, Provisional, RecordTerms, Verdict},
+    verdict::{Grounds, Obligations, OnFailure, Provisional, RecordTerms, Verdict},
 };
 
 /// Headers of any request that say how it travels, and no more.
@@ -194,7 +195,7 @@ impl Exchange {
         let mutates = |access: &Access| schema.action(access.action).is_none_or(|action| action.mutates);
         self.0.mutates.store(accesses.iter().any(mutates), Ordering::Release);
         self.state().entry.accesses = accesses.iter().map(EntryAccess::from).collect();
-        self.append(Event::Access(json!(accesses).to_string())).await
+        self.append(Event::Access(text(&accesses))).await
     }
 
     /// Records the verdict; its terms of recording hold from here on.
@@ -218,8 +219,8 @@ impl Exchange {
                 state.terms = obligations.record;
             }
         }
-        let text = json!({ "verdict": verdict.word(), "grounds": grounds, "obligations": obligations });
-        self.append(Event::Verdict(text.to_string())).await
+        let said = Said { verdict: verdict.word(), grounds, obligations };
+        self.append(Event::Verdict(text(&said))).await
     }
 
     /// Records how a request for approval stands.
@@ -361,6 +362,19 @@ impl Exchange {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0.state)
     }
+}
+
+/// A verdict as it is recorded.
+#[derive(Serialize)]
+struct Said<'a> {
+    verdict: &'a str,
+    grounds: &'a Grounds,
+    obligations: Option<&'a Obligations>,
+}
+
+/// What is recorded as JSON.
+fn text(said: &impl Serialize) -> String {
+    serde_json::to_string(said).expect("plain data with text for keys is JSON")
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Access;
 
 /// What can be searched of one exchange.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The exchange's UUIDv7.
     pub exchange: String,

@@ -24,7 +24,7 @@ impl Drop for Inner {
             let mut state = lock(&self.state);
             let is_cut = self.evidence.closing.cut().is_cancelled();
             let unsaid = if is_cut { Outcome::Abandoned } else { Outcome::ClientGone };
-            (state.entry.clone(), state.outcome.take().unwrap_or(unsaid), state.gap)
+            (std::mem::take(&mut state.entry), state.outcome.take().unwrap_or(unsaid), state.gap)
         };
         entry.ended = now();
         entry.outcome = if gap { format!("{outcome}, not recorded whole") } else { outcome.to_string() };
