@@ -61,7 +61,7 @@ struct Waiting {
     entries: VecDeque<v1::Entry>,
     bytes: usize,
     /// The batch that is on its way.
-    sending: Vec<v1::Entry>,
+    sending: Arc<Vec<v1::Entry>>,
     /// Dropped since the last that was sent.
     dropped: u64,
     /// Whether the file holds all that is waiting or on its way; `None` while there is no file.
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// The oldest entries, as many as go at once.
-    fn batch(&self) -> Vec<v1::Entry> {
+    fn batch(&self) -> Arc<Vec<v1::Entry>> {
         let mut waiting = self.waiting();
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(entry) = waiting.entries.front() {
@@ -217,14 +217,14 @@ impl Shared {
             waiting.bytes -= entry.encoded_len();
             batch.extend(waiting.entries.pop_front());
         }
-        waiting.sending.clone_from(&batch);
-        batch
+        waiting.sending = Arc::new(batch);
+        waiting.sending.clone()
     }
 
     fn done(&self, entries: usize) {
         let dropped = {
             let mut waiting = self.waiting();
-            waiting.sending.clear();
+            waiting.sending = Arc::default();
             std::mem::take(&mut waiting.dropped)
         };
         if dropped > 0 {
@@ -238,23 +238,22 @@ async fn send_all(shared: Arc<Shared>, mut client: SessionServiceClient<Channel>
     // It ends when the queue does.
     while shared.gather().await.is_some() {
         let entries = shared.batch();
-        let count = entries.len();
-        send(&shared, &mut client, v1::PutEntriesRequest { entries }).await;
-        shared.done(count);
+        send(&shared, &mut client, &entries).await;
+        shared.done(entries.len());
         shared.clear().await;
     }
 }
 
 /// Sends a batch, however long it takes. What can't be stored, ever, is given up.
-async fn send(shared: &Shared, client: &mut SessionServiceClient<Channel>, batch: v1::PutEntriesRequest) {
+async fn send(shared: &Shared, client: &mut SessionServiceClient<Channel>, entries: &[v1::Entry]) {
     let mut backoff = Backoff::new();
     loop {
-        let mut request = tonic::Request::new(batch.clone());
+        let mut request = tonic::Request::new(v1::PutEntriesRequest { entries: entries.to_vec() });
         request.set_timeout(SENT_WITHIN);
         match client.put_entries(request).await.map_err(CallError::from) {
             Ok(response) => return log_rejected(&response.into_inner().rejected),
             Err(CallError::Invalid(error)) => {
-                return tracing::error!(error, entries = batch.entries.len(), "entries can't be indexed");
+                return tracing::error!(error, entries = entries.len(), "entries can't be indexed");
             }
             Err(error) => {
                 tracing::debug!(%error, "the index is away");

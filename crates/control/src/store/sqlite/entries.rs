@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use lockgate_core::index::Entry;
+use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::{
@@ -15,44 +16,57 @@ use super::{
 /// it takes neither much memory nor a processor for long.
 const AT_ONCE: usize = 50;
 
-/// Replaces the entries of exchanges, given as a JSON array of [`Row`]s. As one query for many, because each goes to the
-/// database's thread and back; and their words last, because what their index has gathered is written out
-/// before each statement that may have to be undone by itself, as the others may.
+/// Replaces the entries of exchanges. As one query for many, because each goes to the database's thread and back. Each
+/// statement is given a JSON array: the exchanges, but the third one [`Row`]s, and the last one exchanges with their
+/// words. What is taken apart is written out once (`MATERIALIZED`), and not at each look at a part of it. And words
+/// come last, because what their index has gathered is written out before each statement that may have to be undone by
+/// itself, as the others may.
 const PUT: &str = "
     DELETE FROM entry_text WHERE rowid IN (
-        SELECT entry.id FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0);
-    DELETE FROM entry WHERE exchange IN (SELECT value ->> 0 FROM json_each(?1));
+        SELECT entry.id FROM json_each(?) AS put JOIN entry ON entry.exchange = put.value);
+    DELETE FROM entry WHERE exchange IN (SELECT value FROM json_each(?));
+    WITH put AS MATERIALIZED (SELECT value FROM json_each(?))
     INSERT INTO entry (exchange, session, issuer, subject, upstream, protocol, verdict, outcome, started, ended, entry)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
                value ->> 8, value ->> 9, value ->> 10
-        FROM json_each(?1);
+        FROM put;
     INSERT INTO entry_access (entry, position, action, resource)
         SELECT entry.id, access.key, access.value ->> 'action', access.value ->> 'resource'
-        FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0,
+        FROM json_each(?) AS put JOIN entry ON entry.exchange = put.value,
              json_each(entry.entry, '$.accesses') AS access;
     INSERT OR IGNORE INTO entry_attribute (entry, position, name, value)
         SELECT entry.id, access.key, attribute.value ->> 0, attribute.value ->> 1
-        FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0,
+        FROM json_each(?) AS put JOIN entry ON entry.exchange = put.value,
              json_each(entry.entry, '$.accesses') AS access,
              json_each(access.value, '$.attributes') AS attribute;
+    WITH put AS MATERIALIZED (SELECT value FROM json_each(?))
     INSERT INTO entry_text (rowid, text)
-        SELECT entry.id, put.value ->> 11 FROM json_each(?1) AS put JOIN entry ON entry.exchange = put.value ->> 0;
+        SELECT entry.id, put.value ->> 1 FROM put JOIN entry ON entry.exchange = put.value ->> 0;
 ";
 
 /// The columns of an entry: exchange, session, issuer, subject, upstream, protocol, verdict, outcome, started, ended, the
-/// whole as JSON, its words.
-type Row<'a> =
-    (&'a str, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str, i64, i64, String, String);
+/// whole as JSON.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str, i64, i64, String);
 
 pub(super) async fn put(db: &mut SqliteConnection, entries: &[Entry]) -> Result<(), StoreError> {
     // The later entry of an exchange stands.
     let last: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (&*entry.exchange, entry)).collect();
-    let rows: Vec<Row<'_>> = last.into_values().map(row).collect();
-    for rows in rows.chunks(AT_ONCE) {
-        let rows = serde_json::to_string(rows).expect("text and numbers are JSON");
-        sqlx::query(PUT).bind(rows).execute(&mut *db).await?;
+    let entries: Vec<&Entry> = last.into_values().collect();
+    for entries in entries.chunks(AT_ONCE) {
+        let rows = array(entries.iter().map(|entry| row(entry)));
+        let exchanges = array(entries.iter().map(|entry| &*entry.exchange));
+        let texts = array(entries.iter().map(|entry| (&*entry.exchange, words(entry))));
+        let mut query = sqlx::query(PUT);
+        for given in [&exchanges, &exchanges, &rows, &exchanges, &exchanges, &texts] {
+            query = query.bind(given);
+        }
+        query.execute(&mut *db).await?;
     }
     Ok(())
+}
+
+fn array<T: Serialize>(items: impl Iterator<Item = T>) -> String {
+    serde_json::to_string(&items.collect::<Vec<_>>()).expect("text and numbers are JSON")
 }
 
 fn row(entry: &Entry) -> Row<'_> {
@@ -69,7 +83,6 @@ fn row(entry: &Entry) -> Row<'_> {
         signed(entry.started),
         signed(entry.ended),
         json,
-        words(entry),
     )
 }
 
