@@ -19,7 +19,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
@@ -32,6 +32,9 @@ use crate::{
 
 /// How a connection to an upstream that has vanished is noticed.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How much is read of an upstream's TLS at a time, of which rustls by itself asks for 4 KiB.
+const READ: usize = 32 << 10;
 
 /// The upstream's URL or certificates can't be used: an error of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +156,7 @@ impl Connector {
         let Some(tls) = &self.tls else {
             return Ok(Sender::H1(h1(tcp).await?));
         };
-        let stream = tls.any.connect(tls.name.clone(), tcp).await?;
+        let stream = tls.any.connect(tls.name.clone(), BufReader::with_capacity(READ, tcp)).await?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             h2(stream).await
         } else {
@@ -165,7 +168,9 @@ impl Connector {
     pub(super) async fn connect_alone(&self) -> Result<http1::SendRequest<Body>, BoxError> {
         let tcp = self.tcp().await?;
         match &self.tls {
-            Some(tls) => h1(tls.http1.connect(tls.name.clone(), tcp).await?).await,
+            Some(tls) => {
+                h1(tls.http1.connect(tls.name.clone(), BufReader::with_capacity(READ, tcp)).await?).await
+            }
             None => h1(tcp).await,
         }
     }
