@@ -53,8 +53,9 @@ pub(super) struct Surroundings<'a> {
 
 /// What of a piece is written anew, in the order of the text.
 pub(super) fn edits(document: &Document<'_>, around: &Surroundings<'_>, learned: &mut Learned) -> Vec<Edit> {
-    let classes = classes(document);
-    let mut reader = Reader { document, around, classes, learned };
+    let keys: Vec<Key> = (0..document.len()).map(|node| Key::of(&document.key(node))).collect();
+    let classes = classes(document, &keys);
+    let mut reader = Reader { document, around, keys, classes, learned };
     let (mut edits, mut node) = (Vec::new(), 0);
     while node < document.len() {
         match reader.edit(node) {
@@ -84,11 +85,67 @@ enum Class {
     TokenReview,
 }
 
+/// The keys that tell what a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Annotations,
+    Data,
+    Kind,
+    Message,
+    Spec,
+    Status,
+    StringData,
+    Token,
+    Value,
+    /// Another one.
+    Other {
+        /// Whether it is called as a field that holds a secret.
+        is_secret: bool,
+    },
+}
+
+impl Key {
+    fn of(key: &str) -> Self {
+        match key {
+            "annotations" => Self::Annotations,
+            "data" => Self::Data,
+            "kind" => Self::Kind,
+            "message" => Self::Message,
+            "spec" => Self::Spec,
+            "status" => Self::Status,
+            "stringData" => Self::StringData,
+            "token" => Self::Token,
+            "value" => Self::Value,
+            key => Self::Other { is_secret: names::is_secret_field(key) },
+        }
+    }
+
+    /// Whether what a Secret holds stands at it.
+    fn holds_data(self) -> bool {
+        matches!(self, Self::Data | Self::StringData)
+    }
+
+    fn is_secret_field(self) -> bool {
+        match self {
+            Self::Token | Self::Other { is_secret: true } => true,
+            Self::Annotations
+            | Self::Data
+            | Self::Kind
+            | Self::Message
+            | Self::Spec
+            | Self::Status
+            | Self::StringData
+            | Self::Value
+            | Self::Other { is_secret: false } => false,
+        }
+    }
+}
+
 /// What each object is by its `kind`.
-fn classes(document: &Document<'_>) -> Vec<Class> {
+fn classes(document: &Document<'_>, keys: &[Key]) -> Vec<Class> {
     let mut classes = vec![Class::Other; document.len()];
-    for node in 1..document.len() {
-        if !document.has_key(node, "kind") {
+    for (node, key) in keys.iter().enumerate().skip(1) {
+        if *key != Key::Kind {
             continue;
         }
         let class = match document.raw(node) {
@@ -109,6 +166,7 @@ fn classes(document: &Document<'_>) -> Vec<Class> {
 struct Reader<'a, 'd> {
     document: &'a Document<'d>,
     around: &'a Surroundings<'a>,
+    keys: Vec<Key>,
     classes: Vec<Class>,
     learned: &'a mut Learned,
 }
@@ -124,26 +182,25 @@ impl Reader<'_, '_> {
         if document.shape(parent) == Shape::Object
             && let Some(object) = document.parent(parent)
         {
-            let is_data = document.has_key(parent, "data");
-            if (is_data || document.has_key(parent, "stringData")) && self.is_secret(object) {
+            let is_data = self.keys[parent] == Key::Data;
+            if self.keys[parent].holds_data() && self.is_secret(object) {
                 return self.secret(object, node, is_data);
             }
             if is_data && self.is_config_map(object) {
                 return self.named(object, node, "configmap");
             }
-            if document.has_key(parent, "annotations") && document.shape(node) == Shape::String {
+            if self.keys[parent] == Key::Annotations && document.shape(node) == Shape::String {
                 return self.annotation(parent, node);
             }
-            if document.has_key(node, "token") && self.is_token(object, parent) {
+            if self.keys[node] == Key::Token && self.is_token(object, parent) {
                 return self.text(object, node, "token");
             }
         }
         if document.shape(node) == Shape::String {
             return self.string(parent, node);
         }
-        let holds_data = document.has_key(node, "data") || document.has_key(node, "stringData");
         // No object, where only one can be.
-        if holds_data && document.shape(node) != Shape::Object && self.is_secret(parent) {
+        if self.keys[node].holds_data() && document.shape(node) != Shape::Object && self.is_secret(parent) {
             return Some(With::Json(self.quoted(parent, node, "secret")));
         }
         None
@@ -151,24 +208,22 @@ impl Reader<'_, '_> {
 
     fn string(&mut self, parent: usize, node: usize) -> Option<With> {
         let document = self.document;
-        if (document.has_key(node, "data") || document.has_key(node, "stringData")) && self.is_secret(parent)
-        {
+        if self.keys[node].holds_data() && self.is_secret(parent) {
             return Some(With::Json(self.quoted(parent, node, "secret")));
         }
-        if document.has_key(node, "value")
+        if self.keys[node] == Key::Value
             && let Some(name) = document.member(parent, "name").and_then(|name| document.string(name))
             && names::is_telling(&name)
         {
             return self.masked(0, node, "env", &name);
         }
-        if self.around.secrets && document.has_key(node, "message") && self.is_of_status(parent) {
+        if self.around.secrets && self.keys[node] == Key::Message && self.is_of_status(parent) {
             let text = document.string(node)?;
             let shown =
                 status::without_content(&text, || marker(self.around.tags, "status", &self.identity(0), ""))?;
             return Some(With::Json(serde_json::Value::String(shown).to_string()));
         }
-        let key = document.key(node);
-        names::is_secret_field(&key).then(|| self.masked(0, node, "field", &key)).flatten()
+        self.keys[node].is_secret_field().then(|| self.text(0, node, "field")).flatten()
     }
 
     fn is_secret(&self, object: usize) -> bool {
@@ -181,10 +236,10 @@ impl Reader<'_, '_> {
     }
 
     fn is_token(&self, object: usize, parent: usize) -> bool {
-        let status = self.document.has_key(parent, "status");
+        let status = self.keys[parent] == Key::Status;
         match self.classes[object] {
             Class::TokenRequest => status,
-            Class::TokenReview => self.document.has_key(parent, "spec"),
+            Class::TokenReview => self.keys[parent] == Key::Spec,
             Class::Other | Class::Secret | Class::ConfigMap | Class::Status => self.around.token && status,
         }
     }
@@ -281,4 +336,27 @@ pub(super) fn identity(document: &Document<'_>, object: usize) -> Identity {
         node.and_then(|node| document.string(node)).map(Cow::into_owned).unwrap_or_default()
     };
     Identity { uid: text("uid"), namespace: text("namespace"), name: text("name") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Key, names};
+
+    #[test]
+    fn a_key_that_tells_more_names_a_secret_as_any() {
+        for key in [
+            "annotations",
+            "data",
+            "kind",
+            "message",
+            "spec",
+            "status",
+            "stringData",
+            "token",
+            "value",
+            "apiKey",
+        ] {
+            assert_eq!(Key::of(key).is_secret_field(), names::is_secret_field(key), "{key}");
+        }
+    }
 }

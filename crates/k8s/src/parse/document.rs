@@ -10,6 +10,9 @@ const MAX_DEPTH: usize = 512;
 /// Values in one document, at 32 bytes each.
 const MAX_NODES: usize = 1 << 19;
 
+/// Bytes of text for each value of an ordinary object, with its key.
+const TEXT_OF_A_VALUE: usize = 24;
+
 /// A text is not JSON, or too much of it; whoever wrote it is at fault. Where, by its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
@@ -36,11 +39,18 @@ struct Node {
     shape: Shape,
     start: u32,
     end: u32,
-    /// Where its key stands, within the quotes; nothing for an element.
-    key: (u32, u32),
+    key: Key,
     parent: u32,
     /// The number after the last value within it.
     next: u32,
+}
+
+/// Where a key stands, within the quotes; nothing for an element.
+#[derive(Clone, Copy, Debug, Default)]
+struct Key {
+    start: u32,
+    end: u32,
+    is_escaped: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +68,8 @@ impl<'a> Document<'a> {
     /// # Errors
     /// [`DocumentError`].
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, DocumentError> {
-        let mut parser = Parser { text, at: 0, nodes: Vec::new(), open: Vec::new() };
+        let nodes = Vec::with_capacity(text.len().min(MAX_NODES) / TEXT_OF_A_VALUE);
+        let mut parser = Parser { text, at: 0, nodes, open: Vec::new() };
         parser.run()?;
         Ok(Self { text, nodes: parser.nodes })
     }
@@ -99,14 +110,15 @@ impl<'a> Document<'a> {
 
     /// The key of a member; empty for an element.
     pub(crate) fn key(&self, node: usize) -> Cow<'a, str> {
-        let (start, end) = self.nodes[node].key;
-        unescaped(&self.text[start as usize..end as usize])
+        let Key { start, end, is_escaped } = self.nodes[node].key;
+        let raw = &self.text[start as usize..end as usize];
+        if is_escaped { unescaped(raw) } else { text(raw) }
     }
 
     pub(crate) fn has_key(&self, node: usize, key: &str) -> bool {
-        let (start, end) = self.nodes[node].key;
+        let Key { start, end, is_escaped } = self.nodes[node].key;
         let raw = &self.text[start as usize..end as usize];
-        raw == key.as_bytes() || (raw.contains(&b'\\') && unescaped(raw) == key)
+        raw == key.as_bytes() || (is_escaped && unescaped(raw) == key)
     }
 
     pub(crate) fn member(&self, node: usize, key: &str) -> Option<usize> {
@@ -131,7 +143,14 @@ fn unescaped(raw: &[u8]) -> Cow<'_, str> {
             return Cow::Owned(text);
         }
     }
-    String::from_utf8_lossy(raw)
+    text(raw)
+}
+
+fn text(raw: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(raw) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(raw),
+    }
 }
 
 struct Parser<'a> {
@@ -147,7 +166,7 @@ impl Parser<'_> {
         if u32::try_from(self.text.len()).is_err() {
             return Err(DocumentError::TooMany(0));
         }
-        let mut key = (0, 0);
+        let mut key = Key::default();
         loop {
             let is_open = self.value(key)?;
             // Ends what is over; then either all is, or another value follows.
@@ -161,7 +180,7 @@ impl Parser<'_> {
     }
 
     /// Reads a value, or begins one that is not empty (true).
-    fn value(&mut self, key: (u32, u32)) -> Result<bool, DocumentError> {
+    fn value(&mut self, key: Key) -> Result<bool, DocumentError> {
         self.space();
         if self.nodes.len() == MAX_NODES {
             return Err(DocumentError::TooMany(self.at));
@@ -228,19 +247,19 @@ impl Parser<'_> {
     }
 
     /// The key of the value to come, and its colon; nothing in an array.
-    fn key(&mut self) -> Result<(u32, u32), DocumentError> {
+    fn key(&mut self) -> Result<Key, DocumentError> {
         let is_object =
             self.open.last().is_some_and(|&index| self.nodes[index as usize].shape == Shape::Object);
         if !is_object {
-            return Ok((0, 0));
+            return Ok(Key::default());
         }
         self.space();
         let start = self.at + 1;
         if self.peek() != Some(b'"') {
             return Err(self.malformed());
         }
-        self.string()?;
-        let key = (start as u32, self.at as u32 - 1);
+        let is_escaped = self.string()?;
+        let key = Key { start: start as u32, end: self.at as u32 - 1, is_escaped };
         self.space();
         if self.peek() != Some(b':') {
             return Err(self.malformed());
@@ -249,16 +268,19 @@ impl Parser<'_> {
         Ok(key)
     }
 
-    fn string(&mut self) -> Result<(), DocumentError> {
+    /// Reads a string; tells whether there are escapes in it.
+    fn string(&mut self) -> Result<bool, DocumentError> {
         self.at += 1;
+        let mut is_escaped = false;
         loop {
             let rest = &self.text[self.at..];
             let found =
                 memchr::memchr2(b'"', b'\\', rest).ok_or(DocumentError::Malformed(self.text.len()))?;
             self.at += found + 1;
             if rest[found] == b'"' {
-                return Ok(());
+                return Ok(is_escaped);
             }
+            is_escaped = true;
             let length = match self.peek() {
                 Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 1,
                 Some(b'u') => 5,
