@@ -1,6 +1,8 @@
 //! What the tests of the layers share: a small protocol, a recorder on a temporary folder, people who
 //! answer at once or never.
 
+mod rig;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -11,22 +13,19 @@ use futures::future::BoxFuture;
 use http::{HeaderName, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
 use lockgate_detect::{RuleSet, TagKey};
-use lockgate_recording::{Archive, Event, Recorded as RecordedEvent, Recorder, RecorderConfig, What};
-use object_store::{memory::InMemory, path::Path};
-use tempfile::TempDir;
+use lockgate_recording::{Event, Recorded as RecordedEvent, What};
 use tokio_util::sync::CancellationToken;
 use tower_test::mock;
-use uuid::Uuid;
 
+pub(crate) use self::rig::Rig;
 use crate::{
     access::{Access, Action, Attribute, Attributes, Matcher, Schema},
     approval::{ApprovalError, Approvals, Ask, Granted, Ticket, TicketState},
     authn::Authenticator,
     body::{self, Body},
     client::{Client, Timeouts},
-    exchange::{Closing, Evidence, Exchange},
     index::{Entry, Index},
-    layers::{Target, Understood, mask::Mask},
+    layers::{Target, mask::Mask},
     pipeline::Gateway,
     policy::{Policy, PolicyHandle},
     principal::{Caller, Principal, SessionId},
@@ -35,7 +34,6 @@ use crate::{
     secret::Secret,
     spool::Spools,
     upstream::{Auth, Credential, Credentials, Upstream},
-    verdict::RecordTerms,
 };
 
 /// `GET /x` reads x, `POST /x` writes x; everything may be masked.
@@ -291,75 +289,6 @@ pub(crate) fn gateway(rig: &Rig, url: &str) -> Gateway {
         client_idle: Duration::from_secs(60),
         orphan: Duration::from_secs(60),
         ending: CancellationToken::new(),
-    }
-}
-
-/// A recorder on a temporary folder.
-pub(crate) struct Rig {
-    pub(crate) evidence: Evidence,
-    pub(crate) entries: Arc<Entries>,
-    store: Arc<InMemory>,
-    dir: TempDir,
-}
-
-impl Rig {
-    pub(crate) async fn new() -> Self {
-        let (dir, store) = (tempfile::tempdir().unwrap(), Arc::new(InMemory::new()));
-        let config = RecorderConfig::new(dir.path(), store.clone(), Path::default(), "test");
-        let (recorder, _) = Recorder::open(config).await.unwrap();
-        let entries = Arc::new(Entries::default());
-        let evidence = Evidence { recorder, index: entries.clone(), closing: Closing::new() };
-        Self { evidence, entries, store, dir }
-    }
-
-    pub(crate) async fn exchange(&self) -> Exchange {
-        self.exchange_on(RecordTerms::default()).await
-    }
-
-    pub(crate) async fn exchange_on(&self, terms: RecordTerms) -> Exchange {
-        let (caller, upstream) = (caller(), upstream(Auth::Oidc));
-        Exchange::begin(&self.evidence, terms, &caller, &upstream, None).await.unwrap()
-    }
-
-    pub(crate) async fn asked(&self, request: Request<Body>) -> Understood {
-        Understood {
-            target: target(Auth::Oidc),
-            caller: caller(),
-            passthrough: None,
-            exchange: self.exchange().await,
-            accesses: vec![access(&request)],
-            needs: ["path"].into_iter().collect(),
-            given_up: None,
-            dialect: Arc::new(ToyDialect { hold: Toy::default().hold }),
-            request,
-            begun: None,
-        }
-    }
-
-    /// What of an exchange that is under way a crash would leave.
-    pub(crate) async fn durable(&self, exchange: Uuid) -> Vec<RecordedEvent> {
-        let archive = Archive::new(self.store.clone(), Path::default());
-        let mut reader = archive.follow(exchange, Some(self.dir.path()));
-        reader.look().await.unwrap();
-        let mut events = Vec::new();
-        while let Some(event) = reader.next().await.unwrap() {
-            events.push(event);
-        }
-        events
-    }
-
-    /// Ends the recorder and returns what was recorded and indexed of the only exchange.
-    pub(crate) async fn finish(self) -> (Vec<RecordedEvent>, Entry) {
-        self.evidence.closing.ended().await;
-        self.evidence.recorder.close().await.unwrap();
-        let entry = self.entries.0.lock().unwrap().pop().expect("one entry");
-        let archive = Archive::new(self.store, Path::default());
-        let mut reader = archive.exchange(entry.exchange.parse().unwrap(), None).await.unwrap();
-        let mut events = Vec::new();
-        while let Some(event) = reader.next().await.unwrap() {
-            events.push(event);
-        }
-        (events, entry)
     }
 }
 

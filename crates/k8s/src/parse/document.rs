@@ -110,9 +110,8 @@ impl<'a> Document<'a> {
 
     /// The key of a member; empty for an element.
     pub(crate) fn key(&self, node: usize) -> Cow<'a, str> {
-        let Key { start, end, is_escaped } = self.nodes[node].key;
-        let raw = &self.text[start as usize..end as usize];
-        if is_escaped { unescaped(raw) } else { text(raw) }
+        let Key { start, end, .. } = self.nodes[node].key;
+        unescaped(&self.text[start as usize..end as usize])
     }
 
     pub(crate) fn has_key(&self, node: usize, key: &str) -> bool {
@@ -143,10 +142,6 @@ fn unescaped(raw: &[u8]) -> Cow<'_, str> {
             return Cow::Owned(text);
         }
     }
-    text(raw)
-}
-
-fn text(raw: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(raw) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(raw),
