@@ -188,7 +188,7 @@ the same for all, and takes most of the time of a call; calls are sent by h2load
 the caller's own token. *lockgate* authenticates the caller, decides, records everything, and asks as the API
 server's own impersonation has it, which costs the API server more: *direct, for another* is that request without
 lockgate. Before a request is sent on, and before an answer ends, all of it is on the disk. *overlapped* (`reads:
-overlapped`) asks the API server while the request is being made durable, and *diskless* is lockgate with its
+overlapped`) asks the API server before the request is durable, and *diskless* is lockgate with its
 recordings in memory instead. *nginx* is a plain TLS reverse proxy that keeps its connections to the API server. Masking
 looks for known values and for all patterns of secrets. Memory is what lockgate has resident, less what it had before the
 watches. Exec is `kubectl exec` of `cat` on a file of lines as of a log.";
