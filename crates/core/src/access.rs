@@ -129,17 +129,35 @@ pub struct Attribute {
     pub matcher: Matcher,
     /// One line for people.
     pub doc: &'static str,
+    /// The actions that it is said of, where it is not of all: beside the others it would never match.
+    pub only: Option<&'static [&'static str]>,
 }
 
 impl Attribute {
+    /// One of all actions.
+    pub const fn new(name: &'static str, plural: &'static str, matcher: Matcher, doc: &'static str) -> Self {
+        Self { name, plural, matcher, doc, only: None }
+    }
+
     /// One that is matched by globs.
     pub const fn glob(name: &'static str, plural: &'static str, doc: &'static str) -> Self {
-        Self { name, plural, matcher: Matcher::Glob, doc }
+        Self::new(name, plural, Matcher::Glob, doc)
     }
 
     /// One that is true or false.
     pub const fn flag(name: &'static str, plural: &'static str, doc: &'static str) -> Self {
-        Self { name, plural, matcher: Matcher::Flag, doc }
+        Self::new(name, plural, Matcher::Flag, doc)
+    }
+
+    /// The same, of these actions only.
+    #[must_use]
+    pub const fn only(self, actions: &'static [&'static str]) -> Self {
+        Self { only: Some(actions), ..self }
+    }
+
+    /// Whether a request for that action can have it.
+    pub fn is_of(&self, action: &str) -> bool {
+        self.only.is_none_or(|only| only.contains(&action))
     }
 }
 

@@ -19,7 +19,7 @@ use tower_test::mock;
 
 pub(crate) use self::rig::Rig;
 use crate::{
-    access::{Access, Action, Attribute, Attributes, Matcher, Schema},
+    access::{Access, Action, Attribute, Attributes, Schema},
     approval::{ApprovalError, Approvals, Ask, Granted, Ticket, TicketState},
     authn::Authenticator,
     body::{self, Body},
@@ -44,8 +44,8 @@ pub(crate) static SCHEMA: Schema = Schema {
         Action { name: "write", mutates: true, maskable: true, parts: None },
     ],
     attributes: &[
-        Attribute { name: "path", plural: "paths", matcher: Matcher::Glob, doc: "the path" },
-        Attribute { name: "color", plural: "colors", matcher: Matcher::Glob, doc: "costs to find out" },
+        Attribute::glob("path", "paths", "the path"),
+        Attribute::glob("color", "colors", "costs to find out"),
     ],
     masks: &[],
 };

@@ -32,88 +32,96 @@ pub static SCHEMA: Schema = Schema {
         Action { name: READ_FILE, mutates: false, maskable: false, parts: None },
     ],
     attributes: &[
-        Attribute {
-            name: "repository",
-            plural: "repositories",
-            matcher: Matcher::Name,
-            doc: "the repository's path on the upstream, without .git",
-        },
-        Attribute {
-            name: "ref",
-            plural: "refs",
-            matcher: Matcher::Under("refs/"),
-            doc: "the full name of a ref, e.g. refs/heads/main: one that a push updates; beside `action: fetch`, one that is read",
-        },
-        Attribute {
-            name: "change",
-            plural: "changes",
-            matcher: Matcher::Choice(&["create", "update", "force", "delete"]),
-            doc: "what a push does to the ref; an update that is not shown to be a fast-forward is force",
-        },
-        Attribute {
-            name: "kind",
-            plural: "kinds",
-            matcher: Matcher::Choice(&["branch", "tag", "other"]),
-            doc: "refs/heads/ is a branch, refs/tags/ a tag",
-        },
-        Attribute {
-            name: "ancestry",
-            plural: "ancestries",
-            matcher: Matcher::Choice(&["fast-forward", "diverged", "unknown"]),
-            doc: "of the new tip of an existing branch to its old one; unknown where it could not be shown",
-        },
-        Attribute::glob("option", "options", "the options of a push (git push -o)"),
-        Attribute::flag("atomic", "atomic", "whether all refs of a push are to be updated or none"),
+        Attribute::new(
+            "repository",
+            "repositories",
+            Matcher::Name,
+            "the repository's path on the upstream, without .git",
+        ),
+        Attribute::new(
+            "ref",
+            "refs",
+            Matcher::Under("refs/"),
+            "the full name of a ref that a push updates, e.g. refs/heads/main; or that a fetch reads",
+        )
+        .only(&[FETCH, PUSH]),
+        Attribute::new(
+            "change",
+            "changes",
+            Matcher::Choice(&["create", "update", "force", "delete"]),
+            "what a push does to the ref; an update that is not shown to be a fast-forward is force",
+        )
+        .only(&[PUSH]),
+        Attribute::new(
+            "kind",
+            "kinds",
+            Matcher::Choice(&["branch", "tag", "other"]),
+            "refs/heads/ is a branch, refs/tags/ a tag",
+        )
+        .only(&[PUSH]),
+        Attribute::new(
+            "ancestry",
+            "ancestries",
+            Matcher::Choice(&["fast-forward", "diverged", "unknown"]),
+            "of the new tip of an existing branch to its old one; unknown where it could not be shown",
+        )
+        .only(&[PUSH]),
+        Attribute::glob("option", "options", "the options of a push (git push -o)").only(&[PUSH]),
+        Attribute::flag("atomic", "atomic", "whether all refs of a push are to be updated or none")
+            .only(&[PUSH]),
         Attribute::flag(
             "signed",
             "signed",
             "whether a push carries a certificate, which only the upstream verifies",
-        ),
+        )
+        .only(&[PUSH]),
         Attribute::glob(
             "path",
             "paths",
             "the files that any of the commits adds, changes or removes, e.g. .github/workflows/ci.yml",
-        ),
+        )
+        .only(&[PUSH]),
         Attribute::glob(
             "author",
             "authors",
             "the addresses of the commits' authors, which anybody can write into a commit",
-        ),
+        )
+        .only(&[PUSH]),
         Attribute::glob(
             "committer",
             "committers",
             "the addresses of the commits' committers, which anybody can write into a commit",
-        ),
-        Attribute {
-            name: "message",
-            plural: "messages",
-            matcher: Matcher::Regex,
-            doc: "the commits' messages, whole",
-        },
-        Attribute { name: "commits", plural: "commits", matcher: Matcher::Number, doc: "how many commits" },
-        Attribute {
-            name: "file_size",
-            plural: "file_sizes",
-            matcher: Matcher::Size,
-            doc: "of the largest file that is added or changed",
-        },
+        )
+        .only(&[PUSH]),
+        Attribute::new("message", "messages", Matcher::Regex, "the commits' messages, whole").only(&[PUSH]),
+        Attribute::new("commits", "commits", Matcher::Number, "how many commits").only(&[PUSH]),
+        Attribute::new(
+            "file_size",
+            "file_sizes",
+            Matcher::Size,
+            "of the largest file that is added or changed",
+        )
+        .only(&[PUSH]),
         Attribute::flag(
             "unsigned",
             "unsigned",
             "whether any commit carries no signature; one that is there is not verified",
-        ),
-        Attribute {
-            name: "tag",
-            plural: "tags",
-            matcher: Matcher::Choice(&["lightweight", "annotated", "signed"]),
-            doc: "what a tag points at or is; absent where the ref is none",
-        },
-        Attribute {
-            name: "finding",
-            plural: "findings",
-            matcher: Matcher::Finding,
-            doc: "the secrets in files, messages and names, by the rule that found them",
-        },
+        )
+        .only(&[PUSH]),
+        Attribute::new(
+            "tag",
+            "tags",
+            Matcher::Choice(&["lightweight", "annotated", "signed"]),
+            "what a tag points at or is; absent where the ref is none",
+        )
+        .only(&[PUSH]),
+        Attribute::new(
+            "finding",
+            "findings",
+            Matcher::Finding,
+            "the secrets in files, messages and names, by the rule that found them",
+        )
+        .only(&[PUSH]),
         Attribute::flag(
             "lfs",
             "lfs",

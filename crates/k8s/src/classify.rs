@@ -42,12 +42,12 @@ pub static SCHEMA: Schema = Schema {
     ],
     attributes: &[
         Attribute::glob("resource", "resources", "the resource as RBAC names it: `pods`, `pods/exec`"),
-        Attribute {
-            name: "verb",
-            plural: "verbs",
-            matcher: Matcher::Choice(VERBS),
-            doc: "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's",
-        },
+        Attribute::new(
+            "verb",
+            "verbs",
+            Matcher::Choice(VERBS),
+            "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's",
+        ),
         Attribute::glob("group", "groups", "the API group; empty for the core"),
         Attribute::glob("version", "versions", "the API version: `v1`"),
         Attribute::glob("subresource", "subresources", "the subresource: `exec`, `log`, `status`"),
@@ -69,67 +69,81 @@ pub static SCHEMA: Schema = Schema {
             "who says to manage the fields: `kubectl-client-side-apply`",
         ),
         Attribute::glob("user_agent", "user_agents", "the client, as it calls itself: `kubectl/**`"),
-        regex("command", "commands", "the words of the command that an exec begins, with spaces between"),
-        Attribute::glob("container", "containers", "the container that is named; absent for the default one"),
-        Attribute::flag("stdin", "stdins", "whether the client can type into it"),
-        Attribute::flag("tty", "ttys", "whether it is a terminal"),
+        regex("command", "commands", "the words of the command that an exec begins, with spaces between")
+            .only(&[CONNECT]),
+        Attribute::glob("container", "containers", "the container that is named; absent for the default one")
+            .only(&[CONNECT]),
+        Attribute::flag("stdin", "stdins", "whether the client can type into it").only(&[CONNECT]),
+        Attribute::flag("tty", "ttys", "whether it is a terminal").only(&[CONNECT]),
         Attribute::glob(
             "port",
             "ports",
             "the ports that a port-forward names; absent where the stream names them",
-        ),
-        Attribute::glob("kind", "kinds", "of an object that is written: its kind"),
-        Attribute::glob("image", "images", "of an object that is written: the images of its containers"),
+        )
+        .only(&[CONNECT]),
+        Attribute::glob("kind", "kinds", "of an object that is written: its kind").only(&[WRITE, RESTORE]),
+        Attribute::glob("image", "images", "of an object that is written: the images of its containers")
+            .only(&[WRITE, RESTORE]),
         Attribute::flag(
             "privileged",
             "privilegeds",
             "of an object that is written: whether a container is privileged",
-        ),
+        )
+        .only(&[WRITE, RESTORE]),
         Attribute::flag(
             "privilege_escalation",
             "privilege_escalations",
             "of an object that is written: whether a container may gain privileges",
-        ),
-        Attribute {
-            name: "host_namespace",
-            plural: "host_namespaces",
-            matcher: Matcher::Choice(&["network", "pid", "ipc"]),
-            doc: "of an object that is written: what its pods share with the host",
-        },
+        )
+        .only(&[WRITE, RESTORE]),
+        Attribute::new(
+            "host_namespace",
+            "host_namespaces",
+            Matcher::Choice(&["network", "pid", "ipc"]),
+            "of an object that is written: what its pods share with the host",
+        )
+        .only(&[WRITE, RESTORE]),
         Attribute::glob(
             "host_path",
             "host_paths",
             "of an object that is written: paths of the host that it mounts",
-        ),
+        )
+        .only(&[WRITE, RESTORE]),
         Attribute::glob(
             "service_account",
             "service_accounts",
             "of an object that is written: as which its pods run",
-        ),
-        Attribute::glob("secret", "secrets", "of an object that is written: the Secrets that its pods read"),
+        )
+        .only(&[WRITE, RESTORE]),
+        Attribute::glob("secret", "secrets", "of an object that is written: the Secrets that its pods read")
+            .only(&[WRITE, RESTORE]),
         Attribute::glob(
             "capability",
             "capabilities",
             "of an object that is written: the capabilities that it adds",
-        ),
+        )
+        .only(&[WRITE, RESTORE]),
         Attribute::flag(
             "run_as_root",
             "run_as_roots",
             "of an object that is written: whether a container runs as root",
-        ),
-        Attribute::glob("label", "labels", "of an object that is written: its labels, `name=value`"),
-        Attribute {
-            name: "finding",
-            plural: "findings",
-            matcher: Matcher::Finding,
-            doc: "of an object that is written: secrets in it, outside of Secrets",
-        },
+        )
+        .only(&[WRITE, RESTORE]),
+        Attribute::glob("label", "labels", "of an object that is written: its labels, `name=value`")
+            .only(&[WRITE, RESTORE]),
+        Attribute::new(
+            "finding",
+            "findings",
+            Matcher::Finding,
+            "of an object that is written: secrets in it, outside of Secrets",
+        )
+        .only(&[WRITE, RESTORE]),
     ],
     masks: &[ALL_BUT_HELM],
 };
 
 const fn regex(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural, matcher: Matcher::Regex, doc }
+    Attribute::new(name, plural, Matcher::Regex, doc)
 }
 
 /// What is asked for: of each object that a write brings, once its content is asked for; and that values of this

@@ -42,82 +42,101 @@ pub static SCHEMA: Schema = Schema {
             "repositories",
             "the repository's name on the upstream; absent for the list of all",
         ),
-        Attribute::glob("tag", "tags", "the tag; absent where it is a digest"),
+        Attribute::glob("tag", "tags", "the tag; absent where it is a digest").only(&[PULL, PUSH, DELETE]),
         Attribute::glob(
             "digest",
             "digests",
             "the digest, e.g. sha256:e3b0...; of a push, that of what is pushed",
         ),
-        Attribute {
-            name: "kind",
-            plural: "kinds",
-            matcher: Matcher::Choice(&["manifest", "tag", "blob", "tags", "referrers", "catalog"]),
-            doc: "what is listed or deleted; a manifest that is pulled or pushed by its digest is `manifest`, else `tag`",
-        },
-        Attribute {
-            name: "change",
-            plural: "changes",
-            matcher: Matcher::Choice(&["create", "update", "same"]),
-            doc: "what a push by a tag does to it: update where it stands for something else",
-        },
-        Attribute::glob("media_type", "media_types", "of a manifest that is pushed: what it says to be"),
+        Attribute::new(
+            "kind",
+            "kinds",
+            Matcher::Choice(&["manifest", "tag", "blob", "tags", "referrers", "catalog"]),
+            "what it is about; a manifest that is named by its digest is `manifest`, else `tag`",
+        ),
+        Attribute::new(
+            "change",
+            "changes",
+            Matcher::Choice(&["create", "update", "same"]),
+            "what a push by a tag does to it: update where it stands for something else",
+        )
+        .only(&[PUSH]),
+        Attribute::glob("media_type", "media_types", "of a manifest that is pushed: what it says to be")
+            .only(&[PUSH]),
         Attribute::glob(
             "artifact_type",
             "artifact_types",
             "the kind of artifact: of a manifest, or of referrers that are listed",
-        ),
-        Attribute::glob("subject", "subjects", "of a manifest: the digest of what it is attached to"),
-        Attribute::glob("base", "bases", "of an image: what it says to be built on, by name and digest"),
+        )
+        .only(&[PUSH, LIST]),
+        Attribute::glob("subject", "subjects", "of a manifest: the digest of what it is attached to")
+            .only(&[PULL, PUSH]),
+        Attribute::glob("base", "bases", "of an image: what it says to be built on, by name and digest")
+            .only(&[PULL, PUSH]),
         vouches(
             "built_on",
-            "of an image: the bases that the configuration names, with whose layers it begins; of an index, those \
-             with which all of its images do",
-        ),
-        Attribute::glob("platform", "platforms", "of an image: `linux/amd64`; of an index, all of them"),
-        Attribute::glob("user", "users", "of an image: as whom it runs; empty where that is not said"),
+            "of an image: the bases that the configuration names, with whose layers it begins; of \
+             an index, those with which all of its images do",
+        )
+        .only(&[PULL, PUSH]),
+        Attribute::glob("platform", "platforms", "of an image: `linux/amd64`; of an index, all of them")
+            .only(&[PULL, PUSH]),
+        Attribute::glob("user", "users", "of an image: as whom it runs; empty where that is not said")
+            .only(&[PULL, PUSH]),
         Attribute::flag(
             "root",
             "roots",
             "whether an image runs as root, or as nobody says whom; of an index, any of its images",
-        ),
-        Attribute::glob("env", "envs", "of an image: its environment, `NAME=value`"),
-        Attribute {
-            name: "entrypoint",
-            plural: "entrypoints",
-            matcher: Matcher::Regex,
-            doc: "of an image: the words of what it runs, with spaces between",
-        },
-        Attribute::glob("label", "labels", "of an image: its labels, `name=value`"),
-        number("layers", "of an image: how many layers"),
-        size("size", "sizes", "of an image: the bytes of all its blobs, as they are stored"),
-        size("layer_size", "layer_sizes", "of an image: the bytes of its largest layer, as it is stored"),
-        Attribute::flag("foreign", "foreigns", "whether a layer of an image is to be had elsewhere"),
+        )
+        .only(&[PULL, PUSH]),
+        Attribute::glob("env", "envs", "of an image: its environment, `NAME=value`").only(&[PULL, PUSH]),
+        Attribute::new(
+            "entrypoint",
+            "entrypoints",
+            Matcher::Regex,
+            "of an image: the words of what it runs, with spaces between",
+        )
+        .only(&[PULL, PUSH]),
+        Attribute::glob("label", "labels", "of an image: its labels, `name=value`").only(&[PULL, PUSH]),
+        number("layers", "of an image: how many layers").only(&[PULL, PUSH]),
+        size("size", "sizes", "of an image: the bytes of all its blobs, as they are stored")
+            .only(&[PULL, PUSH]),
+        size("layer_size", "layer_sizes", "of an image: the bytes of its largest layer, as it is stored")
+            .only(&[PULL, PUSH]),
+        Attribute::flag("foreign", "foreigns", "whether a layer of an image is to be had elsewhere")
+            .only(&[PULL, PUSH]),
         Attribute::flag(
             "documents",
             "documents",
-            "whether there are only documents in what is pulled or pushed, such as signatures: nothing that could run",
-        ),
+            "whether there are only documents in it, such as signatures: nothing that could run",
+        )
+        .only(&[PULL, PUSH]),
         Attribute::flag(
             "signed",
             "signed",
             "whether a signature is attached to an image, by cosign or notation; it need not be good",
-        ),
+        )
+        .only(&[PULL, PUSH]),
         vouches(
             "signed_by",
-            "of an image: the keys and authorities that the configuration names, whose signatures by cosign or notation \
-             were verified",
-        ),
+            "of an image: the keys and authorities that the configuration names, whose signatures \
+             by cosign or notation were verified",
+        )
+        .only(&[PULL, PUSH]),
         vouches(
             "signer",
-            "of an image: who signed it by cosign without a key of their own, verified by certificate and log: the \
-             issuer who vouched for them, a space, and their address or URI",
-        ),
-        Attribute {
-            name: "finding",
-            plural: "findings",
-            matcher: Matcher::Finding,
-            doc: "of what is pushed: secrets in it; of a manifest, in all that it stands for",
-        },
+            "of an image: who signed it by cosign without a key of their own, verified by \
+             certificate and log: the issuer who vouched for them, a space, and their address or \
+             URI",
+        )
+        .only(&[PULL, PUSH]),
+        Attribute::new(
+            "finding",
+            "findings",
+            Matcher::Finding,
+            "of what is pushed: secrets in it; of a manifest, in all that it stands for",
+        )
+        .only(&[PUSH, PUSH_BLOB]),
     ],
     masks: &[],
 };
@@ -127,15 +146,15 @@ const fn action(name: &'static str, mutates: bool) -> Action {
 }
 
 const fn vouches(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural: name, matcher: Matcher::Vouches, doc }
+    Attribute::new(name, name, Matcher::Vouches, doc)
 }
 
 const fn number(name: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural: name, matcher: Matcher::Number, doc }
+    Attribute::new(name, name, Matcher::Number, doc)
 }
 
 const fn size(name: &'static str, plural: &'static str, doc: &'static str) -> Attribute {
-    Attribute { name, plural, matcher: Matcher::Size, doc }
+    Attribute::new(name, plural, Matcher::Size, doc)
 }
 
 /// The attributes that only content says; all but those of the address.

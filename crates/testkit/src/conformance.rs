@@ -116,6 +116,12 @@ fn schema(schema: &Schema) {
             assert!(names.insert(attribute.plural), "two attributes are called {}", attribute.plural);
         }
         assert!(!attribute.doc.is_empty(), "{} has no doc", attribute.name);
+        let only = attribute.only.unwrap_or_default();
+        assert!(
+            only.iter().all(|action| schema.action(action).is_some()),
+            "{} is of no action",
+            attribute.name
+        );
     }
 }
 
@@ -152,8 +158,9 @@ fn in_schema(schema: &Schema, name: &str, accesses: &[Access]) {
         assert!(!access.resource.is_empty() && !access.binding.is_empty(), "{name}: {access:?}");
         assert!(!access.binding.chars().any(char::is_control), "{name}: {access:?}");
         for (attribute, _) in access.attributes.iter() {
-            let known = schema.attributes.iter().any(|known| known.name == attribute);
-            assert!(known, "{name}: attribute {attribute} is not in the schema");
+            let known = schema.attributes.iter().find(|known| known.name == attribute);
+            let is_of = known.is_some_and(|known| known.is_of(access.action));
+            assert!(is_of, "{name}: the schema has no attribute {attribute} of {}", access.action);
         }
         let resource = access.attributes.get(schema.attributes[0].name);
         assert!(resource.is_some(), "{name}: {} is missing", schema.attributes[0].name);

@@ -12,7 +12,7 @@ use lockgate_control::{
     transport::{Endpoint, Identity, Listener},
 };
 use lockgate_core::{
-    access::{Access, Action, Attribute, Attributes, Matcher, Schema},
+    access::{Access, Action, Attribute, Attributes, Schema},
     approval::Ask,
     authn::{Authenticator, IssuerConfig},
     index::{Entry, EntryAccess},
@@ -29,10 +29,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub(crate) static GIT: Schema = Schema {
     protocol: "git",
     actions: &[Action { name: "push", mutates: true, maskable: false, parts: None }],
-    attributes: &[
-        Attribute { name: "repository", plural: "repositories", matcher: Matcher::Glob, doc: "" },
-        Attribute { name: "ref", plural: "refs", matcher: Matcher::Glob, doc: "" },
-    ],
+    attributes: &[Attribute::glob("repository", "repositories", ""), Attribute::glob("ref", "refs", "")],
     masks: &[],
 };
 

@@ -204,8 +204,34 @@ impl<'a> Compiler<'a> {
                 }
             }
         }
+        whole &= self.are_of(schema, entries, &actions);
+        let matched = || names.iter().filter_map(|name| schema.attribute(name));
+        actions.retain(|action| matched().all(|attribute| attribute.is_of(action)));
+        if whole && actions.is_empty() {
+            self.errors.push(node.at, "this can never match: no action has all of these attributes");
+            return None;
+        }
         let reach = actions.into_iter().map(|action| (schema.protocol, action)).collect();
         whole.then_some((Condition::All(conditions), reach))
+    }
+
+    /// Whether each attribute is one of some of the actions; tells of those that are not.
+    fn are_of(&mut self, schema: &Schema, entries: &[(Key, Node)], actions: &[&str]) -> bool {
+        let mut whole = true;
+        for (key, _) in entries {
+            let Some(attribute) = schema.attribute(&key.name) else { continue };
+            if !actions.iter().any(|action| attribute.is_of(action)) {
+                let only = attribute.only.unwrap_or_default().join(", ");
+                let message = format!(
+                    "{} is said of {only} only: beside `action: {}` it never matches",
+                    attribute.name,
+                    actions.join(", "),
+                );
+                self.errors.push(key.at, message);
+                whole = false;
+            }
+        }
+        whole
     }
 
     fn actions(&mut self, schema: &'static Schema, node: &Node) -> Option<Vec<&'static str>> {

@@ -27,14 +27,16 @@ static GIT: Schema = Schema {
     attributes: &[
         attribute("repository", "repositories", Matcher::Name),
         attribute("ref", "refs", Matcher::Glob),
-        attribute("change", "changes", Matcher::Choice(&["create", "update", "force", "delete"])),
-        attribute("kind", "kinds", Matcher::Choice(&["branch", "tag", "other"])),
-        attribute("option", "options", Matcher::Glob),
-        attribute("path", "paths", Matcher::Glob),
-        attribute("message", "messages", Matcher::Regex),
-        attribute("file_size", "file_sizes", Matcher::Size),
-        attribute("finding", "findings", Matcher::Finding),
+        attribute("change", "changes", Matcher::Choice(&["create", "update", "force", "delete"]))
+            .only(&["push"]),
+        attribute("kind", "kinds", Matcher::Choice(&["branch", "tag", "other"])).only(&["push"]),
+        attribute("option", "options", Matcher::Glob).only(&["push"]),
+        attribute("path", "paths", Matcher::Glob).only(&["push"]),
+        attribute("message", "messages", Matcher::Regex).only(&["push"]),
+        attribute("file_size", "file_sizes", Matcher::Size).only(&["push"]),
+        attribute("finding", "findings", Matcher::Finding).only(&["push"]),
         attribute("voucher", "vouchers", Matcher::Vouches),
+        attribute("read", "reads", Matcher::Glob).only(&["fetch"]),
     ],
     masks: &[],
 };
@@ -49,13 +51,13 @@ static K8S: Schema = Schema {
         attribute("resource", "resources", Matcher::Glob),
         attribute("namespace", "namespaces", Matcher::Glob),
         attribute("dry_run", "dry_run", Matcher::Flag),
-        attribute("replicas", "replicas", Matcher::Number),
+        attribute("replicas", "replicas", Matcher::Number).only(&["write"]),
     ],
     masks: &[],
 };
 
 const fn attribute(name: &'static str, plural: &'static str, matcher: Matcher) -> Attribute {
-    Attribute { name, plural, matcher, doc: "" }
+    Attribute::new(name, plural, matcher, "")
 }
 
 pub(super) fn load(text: &str) -> Result<Policy, PolicyErrors> {

@@ -111,6 +111,14 @@ fn matches() {
     assert_snapshot!(rule("match: { k8s: { replicas: { min: 3, max: 2 } } }, decide: deny"), @"3:40: replicas needs a min, or a max, and the min is not above the max");
     assert_snapshot!(rule("match: { git: { action: push }, k8s: { action: read } }, decide: deny"), @"3:21: this can never match: one request is of one protocol and has one action");
     assert_snapshot!(rule("match: { all: [ { git: { action: push } }, { git: { action: fetch } } ] }, decide: deny"), @"3:28: this can never match: one request is of one protocol and has one action");
+    assert_snapshot!(rule("match: { git: { action: fetch, changes: create, paths: 'a/**' } }, decide: deny"), @r"
+    3:45: change is said of push only: beside `action: fetch` it never matches
+    3:62: path is said of push only: beside `action: fetch` it never matches
+    ");
+    assert_snapshot!(rule("match: { not: { k8s: { replicas: { min: 2 }, action: [read] } } }, decide: allow"), @"3:37: replicas is said of write only: beside `action: read` it never matches");
+    assert_snapshot!(rule("match: { git: { paths: a }, k8s: { dry_run: true } }, decide: deny"), @"3:21: this can never match: one request is of one protocol and has one action");
+    assert_snapshot!(rule("match: { all: [ { git: { paths: a } }, { git: { action: fetch } } ] }, decide: deny"), @"3:28: this can never match: one request is of one protocol and has one action");
+    assert_snapshot!(rule("match: { git: { findings: any, reads: x } }, decide: deny"), @"3:28: this can never match: no action has all of these attributes");
     assert_snapshot!(rule("match: { any: [] }, decide: deny"), @"3:28: any is an empty list");
     assert_snapshot!(rule("match: { any: { git: { action: push } } }, decide: deny"), @"3:28: any is a list, but here is a map");
     assert_snapshot!(rule("match: { everything: false }, decide: deny"), @"3:35: a rule that matches nothing is no rule");
@@ -166,8 +174,8 @@ fn reasons() {
     let reason =
         |match_: &str, text: &str| rule(&format!("match: {match_}, decide: deny, reason: \"{text}\""));
     let git = "{ git: { action: push } }";
-    assert_snapshot!(reason(git, "{refs} of {repo}"), @r#"3:70: the reason has an unknown placeholder "repo": it is one of repository, ref, change, kind, option, path, message, file_size, finding, voucher, principal, upstream, action, resource"#);
-    assert_snapshot!(reason(git, "{namespace}"), @r#"3:70: the reason has an unknown placeholder "namespace": it is one of repository, ref, change, kind, option, path, message, file_size, finding, voucher, principal, upstream, action, resource"#);
+    assert_snapshot!(reason(git, "{refs} of {repo}"), @r#"3:70: the reason has an unknown placeholder "repo": it is one of repository, ref, change, kind, option, path, message, file_size, finding, voucher, read, principal, upstream, action, resource"#);
+    assert_snapshot!(reason(git, "{namespace}"), @r#"3:70: the reason has an unknown placeholder "namespace": it is one of repository, ref, change, kind, option, path, message, file_size, finding, voucher, read, principal, upstream, action, resource"#);
     assert_snapshot!(reason(git, "{ref"), @"3:70: a `{` is not closed in the reason; a brace is written `{{`");
     assert_snapshot!(reason(git, "ref}"), @"3:70: a `}` without its `{` in the reason; a brace is written `}}`");
     assert_snapshot!(reason(git, "{a{ref}}"), @"3:70: a `{` is not closed in the reason; a brace is written `{{`");
