@@ -8,6 +8,7 @@
 mod alone;
 mod arrival;
 mod batch;
+mod changes;
 mod content;
 mod diff;
 mod error;
@@ -46,7 +47,7 @@ use crate::{
     route::Route,
     work::Workshop,
 };
-use content::{Hits, Look};
+use content::{Look, Seen};
 use supply::Supplier;
 use update::{Allowance, Inquiry, Needs, Outcome, Update};
 
@@ -60,10 +61,10 @@ pub(crate) struct Inspector {
     workshop: Workshop,
 }
 
-/// The packs of one push, and the secrets in each.
+/// The packs of one push, and what was seen of each.
 struct Packs {
     objects: Objects<Spooled>,
-    hits: Vec<Hits>,
+    seen: Vec<Seen>,
 }
 
 /// What the updates of one push share.
@@ -144,7 +145,7 @@ impl Inspector {
                 .run(&supplier.budget, move |budget| {
                     let inquiry = Inquiry {
                         objects: &mut shared.packs.objects,
-                        hits: &shared.packs.hits,
+                        seen: &shared.packs.seen,
                         config: &config,
                         wanted,
                         budget,
@@ -176,7 +177,7 @@ impl Inspector {
         all: &mut [Facts],
     ) -> Result<(), InspectError> {
         let Shared { packs, reached, mut allowance } = shared;
-        let Some(hits) = packs.hits.first() else { return Ok(()) };
+        let Some(Seen { hits, .. }) = packs.seen.first() else { return Ok(()) };
         let brought = all.iter_mut().zip(commands).filter(|(_, command)| !command.new.is_null());
         for (facts, _) in brought {
             facts.further += hits.further;
@@ -208,7 +209,7 @@ impl Inspector {
 
 impl Packs {
     fn add(&mut self, source: Spooled, index: crate::pack::Index, origin: Origin) -> usize {
-        self.hits.push(Hits::default());
+        self.seen.push(Seen::default());
         self.objects.add(source, index, origin)
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use entry::Kind;
 pub(crate) use index::Index;
 pub(crate) use name::{checksum, name};
 pub(crate) use objects::{Objects, Origin, Place};
-pub(crate) use pass::{Object, Pass, Visit, pass};
+pub(crate) use pass::{Object, Pass, Upon, Visit, pass};
 pub(crate) use resolve::resolve;
 pub(crate) use scan::{Event, scan};
 

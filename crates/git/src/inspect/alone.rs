@@ -41,7 +41,7 @@ pub(super) fn through(
     objects.add(pack, index, Origin::Pushed);
     pack::resolve(&mut objects, 0, budget, &mut look)?;
     look.settle()?;
-    let hits = [look.hits];
+    let seen = [look.seen];
     let tips: Vec<Oid> = match tip {
         Some(tip) => vec![tip],
         None => objects.packs().flat_map(|(_, index)| index.names().take(20)).collect(),
@@ -50,8 +50,8 @@ pub(super) fn through(
     for new in tips {
         let update = Update { number: 0, new, old: None, base: None, tag: true, settled: HashSet::new() };
         let (objects, reached) = (&mut objects, &mut HashSet::new());
-        let (hits, allowance) = (&hits, Allowance::new(config.facts));
-        let inquiry = Inquiry { objects, hits, config, wanted, budget, update: &update, allowance, reached };
+        let (seen, allowance) = (&seen, Allowance::new(config.facts));
+        let inquiry = Inquiry { objects, seen, config, wanted, budget, update: &update, allowance, reached };
         if let Outcome::Facts(found, _) = inquiry.run()? {
             facts = Some(*found);
         }

@@ -6,6 +6,7 @@ use lockgate_detect::{Finding, KnownValues, ScanOptions, Scanner, Tag};
 
 use super::{
     batch::{Batches, Found, SMALL},
+    changes::Changes,
     tree,
 };
 use crate::{
@@ -64,6 +65,13 @@ impl Hits {
     }
 }
 
+/// What was seen of the objects of one pack.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) hits: Hits,
+    pub(super) changes: Changes,
+}
+
 /// Looks at one pack.
 pub(super) struct Look {
     config: Arc<InspectConfig>,
@@ -74,7 +82,7 @@ pub(super) struct Look {
     strict: bool,
     blob: Blob,
     batches: Batches,
-    pub(super) hits: Hits,
+    pub(super) seen: Seen,
 }
 
 /// The file that is passing by.
@@ -91,8 +99,8 @@ enum Blob {
 impl Look {
     pub(super) fn new(config: &Arc<InspectConfig>, format: ObjectFormat, scans: bool, strict: bool) -> Self {
         let batches = Batches::new(config);
-        let (config, blob, hits) = (Arc::clone(config), Blob::Skipped, Hits::default());
-        Self { config, format, scans, strict, blob, batches, hits }
+        let (config, blob, seen) = (Arc::clone(config), Blob::Skipped, Seen::default());
+        Self { config, format, scans, strict, blob, batches, seen }
     }
 
     /// Waits until all that was shown is looked through.
@@ -160,17 +168,22 @@ impl Look {
     }
 
     fn add(&mut self, place: u32, hit: Hit) {
-        self.hits.add(self.config.findings, place, hit);
+        self.seen.hits.add(self.config.findings, place, hit);
     }
 
-    fn check(&self, object: &Object<'_>) -> Result<(), PackError> {
+    fn check(&mut self, object: &Object<'_>) -> Result<(), PackError> {
         match object.kind {
             Kind::Tree => {
-                let checked = match object.upon {
-                    Some(before) => tree::check_change(before, object.content, self.format.width()),
-                    None => tree::check(object.content, self.format.width()),
-                };
-                checked.map_err(|what| fault(object.kind, object.name, what))
+                let (content, width) = (object.content, self.format.width());
+                let fault = |what| fault(object.kind, object.name, what);
+                match object.upon {
+                    Some(upon) => {
+                        tree::check_change(upon.content, content, width).map_err(fault)?;
+                        self.seen.changes.keep(object.place, content, upon, width);
+                        Ok(())
+                    }
+                    None => tree::check(content, width).map_err(fault),
+                }
             }
             Kind::Commit | Kind::Tag if object.content.contains(&0) => {
                 Err(fault(object.kind, object.name, "holds a NUL byte"))

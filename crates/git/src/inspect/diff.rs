@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     InspectError,
+    content::Seen,
     tree::{self, Entry},
 };
 use crate::{
@@ -14,6 +15,8 @@ use crate::{
 /// Compares trees within some packs.
 pub(super) struct Diff<'a, S> {
     pub(super) objects: &'a mut Objects<S>,
+    /// What was seen of each of them.
+    pub(super) seen: &'a [Seen],
     pub(super) budget: &'a Budget,
     /// Bytes of the longest path.
     pub(super) path: usize,
@@ -35,18 +38,18 @@ impl<S: Source> Diff<'_, S> {
         &mut self,
         new: Option<Oid>,
         olds: &[Option<Oid>],
-        mut see: impl FnMut(
-            &Objects<S>,
-            &[u8],
-            Option<Entry<'_>>,
-            &[Option<Entry<'_>>],
-        ) -> Result<(), InspectError>,
+        mut see: impl FnMut(&[u8], Option<Entry<'_>>, &[Option<Entry<'_>>]) -> Result<(), InspectError>,
     ) -> Result<(), InspectError> {
         let mut open = vec![Pair { path: Vec::new(), new, olds: olds.to_vec() }];
         open.retain(|pair| pair.olds.iter().all(|old| *old != pair.new));
         while let Some(pair) = open.pop() {
             self.budget.check()?;
             let width = self.objects.format().width();
+            if let Some([new, old]) = self.seen(&pair) {
+                let (new, old) = (entries(new, width, pair.new)?, entries(old, width, None)?);
+                pair.show(self.path, &new, &[old], &mut open, &mut see)?;
+                continue;
+            }
             let Some(new) = self.tree(pair.new)? else { continue };
             let mut olds = Vec::with_capacity(pair.olds.len());
             for old in &pair.olds {
@@ -70,24 +73,17 @@ impl<S: Source> Diff<'_, S> {
                     (entries(new, width, pair.new)?, olds?)
                 }
             };
-            for (entry, olds) in Joined::new(&new, &olds) {
-                let Some(name) = entry.or_else(|| *olds.first()?).map(|entry| entry.name) else { continue };
-                let is_tree = entry.or_else(|| *olds.first()?).is_some_and(|entry| entry.is_tree());
-                let mut path = pair.path.clone();
-                path.extend_from_slice(name);
-                if path.len() > self.path {
-                    return Err(InspectError::TooLarge("the length of a path"));
-                }
-                if is_tree {
-                    path.push(b'/');
-                    let olds = olds.iter().map(|old| old.map(|old| old.oid)).collect();
-                    open.push(Pair { path, new: entry.map(|entry| entry.oid), olds });
-                } else {
-                    see(self.objects, &path, entry, &olds)?;
-                }
-            }
+            pair.show(self.path, &new, &olds, &mut open, &mut see)?;
         }
         Ok(())
+    }
+
+    /// The entries in which two trees differ, where that was seen as they passed by.
+    fn seen(&self, pair: &Pair) -> Option<[&[u8]; 2]> {
+        let (Some(new), [Some(old)]) = (pair.new, &*pair.olds) else { return None };
+        let ((new, _), (old, _)) = (self.objects.find(&new)?, self.objects.find(old)?);
+        let seen = self.seen.get(new.pack).filter(|_| new.pack == old.pack)?;
+        seen.changes.between(new.place, old.place)
     }
 
     /// The content of a tree, empty where there is none; `None` if it is missing.
@@ -112,6 +108,35 @@ impl<S: Source> Diff<'_, S> {
     }
 }
 
+impl Pair {
+    /// Shows the files among what differs; what is below its directories is to be compared next.
+    fn show(
+        &self,
+        longest: usize,
+        new: &[Entry<'_>],
+        olds: &[Vec<Entry<'_>>],
+        open: &mut Vec<Self>,
+        see: &mut impl FnMut(&[u8], Option<Entry<'_>>, &[Option<Entry<'_>>]) -> Result<(), InspectError>,
+    ) -> Result<(), InspectError> {
+        for (entry, olds) in Joined::new(new, olds) {
+            let Some(first) = entry.or_else(|| *olds.first()?) else { continue };
+            let mut path = self.path.clone();
+            path.extend_from_slice(first.name);
+            if path.len() > longest {
+                return Err(InspectError::TooLarge("the length of a path"));
+            }
+            if first.is_tree() {
+                path.push(b'/');
+                let olds = olds.iter().map(|old| old.map(|old| old.oid)).collect();
+                open.push(Self { path, new: entry.map(|entry| entry.oid), olds });
+            } else {
+                see(&path, entry, &olds)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The entries of a tree, in git's order whoever wrote it.
 fn entries(content: &[u8], width: usize, oid: Option<Oid>) -> Result<Vec<Entry<'_>>, InspectError> {
     let mut entries = tree::entries(content, width).map_err(|fault| match oid {
@@ -125,13 +150,13 @@ fn entries(content: &[u8], width: usize, oid: Option<Oid>) -> Result<Vec<Entry<'
 }
 
 /// Walks a tree and others side by side, and stops where the first differs from all others.
-struct Joined<'a> {
+pub(super) struct Joined<'a> {
     new: &'a [Entry<'a>],
     olds: Vec<&'a [Entry<'a>]>,
 }
 
 impl<'a> Joined<'a> {
-    fn new(new: &'a [Entry<'a>], olds: &'a [Vec<Entry<'a>>]) -> Self {
+    pub(super) fn new(new: &'a [Entry<'a>], olds: &'a [Vec<Entry<'a>>]) -> Self {
         Self { new, olds: olds.iter().map(Vec::as_slice).collect() }
     }
 }

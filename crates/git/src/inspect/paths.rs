@@ -83,9 +83,9 @@ impl<S: Source> Inquiry<'_, S> {
         let (mut changed, mut names) = (Vec::new(), Vec::new());
         let missing = BTreeSet::new();
         let (budget, path) = (self.budget, self.config.path);
-        let mut diff = Diff { objects: self.objects, budget, path, missing };
+        let mut diff = Diff { objects: self.objects, seen: self.seen, budget, path, missing };
         let (max, scans, allowance) = (self.config.paths, self.wanted.content, &mut self.allowance);
-        diff.run(new, olds, |_, path, entry, _| {
+        diff.run(new, olds, |path, entry, _| {
             let text = String::from_utf8_lossy(path).into_owned();
             if scans && let Some(Entry { oid, .. }) = entry.filter(|entry| !entry.is_gitlink()) {
                 changed.push((text.clone(), oid));
@@ -131,7 +131,8 @@ impl<S: Source> Inquiry<'_, S> {
             Some((at, Kind::Blob)) => {
                 let size = self.objects.index(at.pack).size(at.place);
                 gathered.facts.largest = gathered.facts.largest.max(size);
-                let hits = self.hits.get(at.pack).is_some_and(|hits| hits.by_place.contains_key(&at.place));
+                let hits = self.seen.get(at.pack);
+                let hits = hits.is_some_and(|seen| seen.hits.by_place.contains_key(&at.place));
                 if hits && gathered.seen.insert(at) {
                     self.allowance.take(&[path])?;
                     gathered.placed.push((at, commit, path.to_owned()));

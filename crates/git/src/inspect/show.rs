@@ -125,8 +125,8 @@ impl<S: Source> Viewer<'_, S> {
         }
         let mut changed = Vec::new();
         let (max, budget, path) = (self.config.paths, self.budget, self.config.path);
-        let mut diff = Diff { objects: self.objects, budget, path, missing: BTreeSet::new() };
-        diff.run(new, &[old], |_, path, new, olds| {
+        let mut diff = Diff { objects: self.objects, seen: &[], budget, path, missing: BTreeSet::new() };
+        diff.run(new, &[old], |path, new, olds| {
             let side = |entry: &super::tree::Entry<'_>| Side { mode: entry.mode, oid: entry.oid };
             let (old, new) = (olds.iter().flatten().next().map(side), new.as_ref().map(side));
             changed.push(Changed { path: String::from_utf8_lossy(path).into_owned(), old, new });

@@ -6,7 +6,7 @@ use lockgate_core::{protocol::Context, spool::Spool};
 
 use super::{
     InspectError, Inspector, Packs,
-    content::Look,
+    content::{Look, Seen},
     update::{Needs, Update},
 };
 use crate::{
@@ -56,7 +56,7 @@ impl<'a> Supplier<'a> {
     /// The pushed pack, all its deltas resolved; what they stand on is fetched.
     pub(super) async fn pushed(&mut self, index: Index, look: Look) -> Result<Packs, InspectError> {
         let objects = Objects::new(self.format, self.inspector.config.held);
-        let mut packs = Packs { objects, hits: Vec::new() };
+        let mut packs = Packs { objects, seen: Vec::new() };
         let Spooled { spool, start } = &self.spool;
         let number = packs.add(Spooled { spool: spool.clone(), start: *start }, index, Origin::Pushed);
         let mut missing;
@@ -164,7 +164,9 @@ impl<'a> Supplier<'a> {
             let missing = missing.map_err(|error| {
                 if strict { InspectError::Pushed(error) } else { InspectError::Answer(error) }
             })?;
-            packs.hits[number].append(max, look.hits);
+            let Seen { hits, changes } = look.seen;
+            packs.seen[number].hits.append(max, hits);
+            packs.seen[number].changes.append(changes);
             Ok((packs, missing))
         };
         self.inspector.workshop.run(&self.budget, work).await

@@ -30,6 +30,15 @@ impl Entry<'_> {
         self.mode == GITLINK
     }
 
+    /// Adds it to a tree, as git writes it.
+    pub(super) fn write(&self, tree: &mut Vec<u8>) {
+        let digits = (0..6).rev().map(|place| self.mode >> (3 * place) & 7);
+        tree.extend(digits.skip_while(|digit| *digit == 0).map(|digit| b'0' + digit as u8));
+        for part in [b" ", self.name, &[0], self.oid.as_bytes()] {
+            tree.extend_from_slice(part);
+        }
+    }
+
     /// The order in which git keeps the entries of a tree: directories as if they ended in a slash.
     pub(super) fn order(&self, other: &Self) -> Ordering {
         let shared = self.name.len().min(other.name.len());

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::{
     InspectError,
-    content::{Hit, Hits},
+    content::{Hit, Seen},
     history::{self, History, Tip},
 };
 use crate::{
@@ -74,8 +74,8 @@ impl Allowance {
 /// Looks into one update.
 pub(super) struct Inquiry<'a, S> {
     pub(super) objects: &'a mut Objects<S>,
-    /// The secrets of each pack.
-    pub(super) hits: &'a [Hits],
+    /// What was seen of each pack.
+    pub(super) seen: &'a [Seen],
     pub(super) config: &'a InspectConfig,
     pub(super) wanted: Wanted,
     pub(super) budget: &'a Budget,
@@ -214,7 +214,7 @@ impl<S: Source> Inquiry<'_, S> {
         path: &str,
     ) -> Result<(), InspectError> {
         self.reached.insert(at);
-        let hits = self.hits.get(at.pack).and_then(|hits| hits.by_place.get(&at.place));
+        let hits = self.seen.get(at.pack).and_then(|seen| seen.hits.by_place.get(&at.place));
         hits.into_iter().flatten().try_for_each(|hit| self.found(facts, commit, path, hit))
     }
 

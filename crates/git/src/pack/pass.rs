@@ -32,8 +32,15 @@ pub(crate) struct Object<'a> {
     pub(crate) name: Oid,
     /// Its content; nothing for a blob, which was shown in parts.
     pub(crate) content: &'a [u8],
-    /// What was shown before, from which it was made by a delta.
-    pub(crate) upon: Option<&'a [u8]>,
+    /// From which it was made by a delta, where that was at hand.
+    pub(crate) upon: Option<Upon<'a>>,
+}
+
+/// An object that was shown before others which are made from it.
+#[derive(Clone, Copy)]
+pub(crate) struct Upon<'a> {
+    pub(crate) place: u32,
+    pub(crate) content: &'a [u8],
 }
 
 /// Looks at the objects of a pack.
@@ -93,9 +100,15 @@ enum What {
         held: bool,
     },
     /// Upon what is at hand.
-    Delta(Kind, Arc<[u8]>),
+    Delta(Base),
     /// To be resolved when the whole pack is there.
     Left,
+}
+
+struct Base {
+    place: u32,
+    kind: Kind,
+    content: Arc<[u8]>,
 }
 
 impl<V: Visit> Pass<V> {
@@ -201,7 +214,7 @@ impl<V: Visit> Pass<V> {
                         }
                         *held
                     }
-                    What::Delta(..) => true,
+                    What::Delta(_) => true,
                     What::Left => false,
                 };
                 if holds {
@@ -260,7 +273,7 @@ impl<V: Visit> Pass<V> {
     /// A delta upon the entry at a place, where its content is at hand.
     fn at_hand(&mut self, base: u32) -> Option<What> {
         let (kind, content) = self.index.kept.get(Place { pack: 0, place: base })?;
-        Some(What::Delta(kind, content))
+        Some(What::Delta(Base { place: base, kind, content }))
     }
 
     fn end(&mut self, budget: &Budget) -> Result<(), PackError> {
@@ -276,7 +289,7 @@ impl<V: Visit> Pass<V> {
                         self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(&*self.held));
                     }
                 }
-                What::Delta(kind, base) => self.make(place, kind, &base, budget)?,
+                What::Delta(base) => self.make(place, &base, budget)?,
                 What::Left => {}
             }
             for buffer in [&mut self.held, &mut self.made] {
@@ -289,13 +302,15 @@ impl<V: Visit> Pass<V> {
     }
 
     /// Makes an object of the delta that is held.
-    fn make(&mut self, place: u32, kind: Kind, base: &[u8], budget: &Budget) -> Result<(), PackError> {
-        delta::apply_into(base, &self.held, self.limits.held, &mut self.made)?;
+    fn make(&mut self, place: u32, base: &Base, budget: &Budget) -> Result<(), PackError> {
+        let Base { place: at, kind, ref content } = *base;
+        let upon = Some(Upon { place: at, content });
+        delta::apply_into(content, &self.held, self.limits.held, &mut self.made)?;
         let (made, size) = (&*self.made, self.made.len() as u64);
         budget.spend(size)?;
         let name = name(self.format, kind, made)?;
         self.index.set(place, kind, &name, size, made)?;
-        show(&mut self.visitor, &Object { place, kind, name, content: made, upon: Some(base) })?;
+        show(&mut self.visitor, &Object { place, kind, name, content: made, upon })?;
         self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(made));
         Ok(())
     }
