@@ -59,7 +59,7 @@ impl<S: Source> Inquiry<'_, S> {
             pairs.push((bringer, new, vec![None]));
         }
         if let Tip::Blob(blob) = tip {
-            self.file(gathered, bringer, "(blob)", blob)?;
+            self.file(gathered, bringer, b"(blob)", blob)?;
         }
         if gathered.needs != Needs::default() {
             return Ok(());
@@ -86,13 +86,12 @@ impl<S: Source> Inquiry<'_, S> {
         let mut diff = Diff { objects: self.objects, seen: self.seen, budget, path, missing };
         let (max, scans, allowance) = (self.config.paths, self.wanted.content, &mut self.allowance);
         diff.run(new, olds, |path, entry, _| {
-            let text = String::from_utf8_lossy(path).into_owned();
             if scans && let Some(Entry { oid, .. }) = entry.filter(|entry| !entry.is_gitlink()) {
-                changed.push((text.clone(), oid));
+                changed.push((path.to_vec(), oid));
             }
-            if !gathered.paths.contains(&text) {
-                allowance.take(&[&text])?;
-                gathered.paths.insert(text);
+            if !gathered.paths.contains(path) {
+                allowance.take(&[&String::from_utf8_lossy(path)])?;
+                gathered.paths.insert(path.to_vec());
                 // Those that an earlier commit changed were looked at there.
                 if scans {
                     names.extend_from_slice(path);
@@ -124,7 +123,7 @@ impl<S: Source> Inquiry<'_, S> {
         &mut self,
         gathered: &mut Gathered,
         commit: Option<Oid>,
-        path: &str,
+        path: &[u8],
         blob: Oid,
     ) -> Result<(), InspectError> {
         match self.objects.find(&blob) {
@@ -134,8 +133,9 @@ impl<S: Source> Inquiry<'_, S> {
                 let hits = self.seen.get(at.pack);
                 let hits = hits.is_some_and(|seen| seen.hits.by_place.contains_key(&at.place));
                 if hits && gathered.seen.insert(at) {
-                    self.allowance.take(&[path])?;
-                    gathered.placed.push((at, commit, path.to_owned()));
+                    let path = String::from_utf8_lossy(path).into_owned();
+                    self.allowance.take(&[&path])?;
+                    gathered.placed.push((at, commit, path));
                 }
                 Ok(())
             }
@@ -181,11 +181,11 @@ impl<S: Source> Inquiry<'_, S> {
 
     /// The tree of a commit; noted as missing where none of the packs holds the commit.
     fn tree(&mut self, oid: Oid, needs: &mut Needs) -> Result<Option<Oid>, InspectError> {
+        if let Some(tree) = self.objects.packs().find_map(|(_, index)| index.commits().tree(&oid)) {
+            return Ok(Some(tree));
+        }
         match self.objects.find(&oid) {
-            Some((at, Kind::Commit)) => {
-                let tree = self.objects.index(at.pack).commits().tree(&oid);
-                tree.map(Some).ok_or(InspectError::malformed("commit", oid, "has no tree"))
-            }
+            Some((_, Kind::Commit)) => Err(InspectError::malformed("commit", oid, "has no tree")),
             Some((_, Kind::Tree | Kind::Blob | Kind::Tag)) => {
                 Err(InspectError::malformed("object", oid, "is no commit"))
             }

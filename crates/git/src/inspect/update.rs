@@ -89,7 +89,8 @@ pub(super) struct Inquiry<'a, S> {
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) facts: Facts,
-    pub(super) paths: BTreeSet<String>,
+    /// As they are written.
+    pub(super) paths: HashSet<Vec<u8>>,
     pub(super) needs: Needs,
     /// Files with secrets, and where they were seen first.
     pub(super) placed: Vec<(Place, Option<Oid>, String)>,
@@ -134,6 +135,8 @@ impl<S: Source> Inquiry<'_, S> {
             self.findings(&mut gathered, &history, &tags)?;
         }
         let Gathered { mut facts, paths, .. } = gathered;
+        let paths: BTreeSet<_> =
+            paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
         facts.paths = paths.into_iter().collect();
         Ok(Outcome::Facts(facts.into(), self.allowance))
     }

@@ -6,8 +6,11 @@ use hashbrown::HashMap;
 
 use super::{Kind, Place};
 
-/// Bytes of trees of one generation: they are asked for again when all else has passed by.
-const TREES: usize = 12 << 20;
+/// Bytes of trees of one generation.
+const TREES: usize = 8 << 20;
+/// Bytes of trees of one generation that nothing stands upon: at the end of long chains of deltas, they are asked for
+/// again when all else has passed by, and are the dearest to make.
+const ENDS: usize = 4 << 20;
 /// Bytes of other objects of one generation.
 const OTHERS: usize = 6 << 20;
 /// Bytes that one of them takes besides its content.
@@ -16,6 +19,7 @@ const ENTRY: usize = 128;
 /// What was used last.
 pub(super) struct Kept {
     trees: Generations,
+    ends: Generations,
     others: Generations,
 }
 
@@ -29,13 +33,14 @@ struct Generations {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { trees: Generations::new(TREES), others: Generations::new(OTHERS) }
+        let [trees, ends, others] = [TREES, ENDS, OTHERS].map(Generations::new);
+        Self { trees, ends, others }
     }
 }
 
 impl Kept {
     pub(super) fn get(&mut self, at: Place) -> Option<(Kind, Arc<[u8]>)> {
-        self.trees.get(at).or_else(|| self.others.get(at))
+        self.trees.get(at).or_else(|| self.others.get(at)).or_else(|| self.ends.get(at))
     }
 
     pub(super) fn put(&mut self, at: Place, kind: Kind, content: &Arc<[u8]>) {
@@ -44,6 +49,15 @@ impl Kept {
             Kind::Commit | Kind::Blob | Kind::Tag => &mut self.others,
         };
         generations.put(at, kind, content);
+    }
+
+    /// Keeps what was made by a delta upon another.
+    pub(super) fn put_upon(&mut self, base: Place, at: Place, kind: Kind, content: &Arc<[u8]>) {
+        self.put(at, kind, content);
+        if kind == Kind::Tree {
+            self.ends.remove(base);
+            self.ends.put(at, kind, content);
+        }
     }
 }
 
@@ -75,6 +89,13 @@ impl Generations {
         self.size += size;
         self.young.insert(at, (kind, Arc::clone(content)));
     }
+
+    fn remove(&mut self, at: Place) {
+        match self.young.remove(&at) {
+            Some((_, content)) => self.size -= content.len() + ENTRY,
+            None => drop(self.old.remove(&at)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -100,5 +121,22 @@ mod tests {
             kept.put(at(first + 4), kind, &content(max));
             assert!(!there(&mut kept, first + 4), "too large to be kept");
         }
+    }
+
+    #[test]
+    fn keeps_the_ends_of_chains_longest() {
+        let mut kept = Kept::default();
+        let at = |place| Place { pack: 0, place };
+        let content: Arc<[u8]> = vec![7; 1000].into();
+        // Chains of ten, of many more bytes than are kept.
+        for place in 0..40_000 {
+            match place % 10 {
+                0 => kept.put(at(place), Kind::Tree, &content),
+                _ => kept.put_upon(at(place - 1), at(place), Kind::Tree, &content),
+            }
+        }
+        assert!(kept.get(at(20_009)).is_some() && kept.get(at(20_005)).is_none());
+        assert!(kept.get(at(39_995)).is_some(), "all of those that came last");
+        assert!([&kept.ends.young, &kept.ends.old].iter().all(|ends| ends.len() <= ENDS / content.len()));
     }
 }

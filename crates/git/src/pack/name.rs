@@ -1,6 +1,8 @@
-//! The names of objects, by the same collision-detecting hash that git uses.
+//! The names of objects, by the same collision-detecting hash that git uses, and the checksums of packs.
 
 use std::io::Write as _;
+
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
 use super::{PackError, entry::Kind};
 use crate::oid::{ObjectFormat, Oid};
@@ -36,6 +38,26 @@ impl Digest {
     pub(super) fn finish(self) -> Result<Oid, PackError> {
         let name = self.0.try_finalize().map_err(|_| PackError::Collision)?;
         Oid::from_bytes(name.as_slice()).ok_or(PackError::Malformed("a name of no known length"))
+    }
+}
+
+/// Computes what a pack ends with. It tells damage, and vouches for nothing: whoever makes a pack makes its checksum.
+pub(super) struct Checksum(Context);
+
+impl Checksum {
+    pub(super) fn new(format: ObjectFormat) -> Self {
+        Self(Context::new(match format {
+            ObjectFormat::Sha1 => &SHA1_FOR_LEGACY_USE_ONLY,
+            ObjectFormat::Sha256 => &SHA256,
+        }))
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(super) fn is(self, checksum: &[u8]) -> bool {
+        self.0.finish().as_ref() == checksum
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Budget, Index, Kind, Limits, PackError, Place, Source, delta,
     entry::{self, Entry, HEAD, Stored},
     input::{CUT, Inflater},
-    name::{Digest, name},
+    name::{Checksum, Digest, name},
 };
 use crate::oid::{ObjectFormat, Oid};
 
@@ -69,7 +69,7 @@ pub(crate) struct Pass<V> {
     left: u32,
     /// What was read of a head or of the checksum.
     head: Vec<u8>,
-    digest: Digest,
+    checksum: Checksum,
     inflater: Inflater,
     index: Index,
     /// What is held of the object, or delta, that is passing by.
@@ -121,7 +121,7 @@ impl<V: Visit> Pass<V> {
             unfinished: 0,
             left: 0,
             head: Vec::new(),
-            digest: Digest::new(format),
+            checksum: Checksum::new(format),
             inflater: Inflater::new(),
             index: Index::new(format, budget),
             held: Vec::new(),
@@ -135,7 +135,7 @@ impl<V: Visit> Pass<V> {
     /// # Errors
     /// [`PackError`]; the pass is of no use afterwards.
     pub(crate) fn feed(&mut self, input: &[u8], budget: &Budget) -> Result<(), PackError> {
-        let mut rest = input;
+        let (mut rest, mut taken) = (input, 0);
         while !rest.is_empty() {
             if matches!(self.state, State::Checksum) {
                 self.head.extend_from_slice(rest);
@@ -145,11 +145,11 @@ impl<V: Visit> Pass<V> {
                 break;
             }
             let read = self.step(rest, budget)?;
-            let (taken, after) = rest.split_at(read);
-            self.digest.update(taken);
             self.offset += read as u64;
-            rest = after;
+            rest = &rest[read..];
+            taken += read;
         }
+        self.checksum.update(&input[..taken]);
         match self.state {
             State::Head | State::Entry | State::Body(_) => self.unfinished = self.offset,
             State::Checksum => {}
@@ -170,7 +170,7 @@ impl<V: Visit> Pass<V> {
         if !matches!(self.state, State::Checksum) || self.head.len() < self.format.width() {
             return Err(CUT);
         }
-        if self.digest.finish()?.as_bytes() != self.head {
+        if !self.checksum.is(&self.head) {
             return Err(PackError::Malformed("its checksum is that of another"));
         }
         Ok((self.index, self.visitor))
@@ -311,7 +311,8 @@ impl<V: Visit> Pass<V> {
         let name = name(self.format, kind, made)?;
         self.index.set(place, kind, &name, size, made)?;
         show(&mut self.visitor, &Object { place, kind, name, content: made, upon })?;
-        self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(made));
+        let [base, place] = [at, place].map(|place| Place { pack: 0, place });
+        self.index.kept.put_upon(base, place, kind, &Arc::from(made));
         Ok(())
     }
 }
