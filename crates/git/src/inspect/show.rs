@@ -40,6 +40,10 @@ enum Step {
 impl Inspector {
     /// Shows what a push changes, as text for people; secrets in it are masked.
     ///
+    /// The pack is read once more. What is known of it from its arrival takes tens of megabytes where it is large, and
+    /// would have to be kept for every push until that has gone upstream, for the few that people are asked about; and
+    /// those wait for people.
+    ///
     /// # Errors
     /// [`InspectError`] where it can't be found out.
     pub(crate) async fn show(
