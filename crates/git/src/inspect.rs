@@ -16,6 +16,7 @@ mod fuzz;
 mod history;
 mod paths;
 mod render;
+mod said;
 mod show;
 mod supply;
 mod tree;
@@ -202,7 +203,7 @@ impl Inspector {
 
     fn pass(&self, format: ObjectFormat, wanted: Wanted, strict: bool, budget: &Budget) -> Pass<Look> {
         let InspectConfig { objects, object, held, .. } = *self.config;
-        let look = Look::new(&self.config, format, wanted.content, strict);
+        let look = Look::new(&self.config, format, wanted, strict);
         Pass::new(format, Limits { objects, object, held }, budget, look)
     }
 }

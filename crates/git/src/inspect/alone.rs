@@ -34,7 +34,7 @@ pub(super) fn through(
     tip: Option<Oid>,
 ) -> Result<Option<Facts>, InspectError> {
     let InspectConfig { objects, object, held, wanted, .. } = **config;
-    let look = Look::new(config, format, wanted.content, true);
+    let look = Look::new(config, format, wanted, true);
     let pass = Pass::new(format, Limits { objects, object, held }, budget, look);
     let (index, mut look) = pack::pass(&pack, pass, budget)?;
     let mut objects = Objects::new(format, held);

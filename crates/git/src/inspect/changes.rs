@@ -3,7 +3,7 @@
 
 use super::{
     diff::Joined,
-    tree::{self, Entry},
+    tree::{self, Differing},
 };
 use crate::pack::Upon;
 
@@ -11,6 +11,8 @@ use crate::pack::Upon;
 const MAX: usize = 16 << 20;
 /// Bytes before the entries of a change: the place of the base, and how many bytes of entries there are of each.
 const HEAD: usize = 12;
+/// Bytes of entries for which memory is held from one tree to the next.
+const SCRATCH: usize = 64 * 1024;
 
 /// The changes of the trees of one pack.
 #[derive(Debug, Default)]
@@ -18,33 +20,62 @@ pub(super) struct Changes {
     /// By place: behind how many of the bytes the change of the tree there begins; zero where there is none.
     starts: Vec<u32>,
     bytes: Vec<u8>,
+    /// Of the last tree.
+    differing: Differing,
 }
 
 impl Changes {
-    /// Keeps how a tree differs from its base, in both of which all is as git writes it.
-    pub(super) fn keep(&mut self, place: u32, content: &[u8], upon: Upon<'_>, width: usize) {
-        let alike = tree::alike(content, upon.content, width);
-        let (new, old) = (&content[alike..], &upon.content[alike..]);
-        let Some((new, olds)) = tree::differing(new, &[old], width) else { return };
+    /// Checks a tree that was made from another in which all is as git writes it, and keeps how they differ.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn check(
+        &mut self,
+        place: u32,
+        content: &[u8],
+        upon: Upon<'_>,
+        width: usize,
+    ) -> Result<(), &'static str> {
+        if tree::check_change(upon.content, content, width, &mut self.differing)?
+            || self.compare(content, upon.content, width)
+        {
+            self.keep(place, upon.place);
+        }
+        self.differing.new.shrink_to(SCRATCH);
+        self.differing.old.shrink_to(SCRATCH);
+        Ok(())
+    }
+
+    /// Finds out how two trees differ; says whether it did.
+    fn compare(&mut self, new: &[u8], old: &[u8], width: usize) -> bool {
+        let alike = tree::alike(new, old, width);
+        let compared = tree::differing(&new[alike..], &[&old[alike..]], width);
+        let Some((new, olds)) = compared else { return false };
+        self.differing.clear();
+        for (new, olds) in Joined::new(&new, &olds) {
+            new.iter().for_each(|entry| entry.write(&mut self.differing.new));
+            olds.iter().flatten().for_each(|entry| entry.write(&mut self.differing.old));
+        }
+        true
+    }
+
+    fn keep(&mut self, place: u32, base: u32) {
+        let Differing { new, old } = &self.differing;
         if self.bytes.is_empty() {
             // No change begins there.
             self.bytes.push(0);
         }
         let start = self.bytes.len();
-        self.bytes.resize(start + HEAD, 0);
-        let differing: Vec<_> = Joined::new(&new, &olds).collect();
-        let news = self.write(differing.iter().filter_map(|(new, _)| new.as_ref()));
-        let olds = self.write(differing.iter().flat_map(|(_, olds)| olds).flatten());
-        let (Ok(news), Ok(olds)) = (u32::try_from(news), u32::try_from(olds)) else { return };
-        if self.bytes.len() > MAX {
-            self.bytes.truncate(start);
-            return;
+        if start + HEAD + new.len() + old.len() <= MAX {
+            // None of these is more than [`MAX`].
+            let head = [base, new.len() as u32, old.len() as u32].map(u32::to_le_bytes);
+            for part in [head.as_flattened(), new, old] {
+                self.bytes.extend_from_slice(part);
+            }
+            let place = place as usize;
+            self.starts.resize(self.starts.len().max(place + 1), 0);
+            self.starts[place] = start as u32;
         }
-        let head = [upon.place, news, olds].map(u32::to_le_bytes);
-        self.bytes[start..start + HEAD].copy_from_slice(head.as_flattened());
-        self.starts.resize(place as usize + 1, 0);
-        // At most [`MAX`].
-        self.starts[place as usize] = start as u32;
     }
 
     /// The entries in which two trees differ, of each in its order, if one came as a delta upon the other.
@@ -68,13 +99,6 @@ impl Changes {
         let (news, rest) = entries.split_at_checked(news as usize)?;
         (of == base).then_some([news, rest.get(..olds as usize)?])
     }
-
-    /// Writes entries as those of a tree; says how many bytes.
-    fn write<'a>(&mut self, entries: impl Iterator<Item = &'a Entry<'a>>) -> usize {
-        let start = self.bytes.len();
-        entries.for_each(|entry| entry.write(&mut self.bytes));
-        self.bytes.len() - start
-    }
 }
 
 #[cfg(test)]
@@ -93,16 +117,21 @@ mod tests {
         let made = [&*same, &is, &added, &more].concat();
         let (news, olds) = ([&*is, &added].concat(), [&*was, &removed].concat());
         let mut changes = Changes::default();
-        changes.keep(7, &made, Upon { place: 3, content: &base }, 20);
-        changes.keep(9, &same, Upon { place: 7, content: &same }, 20);
+        changes.check(7, &made, Upon { place: 3, content: &base }, 20).unwrap();
+        changes.check(9, &same, Upon { place: 7, content: &same }, 20).unwrap();
         assert_eq!(changes.between(7, 3), Some([&*news, &*olds]));
         assert_eq!(changes.between(3, 7), Some([&*olds, &*news]));
         assert_eq!(changes.between(9, 7), Some([&[][..], &[]]));
         assert_eq!(changes.between(9, 3), None, "neither came upon the other");
         assert_eq!(changes.between(70, 3), None);
-        let many = entry("100644", "e", 5).repeat(MAX / 28);
-        changes.keep(11, &many, Upon { place: 9, content: &same }, 20);
+        let other = entry("100644", "a", 9);
+        changes.check(10, &other, Upon { place: 9, content: &same }, 20).unwrap();
+        assert_eq!(changes.between(10, 9), Some([&*other, &*same]), "where only what is named differs");
+        let many: Vec<u8> = (0..MAX / 28).flat_map(|n| entry("100644", &format!("e{n:07}"), 5)).collect();
+        changes.check(11, &many, Upon { place: 9, content: &same }, 20).unwrap();
         assert_eq!(changes.between(11, 9), None, "they take no more than they may");
+        assert!(changes.check(12, b"40000 .", Upon { place: 9, content: &same }, 20).is_err());
+        assert_eq!(changes.between(12, 9), None);
         assert_eq!(changes.between(9, 7), Some([&[][..], &[]]));
     }
 }

@@ -7,12 +7,14 @@ use lockgate_detect::{Finding, KnownValues, ScanOptions, Scanner, Tag};
 use super::{
     batch::{Batches, Found, SMALL},
     changes::Changes,
+    said::Said,
     tree,
 };
 use crate::{
     config::{Binary, Huge, InspectConfig},
+    facts::Wanted,
     oid::{ObjectFormat, Oid},
-    pack::{Kind, Object, PackError, Visit},
+    pack::{Details, Kind, Object, PackError, Visit},
 };
 
 /// Bytes at the beginning of a file by which git tells whether it is binary.
@@ -70,14 +72,23 @@ impl Hits {
 pub(super) struct Seen {
     pub(super) hits: Hits,
     pub(super) changes: Changes,
+    pub(super) said: Said,
+}
+
+impl Seen {
+    /// Takes what was seen of others of the same pack.
+    pub(super) fn append(&mut self, max: usize, other: Self) {
+        self.hits.append(max, other.hits);
+        self.changes.append(other.changes);
+        self.said.append(other.said);
+    }
 }
 
 /// Looks at one pack.
 pub(super) struct Look {
     config: Arc<InspectConfig>,
     format: ObjectFormat,
-    /// Whether secrets are looked for.
-    scans: bool,
+    wanted: Wanted,
     /// Whether objects that git itself would not write are refused: not those the upstream has already.
     strict: bool,
     blob: Blob,
@@ -97,10 +108,15 @@ enum Blob {
 }
 
 impl Look {
-    pub(super) fn new(config: &Arc<InspectConfig>, format: ObjectFormat, scans: bool, strict: bool) -> Self {
+    pub(super) fn new(
+        config: &Arc<InspectConfig>,
+        format: ObjectFormat,
+        wanted: Wanted,
+        strict: bool,
+    ) -> Self {
         let batches = Batches::new(config);
         let (config, blob, seen) = (Arc::clone(config), Blob::Skipped, Seen::default());
-        Self { config, format, scans, strict, blob, batches, seen }
+        Self { config, format, wanted, strict, blob, batches, seen }
     }
 
     /// Waits until all that was shown is looked through.
@@ -176,14 +192,11 @@ impl Look {
             Kind::Tree => {
                 let (content, width) = (object.content, self.format.width());
                 let fault = |what| fault(object.kind, object.name, what);
-                match object.upon {
-                    Some(upon) => {
-                        tree::check_change(upon.content, content, width).map_err(fault)?;
-                        self.seen.changes.keep(object.place, content, upon, width);
-                        Ok(())
-                    }
-                    None => tree::check(content, width).map_err(fault),
-                }
+                let checked = match object.upon {
+                    Some(upon) => self.seen.changes.check(object.place, content, upon, width),
+                    None => tree::check(content, width),
+                };
+                checked.map_err(fault)
             }
             Kind::Commit | Kind::Tag if object.content.contains(&0) => {
                 Err(fault(object.kind, object.name, "holds a NUL byte"))
@@ -195,13 +208,14 @@ impl Look {
 
 impl Visit for Look {
     fn begin(&mut self, size: u64) {
-        self.blob = match (self.scans, size > self.config.scanned, self.config.huge, self.config.binary) {
-            (false, ..) | (true, true, Huge::Skip, _) => Blob::Skipped,
-            (true, true, Huge::Refuse, _) => Blob::Refused,
-            (true, false, ..) if size <= SMALL => Blob::Gathered,
-            (true, false, _, Binary::Skip) => Blob::Begun(Vec::new()),
-            (true, false, _, Binary::Scan) => Blob::Scanned(scanner(&self.config).into()),
-        };
+        self.blob =
+            match (self.wanted.content, size > self.config.scanned, self.config.huge, self.config.binary) {
+                (false, ..) | (true, true, Huge::Skip, _) => Blob::Skipped,
+                (true, true, Huge::Refuse, _) => Blob::Refused,
+                (true, false, ..) if size <= SMALL => Blob::Gathered,
+                (true, false, _, Binary::Skip) => Blob::Begun(Vec::new()),
+                (true, false, _, Binary::Scan) => Blob::Scanned(scanner(&self.config).into()),
+            };
     }
 
     fn part(&mut self, part: &[u8]) {
@@ -227,9 +241,15 @@ impl Visit for Look {
         if self.strict {
             self.check(object)?;
         }
+        if object.kind == Kind::Commit
+            && self.wanted.history
+            && let Some(details) = Details::parse(self.format, object.content)
+        {
+            self.seen.said.keep(object.place, details);
+        }
         match object.kind {
             Kind::Blob => self.end_blob(object),
-            Kind::Commit | Kind::Tag if self.scans => {
+            Kind::Commit | Kind::Tag if self.wanted.content => {
                 self.scan(object);
                 Ok(())
             }

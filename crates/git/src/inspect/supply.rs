@@ -6,7 +6,7 @@ use lockgate_core::{protocol::Context, spool::Spool};
 
 use super::{
     InspectError, Inspector, Packs,
-    content::{Look, Seen},
+    content::Look,
     update::{Needs, Update},
 };
 use crate::{
@@ -164,16 +164,14 @@ impl<'a> Supplier<'a> {
             let missing = missing.map_err(|error| {
                 if strict { InspectError::Pushed(error) } else { InspectError::Answer(error) }
             })?;
-            let Seen { hits, changes } = look.seen;
-            packs.seen[number].hits.append(max, hits);
-            packs.seen[number].changes.append(changes);
+            packs.seen[number].append(max, look.seen);
             Ok((packs, missing))
         };
         self.inspector.workshop.run(&self.budget, work).await
     }
 
     fn look(&self, strict: bool) -> Look {
-        Look::new(&self.inspector.config, self.format, self.wanted.content, strict)
+        Look::new(&self.inspector.config, self.format, self.wanted, strict)
     }
 }
 

@@ -52,6 +52,20 @@ impl Entry<'_> {
     }
 }
 
+/// The entries in which two trees differ, of each in its order, as they are written in trees.
+#[derive(Debug, Default)]
+pub(super) struct Differing {
+    pub(super) new: Vec<u8>,
+    pub(super) old: Vec<u8>,
+}
+
+impl Differing {
+    pub(super) fn clear(&mut self) {
+        self.new.clear();
+        self.old.clear();
+    }
+}
+
 /// The entries of a tree, in its order, whatever they are.
 pub(super) fn entries(content: &[u8], width: usize) -> Result<Vec<Entry<'_>>, &'static str> {
     let (mut rest, mut entries) = (content, Vec::with_capacity(content.len() / (width + TYPICAL)));
@@ -152,19 +166,31 @@ pub(super) fn check(content: &[u8], width: usize) -> Result<(), &'static str> {
 }
 
 /// The same of a tree that was made from another in which nothing is wrong: where only what its entries name differs,
-/// their modes and names need no second look.
-pub(super) fn check_change(before: &[u8], content: &[u8], width: usize) -> Result<(), &'static str> {
+/// their modes and names need no second look. Then those entries are written to `differing`, of each tree; otherwise
+/// false is returned.
+pub(super) fn check_change(
+    before: &[u8],
+    content: &[u8],
+    width: usize,
+    differing: &mut Differing,
+) -> Result<bool, &'static str> {
     let alike = alike(before, content, width);
     let (mut old, mut new) = (&before[alike..], &content[alike..]);
+    differing.clear();
     while old != new {
+        let (old_from, new_from) = (old, new);
         let (Ok(was), Ok(is)) = (next(&mut old, width), next(&mut new, width)) else {
-            return check(content, width);
+            return check(content, width).map(|()| false);
         };
         if was.mode != is.mode || was.name != is.name || is.oid.is_null() {
-            return check(content, width);
+            return check(content, width).map(|()| false);
+        }
+        if was.oid != is.oid {
+            differing.new.extend_from_slice(&new_from[..new_from.len() - new.len()]);
+            differing.old.extend_from_slice(&old_from[..old_from.len() - old.len()]);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What is wrong with a name. The forms of `.git` are those that some file system takes for it.
@@ -269,12 +295,17 @@ mod tests {
         let other = tree(&[sorted[0], sorted[1], ("100644", b"b0")]).repeat(9);
         let changed = [&whole[..11], &[8; 20], &whole[31..]].concat();
         let null = [&whole[..11], &[0; 20], &whole[31..]].concat();
-        let change = |after: &[u8]| check_change(&whole, after, 20).err().unwrap_or("fine");
+        let mut differing = Differing::default();
+        let mut change =
+            |after: &[u8]| check_change(&whole, after, 20, &mut differing).err().unwrap_or("fine");
         assert_eq!((change(&whole), change(&changed), change(b"")), ("fine", "fine", "fine"));
         assert_eq!(change(&null), "holds an entry of no object");
         assert_eq!(change(&whole[..58]), "holds an entry without an object");
         assert_eq!(change(&tree(&[sorted[1], sorted[0]])), "is not in order");
         assert_eq!(change(&tree(&[sorted[0], sorted[1], ("100644", b".git")])), fault(b".git").unwrap());
+        assert_eq!(check_change(&whole, &changed, 20, &mut differing), Ok(true));
+        assert_eq!((&*differing.new, &*differing.old), (&changed[..31], &whole[..31]));
+        assert_eq!(check_change(&whole, &whole[..31], 20, &mut differing), Ok(false));
         let shared = alike(&whole.repeat(9), &other, 20);
         assert_eq!((shared, alike(&other, &other, 20)), (59, 8 * 89 + 31));
         let ends: Vec<usize> =

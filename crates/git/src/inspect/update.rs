@@ -234,6 +234,9 @@ impl<S: Source> Inquiry<'_, S> {
     fn details(&mut self, oid: Oid) -> Result<Details, InspectError> {
         let malformed = InspectError::malformed("commit", oid, "is malformed");
         let Some((place, Kind::Commit)) = self.objects.find(&oid) else { return Err(malformed) };
+        if let Some(details) = self.seen.get(place.pack).and_then(|seen| seen.said.of(place.place)) {
+            return Ok(details.clone());
+        }
         let content = self.objects.content(place, self.budget)?;
         Details::parse(oid.format(), &content).ok_or(malformed)
     }

@@ -57,6 +57,7 @@ impl Commit {
 }
 
 /// What an inspection needs to know of a commit.
+#[derive(Debug, Clone)]
 pub(crate) struct Details {
     /// The author's address.
     pub(crate) author: String,
