@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, Method, Request, Response, header, request::Parts};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lockgate_core::{
-    access::{Access, Action, Attribute, Attributes, Matcher, Schema},
+    access::{Access, Action, Attribute, Attributes, Schema},
     approval::{ApprovalError, Approvals, Ask, Granted, Ticket, TicketState},
     authn::Authenticator,
     body::{self, Body},
@@ -35,12 +35,7 @@ static SCHEMA: Schema = Schema {
         Action { name: "read", mutates: false, maskable: true, parts: None },
         Action { name: "write", mutates: true, maskable: true, parts: None },
     ],
-    attributes: &[Attribute {
-        name: "note",
-        plural: "notes",
-        matcher: Matcher::Glob,
-        doc: "the note's name",
-    }],
+    attributes: &[Attribute::glob("note", "notes", "the note's name")],
     masks: &[],
 };
 

@@ -1,6 +1,8 @@
 //! Uploads under way: each has an id of this gateway's own, which is good for who began it, in the repository in which
 //! it was begun. Where it goes on at the upstream stays here.
 
+mod progress;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -10,16 +12,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use lockgate_core::{body::BodyError, principal::Principal, protocol::Recorded};
+use lockgate_core::principal::Principal;
 use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{
-    parse::name::{Algorithm, Hasher},
-    scan::Feed,
-};
+pub(crate) use self::progress::Progress;
 
 /// How long what looks through an upload waits for the next part of it: others need its place.
 const REST: Duration = Duration::from_secs(60);
@@ -46,58 +44,6 @@ impl Owner {
     /// Whether both are the same caller's.
     fn is_of(&self, other: &Self) -> bool {
         (&self.issuer, &self.subject) == (&other.issuer, &other.subject)
-    }
-}
-
-/// What is known of the content so far.
-pub(crate) struct Progress {
-    pub(crate) hasher: Hasher,
-    pub(crate) length: u64,
-    /// Looks through it, where that was asked for from its first byte on.
-    pub(crate) feed: Option<Feed>,
-    pub(crate) is_begun: bool,
-    /// Makes the digest of what this request brings, so that the hasher need not.
-    recorded: Option<Recorded>,
-}
-
-impl Progress {
-    /// Takes the next bytes.
-    pub(crate) async fn take(&mut self, data: &Bytes) {
-        // Whether the recording keeps every byte is said by the verdict, which is there now.
-        if !self.is_begun {
-            self.recorded = self.recorded.take().filter(Recorded::is_whole);
-        }
-        self.is_begun = true;
-        if self.recorded.is_none() {
-            self.hasher.update(data);
-        }
-        self.length += data.len() as u64;
-        if let Some(feed) = &self.feed {
-            feed.push(data.clone()).await;
-        }
-    }
-
-    /// The request that brings the next bytes is read to its end.
-    ///
-    /// # Errors
-    /// [`BodyError`] where nothing can be recorded.
-    pub(crate) async fn settle(&mut self) -> Result<(), BodyError> {
-        if let Some(recorded) = self.recorded.take().filter(|_| self.is_begun) {
-            self.hasher = Hasher::going_on(recorded.sha256().await?);
-        }
-        Ok(())
-    }
-
-    /// Of an upload that is at its beginning.
-    pub(crate) fn begin(algorithm: Algorithm) -> Self {
-        Self { hasher: Hasher::new(algorithm), length: 0, feed: None, is_begun: false, recorded: None }
-    }
-
-    /// Leaves the digest to the recording of the request that brings the first bytes.
-    pub(crate) fn leave_to(&mut self, recorded: Option<&Recorded>) {
-        if !self.is_begun && self.hasher.algorithm() == Algorithm::Sha256 {
-            self.recorded = recorded.cloned();
-        }
     }
 }
 
@@ -297,6 +243,7 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::name::Algorithm;
     use crate::scan::{ScanConfig, Scans};
 
     fn owner(subject: &str, repository: &str) -> Owner {
@@ -352,7 +299,7 @@ mod tests {
         let claim = uploads.claim(&id, &ada).unwrap();
         let mut progress = claim.take_progress().unwrap();
         progress.feed = scans.try_begin();
-        progress.take(&Bytes::from_static(b"part")).await;
+        progress.take(&bytes::Bytes::from_static(b"part")).await;
         claim.put_progress(progress);
         let has_feed = |claim: &Claim| claim.with(|upload| upload.progress.as_ref().unwrap().feed.is_some());
         tokio::time::advance(REST).await;

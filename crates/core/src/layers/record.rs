@@ -147,7 +147,10 @@ impl Record {
         let expected = head.extensions.get().copied();
         let mut tee = Tee::new(body, length, expected, exchange.clone());
         if tee.body.is_end_stream() {
-            tee.end().await.map_err(Unrecorded::withheld)?;
+            if let Some(wrong) = tee.end().await.map_err(Unrecorded::withheld)? {
+                let reason = "the upstream's answer is not what its digest says";
+                return Err(Refusal::new(RefusalKind::UpstreamInvalid, reason).because(&wrong));
+            }
             exchange.conclude(Outcome::Complete);
             return Ok(Response::from_parts(head, body::empty()));
         }
