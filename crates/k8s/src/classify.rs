@@ -24,6 +24,8 @@ pub const WRITE: &str = "write";
 pub const CONNECT: &str = "connect";
 /// Puts back, in a write of a Secret, the values that a read had masked: asked for besides the write itself.
 pub const RESTORE: &str = "restore";
+/// Those that bring an object.
+const WRITES: &[&str] = &[WRITE, RESTORE];
 
 /// The mask that leaves Secrets of Helm's releases as they are, for Helm reads them.
 pub const ALL_BUT_HELM: &str = "all-but-helm";
@@ -81,63 +83,63 @@ pub static SCHEMA: Schema = Schema {
             "the ports that a port-forward names; absent where the stream names them",
         )
         .only(&[CONNECT]),
-        Attribute::glob("kind", "kinds", "of an object that is written: its kind").only(&[WRITE, RESTORE]),
+        Attribute::glob("kind", "kinds", "of an object that is written: its kind").only(WRITES),
         Attribute::glob("image", "images", "of an object that is written: the images of its containers")
-            .only(&[WRITE, RESTORE]),
+            .only(WRITES),
         Attribute::flag(
             "privileged",
             "privilegeds",
             "of an object that is written: whether a container is privileged",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::flag(
             "privilege_escalation",
             "privilege_escalations",
             "of an object that is written: whether a container may gain privileges",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::new(
             "host_namespace",
             "host_namespaces",
             Matcher::Choice(&["network", "pid", "ipc"]),
             "of an object that is written: what its pods share with the host",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::glob(
             "host_path",
             "host_paths",
             "of an object that is written: paths of the host that it mounts",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::glob(
             "service_account",
             "service_accounts",
             "of an object that is written: as which its pods run",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::glob("secret", "secrets", "of an object that is written: the Secrets that its pods read")
-            .only(&[WRITE, RESTORE]),
+            .only(WRITES),
         Attribute::glob(
             "capability",
             "capabilities",
             "of an object that is written: the capabilities that it adds",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::flag(
             "run_as_root",
             "run_as_roots",
             "of an object that is written: whether a container runs as root",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
         Attribute::glob("label", "labels", "of an object that is written: its labels, `name=value`")
-            .only(&[WRITE, RESTORE]),
+            .only(WRITES),
         Attribute::new(
             "finding",
             "findings",
             Matcher::Finding,
             "of an object that is written: secrets in it, outside of Secrets",
         )
-        .only(&[WRITE, RESTORE]),
+        .only(WRITES),
     ],
     masks: &[ALL_BUT_HELM],
 };

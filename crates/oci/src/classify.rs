@@ -24,6 +24,9 @@ pub const LIST: &str = "list";
 /// Deletes a manifest, a tag or a blob.
 pub const DELETE: &str = "delete";
 
+/// The actions that carry content.
+const CARRY: &[&str] = &[PULL, PUSH];
+
 /// What policies may say of registries.
 pub static SCHEMA: Schema = Schema {
     protocol: "oci",
@@ -70,66 +73,65 @@ pub static SCHEMA: Schema = Schema {
         )
         .only(&[PUSH, LIST]),
         Attribute::glob("subject", "subjects", "of a manifest: the digest of what it is attached to")
-            .only(&[PULL, PUSH]),
+            .only(CARRY),
         Attribute::glob("base", "bases", "of an image: what it says to be built on, by name and digest")
-            .only(&[PULL, PUSH]),
+            .only(CARRY),
         vouches(
             "built_on",
             "of an image: the bases that the configuration names, with whose layers it begins; of \
              an index, those with which all of its images do",
         )
-        .only(&[PULL, PUSH]),
+        .only(CARRY),
         Attribute::glob("platform", "platforms", "of an image: `linux/amd64`; of an index, all of them")
-            .only(&[PULL, PUSH]),
+            .only(CARRY),
         Attribute::glob("user", "users", "of an image: as whom it runs; empty where that is not said")
-            .only(&[PULL, PUSH]),
+            .only(CARRY),
         Attribute::flag(
             "root",
             "roots",
             "whether an image runs as root, or as nobody says whom; of an index, any of its images",
         )
-        .only(&[PULL, PUSH]),
-        Attribute::glob("env", "envs", "of an image: its environment, `NAME=value`").only(&[PULL, PUSH]),
+        .only(CARRY),
+        Attribute::glob("env", "envs", "of an image: its environment, `NAME=value`").only(CARRY),
         Attribute::new(
             "entrypoint",
             "entrypoints",
             Matcher::Regex,
             "of an image: the words of what it runs, with spaces between",
         )
-        .only(&[PULL, PUSH]),
-        Attribute::glob("label", "labels", "of an image: its labels, `name=value`").only(&[PULL, PUSH]),
-        number("layers", "of an image: how many layers").only(&[PULL, PUSH]),
-        size("size", "sizes", "of an image: the bytes of all its blobs, as they are stored")
-            .only(&[PULL, PUSH]),
+        .only(CARRY),
+        Attribute::glob("label", "labels", "of an image: its labels, `name=value`").only(CARRY),
+        number("layers", "of an image: how many layers").only(CARRY),
+        size("size", "sizes", "of an image: the bytes of all its blobs, as they are stored").only(CARRY),
         size("layer_size", "layer_sizes", "of an image: the bytes of its largest layer, as it is stored")
-            .only(&[PULL, PUSH]),
+            .only(CARRY),
         Attribute::flag("foreign", "foreigns", "whether a layer of an image is to be had elsewhere")
-            .only(&[PULL, PUSH]),
+            .only(CARRY),
         Attribute::flag(
             "documents",
             "documents",
             "whether there are only documents in it, such as signatures: nothing that could run",
         )
-        .only(&[PULL, PUSH]),
+        .only(CARRY),
         Attribute::flag(
             "signed",
             "signed",
             "whether a signature is attached to an image, by cosign or notation; it need not be good",
         )
-        .only(&[PULL, PUSH]),
+        .only(CARRY),
         vouches(
             "signed_by",
             "of an image: the keys and authorities that the configuration names, whose signatures \
              by cosign or notation were verified",
         )
-        .only(&[PULL, PUSH]),
+        .only(CARRY),
         vouches(
             "signer",
             "of an image: who signed it by cosign without a key of their own, verified by \
              certificate and log: the issuer who vouched for them, a space, and their address or \
              URI",
         )
-        .only(&[PULL, PUSH]),
+        .only(CARRY),
         Attribute::new(
             "finding",
             "findings",

@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     body::Body,
@@ -77,6 +77,12 @@ struct Tls {
     any: TlsConnector,
     /// For what only HTTP/1.1 can do.
     http1: TlsConnector,
+}
+
+impl Tls {
+    async fn over(&self, tcp: TcpStream, by: &TlsConnector) -> io::Result<TlsStream<BufReader<TcpStream>>> {
+        by.connect(self.name.clone(), BufReader::with_capacity(READ, tcp)).await
+    }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -156,7 +162,7 @@ impl Connector {
         let Some(tls) = &self.tls else {
             return Ok(Sender::H1(h1(tcp).await?));
         };
-        let stream = tls.any.connect(tls.name.clone(), BufReader::with_capacity(READ, tcp)).await?;
+        let stream = tls.over(tcp, &tls.any).await?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             h2(stream).await
         } else {
@@ -168,9 +174,7 @@ impl Connector {
     pub(super) async fn connect_alone(&self) -> Result<http1::SendRequest<Body>, BoxError> {
         let tcp = self.tcp().await?;
         match &self.tls {
-            Some(tls) => {
-                h1(tls.http1.connect(tls.name.clone(), BufReader::with_capacity(READ, tcp)).await?).await
-            }
+            Some(tls) => h1(tls.over(tcp, &tls.http1).await?).await,
             None => h1(tcp).await,
         }
     }
