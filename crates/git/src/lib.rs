@@ -59,6 +59,8 @@ pub use config::{Config, InspectConfig, LfsConfig};
 pub use inspect::{fuzz_objects, fuzz_pack, measure_pack};
 #[doc(hidden)]
 pub use lfs::parse::fuzz_lfs;
+#[doc(hidden)]
+pub use pack::fuzz_inflate;
 pub use pack::{Commit, PackError, Person};
 #[doc(hidden)]
 pub use parse::fetch::fuzz_fetch;

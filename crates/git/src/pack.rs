@@ -12,6 +12,7 @@ mod delta;
 mod describe;
 mod entry;
 mod index;
+mod inflate;
 mod input;
 mod kept;
 mod name;
@@ -35,6 +36,8 @@ pub(crate) use describe::Details;
 pub use describe::{Commit, Person};
 pub(crate) use entry::Kind;
 pub(crate) use index::Index;
+#[doc(hidden)]
+pub use inflate::fuzz_inflate;
 pub(crate) use name::{checksum, name};
 pub(crate) use objects::{Objects, Origin, Place};
 pub(crate) use pass::{Object, Pass, Upon, Visit, pass};
@@ -112,7 +115,7 @@ pub enum PackError {
     Malformed(&'static str),
     /// Its sender: zlib can't read it.
     #[error("an object of the pack can't be inflated")]
-    Inflate(#[source] flate2::DecompressError),
+    Inflate(#[from] inflate::InflateError),
     /// Its sender: larger or more than the limits.
     #[error("the pack exceeds the limit of {0}")]
     TooLarge(&'static str),

@@ -18,8 +18,13 @@ use crate::{config::InspectConfig, oid::Oid, pack::PackError};
 
 /// Bytes of files for which a piece of work is made.
 const PIECE: usize = 128 * 1024;
-/// Bytes of the largest file that is gathered.
-pub(super) const SMALL: u64 = 1 << 20;
+
+/// A file that is there.
+pub(super) struct File {
+    pub(super) place: u32,
+    pub(super) name: Oid,
+    pub(super) content: Arc<[u8]>,
+}
 
 /// What was found in one piece.
 #[derive(Default)]
@@ -32,56 +37,51 @@ pub(super) struct Found {
 /// The files of one pack.
 pub(super) struct Batches {
     config: Arc<InspectConfig>,
-    files: Files,
+    files: Vec<File>,
+    /// Bytes of these.
+    size: usize,
     /// Never locked: a receiver alone could not be shared.
     running: VecDeque<Mutex<Receiver<Found>>>,
 }
 
-/// Some files, one behind the other.
-#[derive(Default)]
-struct Files {
-    bytes: Vec<u8>,
-    /// Of each its place and name, and where it ends.
-    ends: Vec<(u32, Oid, usize)>,
-}
-
 impl Batches {
     pub(super) fn new(config: &Arc<InspectConfig>) -> Self {
-        Self { config: Arc::clone(config), files: Files::default(), running: VecDeque::new() }
+        let config = Arc::clone(config);
+        Self { config, files: Vec::new(), size: 0, running: VecDeque::new() }
     }
 
-    /// The next part of a file.
-    pub(super) fn part(&mut self, part: &[u8]) {
-        self.files.bytes.extend_from_slice(part);
-    }
-
-    /// Ends a file. Returns what was found meanwhile, in this or in others.
-    pub(super) fn end(&mut self, place: u32, name: Oid) -> Result<Found, PackError> {
-        self.files.ends.push((place, name, self.files.bytes.len()));
-        if self.files.bytes.len() < PIECE {
+    /// Takes a file. Returns what was found meanwhile, in this or in others.
+    pub(super) fn add(&mut self, file: File) -> Result<Found, PackError> {
+        self.size += file.content.len();
+        self.files.push(file);
+        if self.size < PIECE {
             return Ok(Found::default());
         }
         let mut found = self.done()?;
-        let files = std::mem::take(&mut self.files);
+        let work = self.work();
         match Handle::try_current().ok().filter(|_| self.running.len() < self.config.threads) {
             Some(runtime) => {
-                let (config, (sender, receiver)) = (Arc::clone(&self.config), sync_channel(1));
+                let (sender, receiver) = sync_channel(1);
                 // Nobody is there to take it where the push was refused meanwhile.
-                runtime.spawn_blocking(move || drop(sender.send(files.look_through(&config))));
+                runtime.spawn_blocking(move || drop(sender.send(work())));
                 self.running.push_back(Mutex::new(receiver));
             }
-            None => {
-                found.add(files.look_through(&self.config));
-                self.files = files.emptied();
-            }
+            None => found.add(work()),
         }
         Ok(found)
     }
 
+    /// To look through the files that are gathered.
+    fn work(&mut self) -> impl FnOnce() -> Found + Send + 'static {
+        self.size = 0;
+        let files = std::mem::take(&mut self.files);
+        let config = Arc::clone(&self.config);
+        move || look_through(&config, &files)
+    }
+
     /// Waits for all that is under way.
     pub(super) fn settle(&mut self) -> Result<Found, PackError> {
-        let files = std::mem::take(&mut self.files);
-        let mut found = files.look_through(&self.config);
+        let mut found = self.work()();
         for piece in self.running.drain(..) {
             let piece = piece.into_inner().unwrap_or_else(PoisonError::into_inner);
             found.add(piece.recv().map_err(|_| gone())?);
@@ -104,24 +104,14 @@ impl Batches {
     }
 }
 
-impl Files {
-    fn look_through(&self, config: &InspectConfig) -> Found {
-        let (mut found, mut start) = (Found::default(), 0);
-        for (place, name, end) in &self.ends {
-            let (hits, limited) = content::look_through(config, &self.bytes[start..*end]);
-            found.hits.extend(hits.into_iter().map(|hit| (*place, hit)));
-            found.limited = found.limited.or(limited.then_some(*name));
-            start = *end;
-        }
-        found
+fn look_through(config: &InspectConfig, files: &[File]) -> Found {
+    let mut found = Found::default();
+    for file in files {
+        let (hits, limited) = content::look_through(config, &file.content);
+        found.hits.extend(hits.into_iter().map(|hit| (file.place, hit)));
+        found.limited = found.limited.or(limited.then_some(file.name));
     }
-
-    /// The same memory for others.
-    fn emptied(mut self) -> Self {
-        self.bytes.clear();
-        self.ends.clear();
-        self
-    }
+    found
 }
 
 impl Found {

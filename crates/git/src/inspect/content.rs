@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use lockgate_detect::{Finding, KnownValues, ScanOptions, Scanner, Tag};
 
 use super::{
-    batch::{Batches, Found, SMALL},
+    batch::{Batches, File, Found},
     changes::Changes,
     said::Said,
     tree,
@@ -96,12 +96,10 @@ pub(super) struct Look {
     pub(super) seen: Seen,
 }
 
-/// The file that is passing by.
+/// A large file that is passing by.
 enum Blob {
     Skipped,
     Refused,
-    /// Looked through together with others.
-    Gathered,
     /// Not yet known whether it is binary.
     Begun(Vec<u8>),
     Scanned(Box<Scanner>),
@@ -147,7 +145,25 @@ impl Look {
         };
     }
 
+    /// How a file of some size is treated, before anything of it is seen.
+    fn begun(&self, size: u64) -> Blob {
+        match (self.wanted.content, size > self.config.scanned, self.config.huge) {
+            (false, ..) | (true, true, Huge::Skip) => Blob::Skipped,
+            (true, true, Huge::Refuse) => Blob::Refused,
+            (true, false, _) => Blob::Begun(Vec::new()),
+        }
+    }
+
     fn end_blob(&mut self, object: &Object<'_>) -> Result<(), PackError> {
+        if let Some(content) = object.content {
+            self.blob = self.begun(content.len() as u64);
+            if let Blob::Begun(_) = self.blob {
+                self.blob = Blob::Skipped;
+                let (place, name, content) = (object.place, object.name, Arc::clone(content));
+                let found = self.batches.add(File { place, name, content })?;
+                return self.add_all(found);
+            }
+        }
         if let Blob::Begun(beginning) = &mut self.blob {
             let beginning = std::mem::take(beginning);
             self.decide(&beginning);
@@ -156,10 +172,6 @@ impl Look {
             Blob::Skipped | Blob::Begun(_) => Ok(()),
             Blob::Refused => {
                 Err(fault(object.kind, object.name, "is too large to be looked through for secrets"))
-            }
-            Blob::Gathered => {
-                let found = self.batches.end(object.place, object.name)?;
-                self.add_all(found)
             }
             Blob::Scanned(scanner) => {
                 let (hits, limited) = end(&self.config, *scanner);
@@ -170,8 +182,7 @@ impl Look {
     }
 
     /// Secrets in a commit or tag, and where.
-    fn scan(&mut self, object: &Object<'_>) {
-        let content = object.content;
+    fn scan(&mut self, object: &Object<'_>, content: &[u8]) {
         let body = content.windows(2).position(|pair| pair == b"\n\n").map_or(content.len(), |end| end + 2);
         for Finding { rule, tag, offset, .. } in find(&self.config, content) {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
@@ -187,10 +198,10 @@ impl Look {
         self.seen.hits.add(self.config.findings, place, hit);
     }
 
-    fn check(&mut self, object: &Object<'_>) -> Result<(), PackError> {
+    fn check(&mut self, object: &Object<'_>, content: &[u8]) -> Result<(), PackError> {
         match object.kind {
             Kind::Tree => {
-                let (content, width) = (object.content, self.format.width());
+                let width = self.format.width();
                 let fault = |what| fault(object.kind, object.name, what);
                 let checked = match object.upon {
                     Some(upon) => self.seen.changes.check(object.place, content, upon, width),
@@ -198,7 +209,7 @@ impl Look {
                 };
                 checked.map_err(fault)
             }
-            Kind::Commit | Kind::Tag if object.content.contains(&0) => {
+            Kind::Commit | Kind::Tag if content.contains(&0) => {
                 Err(fault(object.kind, object.name, "holds a NUL byte"))
             }
             Kind::Commit | Kind::Tag | Kind::Blob => Ok(()),
@@ -208,20 +219,15 @@ impl Look {
 
 impl Visit for Look {
     fn begin(&mut self, size: u64) {
-        self.blob =
-            match (self.wanted.content, size > self.config.scanned, self.config.huge, self.config.binary) {
-                (false, ..) | (true, true, Huge::Skip, _) => Blob::Skipped,
-                (true, true, Huge::Refuse, _) => Blob::Refused,
-                (true, false, ..) if size <= SMALL => Blob::Gathered,
-                (true, false, _, Binary::Skip) => Blob::Begun(Vec::new()),
-                (true, false, _, Binary::Scan) => Blob::Scanned(scanner(&self.config).into()),
-            };
+        self.blob = match (self.begun(size), self.config.binary) {
+            (Blob::Begun(_), Binary::Scan) => Blob::Scanned(scanner(&self.config).into()),
+            (blob, Binary::Skip | Binary::Scan) => blob,
+        };
     }
 
     fn part(&mut self, part: &[u8]) {
         match &mut self.blob {
             Blob::Skipped | Blob::Refused => {}
-            Blob::Gathered => self.batches.part(part),
             Blob::Scanned(scanner) => scanner.push(part),
             Blob::Begun(beginning) => {
                 let (first, rest) = part.split_at(part.len().min(BEGINNING - beginning.len()));
@@ -238,19 +244,20 @@ impl Visit for Look {
     }
 
     fn end(&mut self, object: &Object<'_>) -> Result<(), PackError> {
+        let content = object.content.map_or(&[][..], |content| content);
         if self.strict {
-            self.check(object)?;
+            self.check(object, content)?;
         }
         if object.kind == Kind::Commit
             && self.wanted.history
-            && let Some(details) = Details::parse(self.format, object.content)
+            && let Some(details) = Details::parse(self.format, content)
         {
             self.seen.said.keep(object.place, details);
         }
         match object.kind {
             Kind::Blob => self.end_blob(object),
             Kind::Commit | Kind::Tag if self.wanted.content => {
-                self.scan(object);
+                self.scan(object, content);
                 Ok(())
             }
             Kind::Commit | Kind::Tag | Kind::Tree => Ok(()),

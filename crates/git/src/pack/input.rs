@@ -2,11 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use flate2::{Decompress, FlushDecompress, Status};
-
 use super::{
     Budget, PackError,
     entry::{self, Entry, HEAD},
+    inflate::{Inflate, Progress},
 };
 use crate::oid::ObjectFormat;
 
@@ -65,48 +64,37 @@ impl<R: BufRead> Input<R> {
     }
 }
 
-/// Inflates zlib streams, one after the other.
-pub(super) struct Inflater {
-    zlib: Decompress,
-    out: Box<[u8]>,
-}
-
-/// A step through a zlib stream.
-pub(super) struct Step<'a> {
-    /// Bytes of the input that it took.
-    pub(super) read: usize,
-    pub(super) made: &'a [u8],
-    pub(super) ended: bool,
-}
+/// Inflates entries, one after the other.
+pub(super) struct Inflater(Inflate);
 
 impl Inflater {
     pub(super) fn new() -> Self {
-        Self { zlib: Decompress::new(true), out: vec![0; 32 * 1024].into() }
+        Self(Inflate::new())
     }
 
     /// Begins another stream.
     pub(super) fn begin(&mut self) {
-        self.zlib.reset(true);
+        self.0.begin();
     }
 
     /// Goes on with a stream of `size` inflated bytes.
-    pub(super) fn step(&mut self, input: &[u8], size: u64, budget: &Budget) -> Result<Step<'_>, PackError> {
-        let (read, made) = (self.zlib.total_in(), self.zlib.total_out());
-        let status = self.zlib.decompress(input, &mut self.out, FlushDecompress::None);
-        let status = status.map_err(PackError::Inflate)?;
-        let (read, made) = (self.zlib.total_in() - read, self.zlib.total_out() - made);
-        budget.spend(made)?;
-        if self.zlib.total_out() > size {
+    pub(super) fn step(
+        &mut self,
+        input: &[u8],
+        size: u64,
+        budget: &Budget,
+    ) -> Result<Progress<'_>, PackError> {
+        let before = self.0.total();
+        let step = self.0.step(input)?;
+        let total = before + step.made.len() as u64;
+        budget.spend(step.made.len() as u64)?;
+        if total > size {
             return Err(PackError::Malformed("an object is larger than it says"));
         }
-        let ended = status == Status::StreamEnd;
-        if ended && self.zlib.total_out() != size {
+        if step.ended && total != size {
             return Err(PackError::Malformed("an object is smaller than it says"));
         }
-        if !ended && read == 0 && made == 0 && !input.is_empty() {
-            return Err(PackError::Malformed("an object has no end"));
-        }
-        Ok(Step { read: read as usize, made: &self.out[..made as usize], ended })
+        Ok(step)
     }
 
     /// Inflates an entry and holds it, if it is not larger than `max`.

@@ -17,7 +17,9 @@ use crate::oid::{ObjectFormat, Oid};
 
 /// Bytes of the longest head of an entry, with some to spare.
 const ENTRY: usize = 64;
-/// Bytes of the largest blob that is kept at hand for deltas upon it.
+/// Bytes of the largest blob that is shown whole.
+const WHOLE: u64 = 1 << 20;
+/// Bytes of the largest that is kept at hand for deltas upon it.
 const BASE: u64 = 512 * 1024;
 /// Bytes that a buffer may keep from one object to the next.
 const BUFFER: usize = 1 << 20;
@@ -30,8 +32,8 @@ pub(crate) struct Object<'a> {
     pub(crate) place: u32,
     pub(crate) kind: Kind,
     pub(crate) name: Oid,
-    /// Its content; nothing for a blob, which was shown in parts.
-    pub(crate) content: &'a [u8],
+    /// Its content; `None` for a large blob, which was shown in parts.
+    pub(crate) content: Option<&'a Arc<[u8]>>,
     /// From which it was made by a delta, where that was at hand.
     pub(crate) upon: Option<Upon<'a>>,
 }
@@ -45,7 +47,7 @@ pub(crate) struct Upon<'a> {
 
 /// Looks at the objects of a pack.
 pub(crate) trait Visit {
-    /// A blob of so many bytes begins.
+    /// A large blob of so many bytes begins.
     fn begin(&mut self, size: u64);
     /// The next part of it.
     fn part(&mut self, part: &[u8]);
@@ -206,23 +208,22 @@ impl<V: Visit> Pass<V> {
             }
             State::Body(body) => {
                 let step = self.inflater.step(input, body.size, budget)?;
-                let holds = match &mut body.what {
-                    What::Whole { kind, digest, held } => {
+                let mut whole = None;
+                match &mut body.what {
+                    What::Whole { digest, held, .. } => {
                         digest.update(step.made);
-                        if *kind == Kind::Blob {
-                            self.visitor.part(step.made);
+                        match (*held, step.ended && self.held.is_empty()) {
+                            (true, true) => whole = Some(Arc::from(step.made)),
+                            (true, false) => self.held.extend_from_slice(step.made),
+                            (false, _) => self.visitor.part(step.made),
                         }
-                        *held
                     }
-                    What::Delta(_) => true,
-                    What::Left => false,
-                };
-                if holds {
-                    self.held.extend_from_slice(step.made);
+                    What::Delta(_) => self.held.extend_from_slice(step.made),
+                    What::Left => {}
                 }
                 let read = step.read;
                 if step.ended {
-                    self.end(budget)?;
+                    self.end(whole, budget)?;
                 }
                 Ok(read)
             }
@@ -241,7 +242,7 @@ impl<V: Visit> Pass<V> {
         self.left -= 1;
         let what = match entry.stored {
             Stored::Whole(kind) => {
-                let held = kind != Kind::Blob || size <= BASE;
+                let held = kind != Kind::Blob || size <= WHOLE;
                 What::Whole { kind, digest: Digest::object(self.format, kind, size), held }
             }
             Stored::OffsetDelta(base) => {
@@ -259,10 +260,11 @@ impl<V: Visit> Pass<V> {
             }
         };
         let blob = matches!(what, What::Whole { kind: Kind::Blob, .. });
+        let in_parts = matches!(what, What::Whole { held: false, .. });
         if size > if blob { self.limits.object } else { self.limits.held } {
             return Err(PackError::TooLarge("the size of an object"));
         }
-        if blob {
+        if in_parts {
             self.visitor.begin(size);
         }
         self.inflater.begin();
@@ -276,17 +278,19 @@ impl<V: Visit> Pass<V> {
         Some(What::Delta(Base { place: base, kind, content }))
     }
 
-    fn end(&mut self, budget: &Budget) -> Result<(), PackError> {
+    /// Ends an entry. `whole`: its content, where that came at once.
+    fn end(&mut self, whole: Option<Arc<[u8]>>, budget: &Budget) -> Result<(), PackError> {
         if let State::Body(body) = std::mem::replace(&mut self.state, State::Entry) {
             let Body { size, place, what } = body;
             match what {
                 What::Whole { kind, digest, held } => {
-                    let content = if kind == Kind::Blob { &[] } else { &*self.held };
-                    let object = Object { place, kind, name: digest.finish()?, content, upon: None };
-                    self.index.set(place, kind, &object.name, size, content)?;
-                    self.visitor.end(&object)?;
-                    if held {
-                        self.index.kept.put(Place { pack: 0, place }, kind, &Arc::from(&*self.held));
+                    let content = held.then(|| whole.unwrap_or_else(|| Arc::from(&*self.held)));
+                    let name = digest.finish()?;
+                    self.index.set(place, kind, &name, size, content.as_deref().unwrap_or_default())?;
+                    let content = content.as_ref();
+                    self.visitor.end(&Object { place, kind, name, content, upon: None })?;
+                    if let Some(content) = content.filter(|_| kind != Kind::Blob || size <= BASE) {
+                        self.index.kept.put(Place { pack: 0, place }, kind, content);
                     }
                 }
                 What::Delta(base) => self.make(place, &base, budget)?,
@@ -306,28 +310,15 @@ impl<V: Visit> Pass<V> {
         let Base { place: at, kind, ref content } = *base;
         let upon = Some(Upon { place: at, content });
         delta::apply_into(content, &self.held, self.limits.held, &mut self.made)?;
-        let (made, size) = (&*self.made, self.made.len() as u64);
+        let (made, size) = (Arc::from(&*self.made), self.made.len() as u64);
         budget.spend(size)?;
-        let name = name(self.format, kind, made)?;
-        self.index.set(place, kind, &name, size, made)?;
-        show(&mut self.visitor, &Object { place, kind, name, content: made, upon })?;
+        let name = name(self.format, kind, &made)?;
+        self.index.set(place, kind, &name, size, &made)?;
+        self.visitor.end(&Object { place, kind, name, content: Some(&made), upon })?;
         let [base, place] = [at, place].map(|place| Place { pack: 0, place });
-        self.index.kept.put_upon(base, place, kind, &Arc::from(made));
+        self.index.kept.put_upon(base, place, kind, &made);
         Ok(())
     }
-}
-
-/// Shows an object that is held whole.
-///
-/// # Errors
-/// As [`Visit::end`].
-pub(super) fn show(visitor: &mut impl Visit, object: &Object<'_>) -> Result<(), PackError> {
-    if object.kind != Kind::Blob {
-        return visitor.end(object);
-    }
-    visitor.begin(object.content.len() as u64);
-    visitor.part(object.content);
-    visitor.end(&Object { content: &[], ..*object })
 }
 
 /// Passes over a whole pack that is there.

@@ -1,6 +1,6 @@
 //! Makes objects of the deltas of a pack that [`Pass`](super::Pass) left, each once, those upon others after them.
 
-use super::{Budget, Object, Objects, PackError, Place, Source, Visit, name::name, pass::show};
+use super::{Budget, Object, Objects, PackError, Place, Source, Visit, name::name};
 use crate::oid::Oid;
 
 /// Resolves the deltas of the pack of that number, and shows what they make. Returns the objects that some
@@ -89,6 +89,6 @@ fn make<S: Source>(
     let name = name(objects.format(), kind, &content)?;
     let size = content.len() as u64;
     objects.index_mut(at.pack).set(at.place, kind, &name, size, &content)?;
-    show(visitor, &Object { place: at.place, kind, name, content: &content, upon: None })?;
+    visitor.end(&Object { place: at.place, kind, name, content: Some(&content), upon: None })?;
     Ok(Some(at.place))
 }

@@ -21,8 +21,8 @@ impl Visit for Lengths {
 
     fn end(&mut self, object: &Object<'_>) -> Result<(), PackError> {
         self.objects += 1;
-        if object.kind == Kind::Blob {
-            assert_eq!(self.seen, self.announced);
+        if object.content.is_none() {
+            assert_eq!((object.kind, self.seen), (Kind::Blob, self.announced));
         }
         Ok(())
     }
