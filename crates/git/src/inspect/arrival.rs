@@ -123,9 +123,10 @@ impl Arrival {
             let work = move |budget: &Budget| {
                 for bytes in waiting {
                     pass.feed(&bytes, budget)?;
-                    if let Some(onward) = &on {
-                        onward.open(&pass);
-                    }
+                }
+                // Not for each of these: before any of it goes, the recording is made durable.
+                if let Some(onward) = &on {
+                    onward.open(&pass);
                 }
                 Ok(pass)
             };
