@@ -13,6 +13,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::{
     io::AsyncReadExt as _,
@@ -102,17 +103,19 @@ impl Exec {
     async fn run(&self) -> Result<Vec<u8>, ExecError> {
         let config = &self.0;
         let failed = |error| ExecError::Run(config.program.clone(), error);
-        let mut child = Command::new(&config.program)
+        let child = Command::new(&config.program)
             .args(&config.arguments)
             .env_clear()
             .envs(config.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let ended = tokio::time::timeout(config.timeout, output(&mut child)).await;
+        let mut group = Group(child);
+        let ended = tokio::time::timeout(config.timeout, output(&mut group.0)).await;
         let (output, status) = match ended {
             Ok(ended) => ended.map_err(failed)?,
             Err(_) => return Err(ExecError::Timeout(config.program.clone(), config.timeout)),
@@ -124,6 +127,21 @@ impl Exec {
             Some(status) if status.success() => Ok(output),
             Some(status) => Err(ExecError::Failed(config.program.clone(), status)),
             None => Err(ExecError::Output(config.program.clone(), OutputError::TooLarge)),
+        }
+    }
+}
+
+/// A command and what it started: all of it ends when nobody waits for it any more.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // None once it was waited for: its number may be that of another by then.
+        let leader = self.0.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        if let Some(leader) = leader
+            && let Err(error) = kill_process_group(leader, Signal::KILL)
+        {
+            tracing::debug!(%error, "a command for a credential could not be stopped");
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    fs,
+    fs::{self, File},
+    io::Read as _,
     os::unix::fs::PermissionsExt as _,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -249,6 +251,20 @@ async fn executed(text: &str, timeout: Duration) -> Result<Credential, Credentia
     let dir = tempfile::tempdir().unwrap();
     let config = ExecConfig { timeout, ..script(dir.path(), text) };
     Exec::new(config).fetch("a").await.map(|fetched| fetched.credential)
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_waits_for_ends_with_all_that_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let text = format!("sleep 1000 >{} & wait", pipe.display());
+    let fetch = tokio::spawn(async move { executed(&text, Duration::from_secs(60)).await });
+    // Opened when it is opened for writing; it ends when nobody is left that could write.
+    let mut opened = tokio::task::spawn_blocking(|| File::open(pipe)).await.unwrap().unwrap();
+    fetch.abort();
+    let read = tokio::task::spawn_blocking(move || opened.read(&mut [0])).await.unwrap();
+    assert_eq!(read.unwrap(), 0);
 }
 
 #[tokio::test]
