@@ -28,6 +28,14 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
 
+/// The same command, heeding SIGINT. A shell has what it runs in its background ignore it, and all that is started from
+/// there inherits that: tests that interrupt a client would wait in vain.
+pub(crate) fn heeding_interrupts(command: &Command) -> Command {
+    let mut heeding = self::command("env", &["--default-signal=INT"]);
+    heeding.arg(command.get_program()).args(command.get_args());
+    heeding
+}
+
 /// Runs a command with its output on the terminal; an error when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;

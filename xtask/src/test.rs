@@ -24,7 +24,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// Runs the tests, passing cargo's output through, and counts them.
 pub(crate) fn run_all(args: &[String]) -> Result<Total> {
     setup::for_tests()?;
-    let mut test = cmd::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let mut test = cmd::heeding_interrupts(&cmd::cargo(&["test", "--workspace", "--no-fail-fast"]));
     let mut child = test.args(args).stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let mut total = Total::default();
     for line in BufReader::new(child.stdout.take().context("stdout is piped")?).lines() {
