@@ -50,6 +50,16 @@ impl StdError for BodyError {
     }
 }
 
+/// Content that is not what its digest says; digests as `algorithm:hex`.
+#[derive(Debug, thiserror::Error)]
+#[error("the content is {found}, and was to be {expected}")]
+pub struct WrongDigest {
+    /// What it is.
+    pub found: String,
+    /// What it was to be.
+    pub expected: String,
+}
+
 /// No bytes.
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()

@@ -132,7 +132,7 @@ pub struct Context<'a> {
     /// The exchange's id, by which its recording is found.
     pub exchange: Uuid,
     /// The digest of the request's body, where the recording makes it anyway.
-    pub recorded: Option<&'a Recorded>,
+    pub recorded: Option<&'a RecordedBody>,
     /// Where bodies that must be seen whole are kept: bounded memory, then disk.
     pub spools: &'a Spools,
     /// Asks the upstream what classifying needs to know (is the new tip a descendant of the old?).
@@ -147,9 +147,9 @@ pub struct Context<'a> {
 
 /// The digest of a request's body as the recording makes it: a protocol that needs it need not make it once more.
 #[derive(Clone)]
-pub struct Recorded(Exchange);
+pub struct RecordedBody(Exchange);
 
-impl Recorded {
+impl RecordedBody {
     pub(crate) fn new(exchange: Exchange) -> Self {
         Self(exchange)
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
-use lockgate_core::body::{self, Body, BodyError, Drain};
+use lockgate_core::body::{self, Body, BodyError, Drain, WrongDigest};
 
 use crate::parse::name::{Digest, Hasher};
 
@@ -22,14 +22,6 @@ const LINGER: Drain = Drain { bytes: 8 << 20, time: Duration::from_secs(5) };
 pub(crate) enum Sender {
     Client,
     Upstream,
-}
-
-/// Content with another digest than its name.
-#[derive(Debug, thiserror::Error)]
-#[error("the content is {found}, and was to be {expected}")]
-struct Mismatch {
-    found: Digest,
-    expected: Digest,
 }
 
 /// Reads a body of at most so many bytes; `None` where it is larger.
@@ -164,7 +156,7 @@ pub(crate) fn mismatch(found: Digest, expected: Digest, sender: Sender) -> Resul
     if found == expected {
         return Ok(());
     }
-    let error = Box::new(Mismatch { found, expected });
+    let error = Box::new(WrongDigest { found: found.to_string(), expected: expected.to_string() });
     Err(match sender {
         Sender::Client => BodyError::Client(error),
         Sender::Upstream => BodyError::Upstream(error),

@@ -55,7 +55,7 @@ impl Step<Recorded> for Classify {
         let prober = Prober { target: &target, passthrough: passthrough.clone() };
         let probe = Foresight { prober, policy, caller: &caller, given_up: OnceLock::new() };
         let starter = Starter::new(&target, &caller, passthrough.as_ref(), &exchange, &self.policy);
-        let kept = protocol::Recorded::new(exchange.clone());
+        let kept = protocol::RecordedBody::new(exchange.clone());
         let context = Context {
             upstream: &target.upstream,
             principal: &caller.principal,

@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{Authenticated, Recorded, Target};
 use crate::{
-    body::{self, Body, BodyError, Carrier, Drain},
+    body::{self, Body, BodyError, Carrier, Drain, WrongDigest},
     exchange::{Evidence, Exchange, Unrecorded},
     policy::PolicyHandle,
     principal::{Caller, Peer},
@@ -318,28 +318,23 @@ impl Tee {
         let digest = self.digest.take().map(|digest| digest.finish());
         if let Some(Expected(expected)) = self.expected {
             let found = match &digest {
-                Some(digest) => hex::encode(digest),
-                None => hex::encode(self.exchange.digest(Direction::Response).await?.finish()),
+                Some(digest) => sha256(digest),
+                None => sha256(self.exchange.digest(Direction::Response).await?.finish()),
             };
-            let expected = hex::encode(expected);
+            let expected = sha256(expected);
             if found != expected {
-                return Ok(Some(BodyError::Upstream(Box::new(Mismatch { found, expected }))));
+                return Ok(Some(BodyError::Upstream(Box::new(WrongDigest { found, expected }))));
             }
         }
         self.ended = true;
         let noted = digest.filter(|_| self.exchange.payload() == Payload::Digest);
-        let noted = noted.map(|digest| format!("sha256:{}", hex::encode(digest)));
-        self.exchange.response_end(noted).await?;
+        self.exchange.response_end(noted.as_ref().map(sha256)).await?;
         Ok(None)
     }
 }
 
-/// Content that is not what its digest says.
-#[derive(Debug, thiserror::Error)]
-#[error("the content is sha256:{found}, and was to be sha256:{expected}")]
-struct Mismatch {
-    found: String,
-    expected: String,
+fn sha256(digest: impl AsRef<[u8]>) -> String {
+    format!("sha256:{}", hex::encode(digest))
 }
 
 /// Carries the response to a change to its client, and to the recording alone when the client has gone.

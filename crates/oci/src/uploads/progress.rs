@@ -1,7 +1,7 @@
 //! What is known of the content of an upload.
 
 use bytes::Bytes;
-use lockgate_core::{body::BodyError, protocol::Recorded};
+use lockgate_core::{body::BodyError, protocol::RecordedBody};
 
 use crate::{
     parse::name::{Algorithm, Hasher},
@@ -16,7 +16,7 @@ pub(crate) struct Progress {
     pub(crate) feed: Option<Feed>,
     pub(crate) is_begun: bool,
     /// Makes the digest of what this request brings, so that the hasher need not.
-    recorded: Option<Recorded>,
+    recorded: Option<RecordedBody>,
 }
 
 impl Progress {
@@ -24,7 +24,7 @@ impl Progress {
     pub(crate) async fn take(&mut self, data: &Bytes) {
         // Whether the recording keeps every byte is said by the verdict, which is there now.
         if !self.is_begun {
-            self.recorded = self.recorded.take().filter(Recorded::is_whole);
+            self.recorded = self.recorded.take().filter(RecordedBody::is_whole);
         }
         self.is_begun = true;
         if self.recorded.is_none() {
@@ -53,7 +53,7 @@ impl Progress {
     }
 
     /// Leaves the digest to the recording of the request that brings the first bytes.
-    pub(crate) fn leave_to(&mut self, recorded: Option<&Recorded>) {
+    pub(crate) fn leave_to(&mut self, recorded: Option<&RecordedBody>) {
         if !self.is_begun && self.hasher.algorithm() == Algorithm::Sha256 {
             self.recorded = recorded.cloned();
         }

@@ -27,10 +27,7 @@ async fn tenant() {
             Err(error) => break error,
         }
     };
-    assert!(
-        matches!(&refused, RecordError::Failing { reason } if reason.contains("File too large")),
-        "{refused}"
-    );
+    assert_full(&refused);
     assert!(matches!(recorder.status(), Status::Failing { .. }));
     assert!(matches!(recorder.begin(opened()).await, Err(RecordError::Failing { .. })));
     assert!(matches!(exchange.append(Event::Forwarded).await, Err(RecordError::Failing { .. })));
@@ -72,10 +69,7 @@ async fn hasty_tenant() {
             Err(error) => break error,
         }
     };
-    assert!(
-        matches!(&refused, RecordError::Failing { reason } if reason.contains("File too large")),
-        "{refused}"
-    );
+    assert_full(&refused);
     assert!(matches!(exchange.durable().await, Err(RecordError::Failing { .. })));
     say("full");
 
@@ -93,6 +87,11 @@ async fn hasty_tenant() {
     }
     assert!(found == accepted, "{} bytes were accepted, {} are there", accepted.len(), found.len());
     say("well");
+}
+
+fn assert_full(refused: &RecordError) {
+    let is_full = matches!(refused, RecordError::Failing { reason } if reason.contains("File too large"));
+    assert!(is_full, "{refused}");
 }
 
 #[test]
