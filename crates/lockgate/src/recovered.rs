@@ -1,4 +1,4 @@
-//! What a crash had left: exchanges whose recording was saved, but which the index does not know yet. Their
+//! What a crash had left: exchanges whose recording was saved, but which the index may not know yet. Their
 //! entries are made from the recording, as soon as it is in the store.
 
 use std::{
@@ -25,7 +25,7 @@ pub(crate) async fn index(recovered: Recovered, recorder: Recorder, archive: Arc
             bundle = %bundle.bundle,
             exchanges = bundle.exchanges.len(),
             cut = bundle.cut_bytes,
-            "recovered what the last run had recorded and not stored"
+            "recovered what the last run had not stored, or stored only just now"
         );
         for exchange in &bundle.exchanges {
             exchanges.entry(exchange.exchange).or_default().push(bundle.bundle);

@@ -57,13 +57,16 @@ fn kill_9_amid_fifty_pushes_loses_nothing() -> Result<()> {
 
     // The next start seals what the crash left, and indexes it.
     world.gate.start()?;
+    let mut missing = Vec::new();
     let recorded = wait::until("the index", || {
         let recorded = world.gate.json(&["sessions", "search", "--action", "push", "--limit", "200"]).ok()?;
         let text = recorded.to_string();
-        let whole = arrived.iter().all(|name| text.contains(&format!("{name} ")));
-        whole.then(|| recorded.as_array().cloned().unwrap_or_default())
+        missing = arrived.iter().filter(|name| !text.contains(&format!("{name} "))).collect();
+        missing.is_empty().then(|| recorded.as_array().cloned().unwrap_or_default())
     });
-    let recorded = recorded.context("what reached the upstream is not in the recording")?;
+    let recorded = recorded.with_context(|| {
+        format!("{missing:?} of {} that reached the upstream are not in the recording", arrived.len())
+    })?;
     let outcome = |name: &str| {
         let push = recorded.iter().find(|push| push["accesses"].to_string().contains(&format!("{name} ")));
         push.map(|push| push["outcome"].as_str().unwrap_or_default().to_owned())
