@@ -7,6 +7,7 @@ use std::mem;
 use prost::Message;
 
 use super::{
+    buffer::Buffer,
     chain::Link,
     frame::{self, CHUNK_MAX, FrameKind},
     index::Index,
@@ -28,7 +29,7 @@ pub(crate) const RECORD_MAX: usize = CHUNK_MAX;
 pub(crate) struct Builder {
     link: Link,
     raw: Vec<u8>,
-    ready: Vec<u8>,
+    ready: Buffer,
     /// The length of the bundle so far, `ready` included, `raw` not.
     length: u64,
     index: Index,
@@ -40,18 +41,18 @@ pub(crate) struct Builder {
 #[derive(Default)]
 pub(crate) struct Tools {
     raw: Vec<u8>,
-    ready: Vec<u8>,
+    ready: Buffer,
     packer: Packer,
 }
 
 impl Tools {
     /// Takes the buffer for frames.
-    pub(crate) fn take_ready(&mut self) -> Vec<u8> {
+    pub(crate) fn take_ready(&mut self) -> Buffer {
         mem::take(&mut self.ready)
     }
 
     /// Gives back the one that was taken.
-    pub(crate) fn give_ready(&mut self, ready: Vec<u8>) {
+    pub(crate) fn give_ready(&mut self, ready: Buffer) {
         self.ready = ready;
     }
 }
@@ -63,24 +64,18 @@ impl Builder {
         let preamble = preamble();
         let link = Link::of_header(&preamble, &payload);
         raw.clear();
-        ready.clear();
-        ready.extend_from_slice(&preamble);
-        frame::write(&mut ready, &mut packer, false, FrameKind::Header, 0, link, &payload);
-        let length = ready.len() as u64;
+        ready.begin(0);
+        ready.end().extend_from_slice(&preamble);
+        frame::write(ready.end(), &mut packer, false, FrameKind::Header, 0, link, &payload);
+        let length = ready.octets().len() as u64;
         Self { link, raw, ready, length, index: Index::default(), packer, hurried: false }
     }
 
     /// A bundle of which `length` bytes are written already.
     pub(crate) fn resume(link: Link, length: u64, index: Index) -> Self {
-        Self {
-            link,
-            raw: Vec::new(),
-            ready: Vec::new(),
-            length,
-            index,
-            packer: Packer::default(),
-            hurried: false,
-        }
+        let Tools { raw, mut ready, packer } = Tools::default();
+        ready.begin(length);
+        Self { link, raw, ready, length, index, packer, hurried: false }
     }
 
     /// Whether to compress for speed rather than for size.
@@ -137,25 +132,30 @@ impl Builder {
         let length = self.frame(FrameKind::Footer, self.index.chunks());
         self.raw = raw;
         let length = u32::try_from(length).expect("a footer is bounded far below 4 GiB");
-        self.ready.extend_from_slice(&trailer(offset, length));
+        self.ready.end().extend_from_slice(&trailer(offset, length));
         self.length += super::TRAILER_LEN as u64;
         self.link
     }
 
     /// Bytes of whole frames that are to be written.
     pub(crate) fn ready(&self) -> &[u8] {
-        &self.ready
+        self.ready.octets()
     }
 
     /// Forgets the bytes that are written now.
     pub(crate) fn written(&mut self) {
-        self.ready.clear();
+        self.ready.begin(self.length);
     }
 
-    /// Takes the bytes that are to be written, for another empty buffer.
-    pub(crate) fn take_ready(&mut self, mut empty: Vec<u8>) -> Vec<u8> {
-        empty.clear();
+    /// Takes the bytes that are to be written, for another buffer.
+    pub(crate) fn take_ready(&mut self, mut empty: Buffer) -> Buffer {
+        empty.begin(self.length);
         mem::replace(&mut self.ready, empty)
+    }
+
+    /// The same up to the last page of the file that they fill.
+    pub(crate) fn take_pages(&mut self, empty: Buffer) -> Buffer {
+        self.ready.take_pages(self.length, empty)
     }
 
     /// What the next bundle is put together with.
@@ -175,7 +175,7 @@ impl Builder {
 
     fn frame(&mut self, kind: FrameKind, sequence: u64) -> usize {
         let Self { ready, packer, hurried, link, raw, .. } = self;
-        let length = frame::write(ready, packer, *hurried, kind, sequence, *link, raw);
+        let length = frame::write(ready.end(), packer, *hurried, kind, sequence, *link, raw);
         self.length += length as u64;
         length
     }

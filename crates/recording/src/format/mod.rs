@@ -17,6 +17,7 @@
 //! ```
 //! Integers are little-endian. Links cover what the payloads say, not how they are compressed; see [`chain`].
 
+pub(crate) mod buffer;
 pub(crate) mod builder;
 pub(crate) mod bundle;
 pub(crate) mod chain;

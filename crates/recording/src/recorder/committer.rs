@@ -8,11 +8,12 @@ use std::{
 };
 
 use super::{journal::SealedBundle, wal::Wal};
+use crate::format::buffer::Buffer;
 
 /// What is to be appended to the file of a bundle.
 pub(crate) struct Commit {
     pub(crate) wal: Wal,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Buffer,
     /// The bundle, if it is whole with this.
     pub(crate) sealed: Option<SealedBundle>,
 }
@@ -20,7 +21,7 @@ pub(crate) struct Commit {
 impl Commit {
     /// Appends. Can be repeated after an error.
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        self.wal.commit(&self.bytes)
+        self.wal.commit(self.bytes.octets())
     }
 }
 

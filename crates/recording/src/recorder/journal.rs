@@ -174,7 +174,8 @@ impl Journal {
         self.finish()?;
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(wal) = open.wal.take() else { return Ok(None) };
-        let bytes = open.builder.take_ready(self.spare.take_ready());
+        // Nobody waits for the rest of a page: it goes with the next commit, which then begins with a whole one.
+        let bytes = open.builder.take_pages(self.spare.take_ready());
         Ok(Some(Commit { wal, bytes, sealed: None }))
     }
 
