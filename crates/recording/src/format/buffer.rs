@@ -28,16 +28,14 @@ impl Buffer {
         &self.bytes[self.start..]
     }
 
-    /// To append to, and for nothing else.
+    /// To append to: what was in it before stays as it is.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Takes out what there is up to the last page that ends here, where the whole ends at `place`. What is left goes on
-    /// in `empty`.
-    pub(crate) fn take_pages(&mut self, place: u64, mut empty: Self) -> Self {
-        let left = ((place % PAGE as u64) as usize).min(self.octets().len());
-        empty.begin(place - left as u64);
+    /// Takes out all but the last `left` octets. Those go on in `empty`, from this place of the file on.
+    pub(crate) fn take(&mut self, left: usize, place: u64, mut empty: Self) -> Self {
+        empty.begin(place);
         let kept = self.bytes.len() - left;
         empty.bytes.extend_from_slice(&self.bytes[kept..]);
         self.bytes.truncate(kept);
@@ -62,29 +60,17 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_no_page_is_left() {
-        let octets: Vec<u8> = (0..3 * PAGE).map(|at| (at % 251) as u8).collect();
-        for (place, length, taken) in [
-            (0, 2 * PAGE + 5, 2 * PAGE),
-            (0, PAGE, PAGE),
-            (4000, 100, 96),
-            (4000, 95, 0),
-            (0, 9, 0),
-            (1, 0, 0),
-        ] {
+    fn what_is_left_lies_as_in_the_file() {
+        for (place, length, left) in [(0, PAGE, 0), (0, PAGE + 5, 5), (4000, 100, 4), (17, 9, 9), (17, 0, 0)]
+        {
+            let octets: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let mut buffer = Buffer::default();
             buffer.begin(place);
-            buffer.end().extend_from_slice(&octets[..length]);
-            let pages = buffer.take_pages(place + length as u64, Buffer::default());
-            assert_eq!(
-                (pages.octets(), buffer.octets()),
-                octets[..length].split_at(taken),
-                "{place}, {length}"
-            );
-            if length > taken {
-                let begin = (place as usize + taken) % PAGE;
-                assert_eq!(buffer.octets().as_ptr().addr() % PAGE, begin, "{place}, {length}");
-            }
+            buffer.end().extend_from_slice(&octets);
+            let place = place + (length - left) as u64;
+            let taken = buffer.take(left, place, Buffer::default());
+            assert_eq!((taken.octets(), buffer.octets()), octets.split_at(length - left));
+            assert_eq!(buffer.octets().as_ptr().addr() % PAGE, place as usize % PAGE);
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Puts a bundle together in memory: records into chunks, chunks into the chain, the footer at the end.
 //!
-//! Does no I/O: what is ready to be written stands in [`Builder::ready`] until the writer says that it is durable.
+//! Does no I/O: what is ready to be written stands in [`Builder::ready`] until the writer says that it is durable. The chunk
+//! that is being put together stands behind it already, where it will be written from.
 
 use std::mem;
 
 use prost::Message;
 
 use super::{
-    buffer::Buffer,
+    buffer::{Buffer, PAGE},
     chain::Link,
-    frame::{self, CHUNK_MAX, FrameKind},
+    frame::{self, CHUNK_MAX, FrameKind, HEAD_LEN},
     index::Index,
     pack::Packer,
     preamble, trailer,
@@ -28,9 +29,11 @@ pub(crate) const RECORD_MAX: usize = CHUNK_MAX;
 /// A bundle in the making.
 pub(crate) struct Builder {
     link: Link,
-    raw: Vec<u8>,
-    ready: Buffer,
-    /// The length of the bundle so far, `ready` included, `raw` not.
+    /// Whole frames, and then the one that is being filled.
+    buffer: Buffer,
+    /// The length of the latter in `buffer`: none before its first record.
+    open: usize,
+    /// The length of the bundle so far, whole frames included, the open one not.
     length: u64,
     index: Index,
     packer: Packer,
@@ -40,42 +43,40 @@ pub(crate) struct Builder {
 /// What bundles are put together with, one after the other: fresh memory for each costs more than what is done in it.
 #[derive(Default)]
 pub(crate) struct Tools {
-    raw: Vec<u8>,
-    ready: Buffer,
+    buffer: Buffer,
     packer: Packer,
 }
 
 impl Tools {
     /// Takes the buffer for frames.
-    pub(crate) fn take_ready(&mut self) -> Buffer {
-        mem::take(&mut self.ready)
+    pub(crate) fn take_buffer(&mut self) -> Buffer {
+        mem::take(&mut self.buffer)
     }
 
     /// Gives back the one that was taken.
-    pub(crate) fn give_ready(&mut self, ready: Buffer) {
-        self.ready = ready;
+    pub(crate) fn give_buffer(&mut self, buffer: Buffer) {
+        self.buffer = buffer;
     }
 }
 
 impl Builder {
     /// A bundle that begins with this header.
-    pub(crate) fn new(header: &BundleHeader, Tools { mut raw, mut ready, mut packer }: Tools) -> Self {
+    pub(crate) fn new(header: &BundleHeader, Tools { mut buffer, mut packer }: Tools) -> Self {
         let payload = header.encode_to_vec();
         let preamble = preamble();
         let link = Link::of_header(&preamble, &payload);
-        raw.clear();
-        ready.begin(0);
-        ready.end().extend_from_slice(&preamble);
-        frame::write(ready.end(), &mut packer, false, FrameKind::Header, 0, link, &payload);
-        let length = ready.octets().len() as u64;
-        Self { link, raw, ready, length, index: Index::default(), packer, hurried: false }
+        buffer.begin(0);
+        buffer.end().extend_from_slice(&preamble);
+        frame::write(buffer.end(), &mut packer, false, FrameKind::Header, 0, link, &payload);
+        let length = buffer.octets().len() as u64;
+        Self { link, buffer, open: 0, length, index: Index::default(), packer, hurried: false }
     }
 
     /// A bundle of which `length` bytes are written already.
     pub(crate) fn resume(link: Link, length: u64, index: Index) -> Self {
-        let Tools { raw, mut ready, packer } = Tools::default();
-        ready.begin(length);
-        Self { link, raw, ready, length, index, packer, hurried: false }
+        let Tools { mut buffer, packer } = Tools::default();
+        buffer.begin(length);
+        Self { link, buffer, open: 0, length, index, packer, hurried: false }
     }
 
     /// Whether to compress for speed rather than for size.
@@ -85,7 +86,7 @@ impl Builder {
 
     /// How many octets of a body of `wanted` octets the next record may take. Finishes the chunk when it is full.
     pub(crate) fn piece(&mut self, wanted: usize) -> usize {
-        let room = CHUNK_MAX.saturating_sub(self.raw.len() + RECORD_OVERHEAD);
+        let room = CHUNK_MAX.saturating_sub(self.raw().len() + RECORD_OVERHEAD);
         if room >= wanted || room >= LEAST_PIECE {
             return wanted.min(room);
         }
@@ -98,23 +99,33 @@ impl Builder {
         let length = record.encoded_len();
         let framed = length + prost::length_delimiter_len(length);
         debug_assert!(framed <= RECORD_MAX, "records are bounded before they come here");
-        if self.raw.len() + framed > CHUNK_MAX {
+        if self.raw().len() + framed > CHUNK_MAX {
             self.finish_chunk();
         }
         self.index.record(record);
-        record.encode_length_delimited(&mut self.raw).expect("a Vec takes everything");
+        let buffer = self.buffer.end();
+        if self.open == 0 {
+            frame::begin(buffer);
+            self.open = HEAD_LEN;
+        }
+        record.encode_length_delimited(buffer).expect("a Vec takes everything");
+        self.open += framed;
     }
 
     /// Makes a chunk of what was pushed since the last one.
     pub(crate) fn finish_chunk(&mut self) {
-        if self.raw.is_empty() {
+        if self.open == 0 {
             return;
         }
-        let sequence = self.index.chunks();
-        self.link = self.link.of_chunk(sequence, &self.raw);
-        self.index.chunk(self.length, self.raw.len());
-        self.frame(FrameKind::Chunk, sequence);
-        self.raw.clear();
+        let (sequence, raw) = (self.index.chunks(), self.raw());
+        let (link, length) = (self.link.of_chunk(sequence, raw), raw.len());
+        self.link = link;
+        self.index.chunk(self.length, length);
+        let Self { buffer, packer, hurried, open, .. } = self;
+        let buffer = buffer.end();
+        let start = buffer.len() - mem::take(open);
+        let length = frame::finish(buffer, start, packer, *hurried, FrameKind::Chunk, sequence, link);
+        self.length += length as u64;
     }
 
     /// Ends the bundle: seal, footer, trailer. Gives its root.
@@ -127,45 +138,48 @@ impl Builder {
 
     /// Writes footer and trailer behind a seal that is there already. Gives the root.
     pub(crate) fn finish(&mut self, recovered: bool) -> Link {
-        let offset = self.length;
-        let raw = mem::replace(&mut self.raw, self.index.footer(recovered).encode_to_vec());
-        let length = self.frame(FrameKind::Footer, self.index.chunks());
-        self.raw = raw;
-        let length = u32::try_from(length).expect("a footer is bounded far below 4 GiB");
-        self.ready.end().extend_from_slice(&trailer(offset, length));
-        self.length += super::TRAILER_LEN as u64;
+        debug_assert!(self.open == 0, "the seal ended the last chunk");
+        let footer = self.index.footer(recovered).encode_to_vec();
+        let Self { link, buffer, packer, hurried, .. } = self;
+        let (offset, chunks) = (self.length, self.index.chunks());
+        let length = frame::write(buffer.end(), packer, *hurried, FrameKind::Footer, chunks, *link, &footer);
+        let footer_len = u32::try_from(length).expect("a footer is bounded far below 4 GiB");
+        buffer.end().extend_from_slice(&trailer(offset, footer_len));
+        self.length += (length + super::TRAILER_LEN) as u64;
         self.link
     }
 
     /// Bytes of whole frames that are to be written.
     pub(crate) fn ready(&self) -> &[u8] {
-        self.ready.octets()
+        let octets = self.buffer.octets();
+        &octets[..octets.len() - self.open]
     }
 
-    /// Forgets the bytes that are written now.
+    /// Forgets the bytes that are written now, with which the last chunk was finished.
     pub(crate) fn written(&mut self) {
-        self.ready.begin(self.length);
+        debug_assert!(self.open == 0, "a record would be lost");
+        self.buffer.begin(self.length);
     }
 
     /// Takes the bytes that are to be written, for another buffer.
-    pub(crate) fn take_ready(&mut self, mut empty: Buffer) -> Buffer {
-        empty.begin(self.length);
-        mem::replace(&mut self.ready, empty)
+    pub(crate) fn take_ready(&mut self, empty: Buffer) -> Buffer {
+        self.take(0, empty)
     }
 
     /// The same up to the last page of the file that they fill.
     pub(crate) fn take_pages(&mut self, empty: Buffer) -> Buffer {
-        self.ready.take_pages(self.length, empty)
+        let begun = (self.length % PAGE as u64) as usize;
+        self.take(begun.min(self.ready().len()), empty)
     }
 
     /// What the next bundle is put together with.
     pub(crate) fn into_tools(self) -> Tools {
-        Tools { raw: self.raw, ready: self.ready, packer: self.packer }
+        Tools { buffer: self.buffer, packer: self.packer }
     }
 
     /// The length of the bundle if its chunk were finished, at most.
     pub(crate) fn length(&self) -> u64 {
-        self.length + self.raw.len() as u64
+        self.length + self.raw().len() as u64
     }
 
     /// What the bundle holds so far.
@@ -173,10 +187,14 @@ impl Builder {
         &self.index
     }
 
-    fn frame(&mut self, kind: FrameKind, sequence: u64) -> usize {
-        let Self { ready, packer, hurried, link, raw, .. } = self;
-        let length = frame::write(ready.end(), packer, *hurried, kind, sequence, *link, raw);
-        self.length += length as u64;
-        length
+    /// What was pushed since the last chunk.
+    fn raw(&self) -> &[u8] {
+        let octets = self.buffer.octets();
+        octets.get(octets.len() - self.open + HEAD_LEN..).unwrap_or_default()
+    }
+
+    /// Takes whole frames, but these last octets of them.
+    fn take(&mut self, left: usize, empty: Buffer) -> Buffer {
+        self.buffer.take(left + self.open, self.length - left as u64, empty)
     }
 }

@@ -118,18 +118,46 @@ pub(crate) fn write(
     link: Link,
     raw: &[u8],
 ) -> usize {
-    debug_assert!(!raw.is_empty() && raw.len() <= kind.limit(), "a frame stays in its limits");
-    let packed = packer.pack(raw, hurried);
-    let (codec, stored) = packed.as_ref().map_or((STORED, raw), |packed| (ZSTD, packed.as_slice()));
+    let start = begin(out);
+    out.extend_from_slice(raw);
+    finish(out, start, packer, hurried, kind, sequence, link)
+}
+
+/// Begins a frame at the end of `out`, and says where: its payload is to be appended.
+pub(crate) fn begin(out: &mut Vec<u8>) -> usize {
     let start = out.len();
-    out.reserve(HEAD_LEN + stored.len() + SUM_LEN);
-    out.extend_from_slice(&kind.magic());
-    out.extend_from_slice(&[codec, 0, 0, 0]);
-    out.extend_from_slice(&len32(raw).to_le_bytes());
-    out.extend_from_slice(&len32(stored).to_le_bytes());
-    out.extend_from_slice(&sequence.to_le_bytes());
-    out.extend_from_slice(&link.0);
-    out.extend_from_slice(stored);
+    out.resize(start + HEAD_LEN, 0);
+    start
+}
+
+/// Finishes the frame that begins here and whose payload is there to the end of `out`. Says how long it is. The payload
+/// stays where it is, unless it is packed.
+pub(crate) fn finish(
+    out: &mut Vec<u8>,
+    start: usize,
+    packer: &mut Packer,
+    hurried: bool,
+    kind: FrameKind,
+    sequence: u64,
+    link: Link,
+) -> usize {
+    let payload = start + HEAD_LEN;
+    let raw = &out[payload..];
+    debug_assert!(!raw.is_empty() && raw.len() <= kind.limit(), "a frame stays in its limits");
+    let raw_len = len32(raw);
+    let packed = packer.pack(raw, hurried);
+    if let Some(packed) = &packed {
+        out.truncate(payload);
+        out.extend_from_slice(packed);
+    }
+    let stored_len = len32(&out[payload..]);
+    let head = &mut out[start..payload];
+    head[..4].copy_from_slice(&kind.magic());
+    head[4..8].copy_from_slice(&[if packed.is_some() { ZSTD } else { STORED }, 0, 0, 0]);
+    head[8..12].copy_from_slice(&raw_len.to_le_bytes());
+    head[12..16].copy_from_slice(&stored_len.to_le_bytes());
+    head[16..24].copy_from_slice(&sequence.to_le_bytes());
+    head[24..].copy_from_slice(&link.0);
     let sum = crc32c::crc32c(&out[start..]);
     out.extend_from_slice(&sum.to_le_bytes());
     out.len() - start

@@ -175,7 +175,7 @@ impl Journal {
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(wal) = open.wal.take() else { return Ok(None) };
         // Nobody waits for the rest of a page: it goes with the next commit, which then begins with a whole one.
-        let bytes = open.builder.take_pages(self.spare.take_ready());
+        let bytes = open.builder.take_pages(self.spare.take_buffer());
         Ok(Some(Commit { wal, bytes, sealed: None }))
     }
 
@@ -192,7 +192,7 @@ impl Journal {
         let sealed = SealedBundle { last, path: wal.path().to_owned(), length: builder.length() };
         self.last = Some(last);
         self.board.spooled(sealed.length);
-        let bytes = builder.take_ready(self.spare.take_ready());
+        let bytes = builder.take_ready(self.spare.take_buffer());
         self.spare = builder.into_tools();
         Ok(Some(Commit { wal, bytes, sealed: Some(sealed) }))
     }
@@ -219,7 +219,7 @@ impl Journal {
             return Err(Trouble::Disk(error));
         }
         let Commit { wal, bytes, sealed } = commit;
-        self.spare.give_ready(bytes);
+        self.spare.give_buffer(bytes);
         if let Some(sealed) = sealed {
             // Without an uploader the file stays in the spool and is uploaded when it is opened next.
             let _ = self.uploads.send(sealed);
