@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Frames are committed when this much of them waits, asked for or not.
-const COMMIT_BYTES: usize = 1 << 20;
+const COMMIT_BYTES: usize = 2 << 20;
 /// What is recorded is durable 200 ms later, asked for or not: it lies in the queue no longer than for a nap.
 pub(crate) const COMMIT_AGE: Duration = Duration::from_millis(200).saturating_sub(NAP);
 /// A bundle is sealed when its footer would be about this long, or its chunks this many times their limit
