@@ -1,3 +1,5 @@
+//! Streams of every kind, however they are cut, beside zlib.
+
 use std::io::Write as _;
 
 use flate2::{Compression, write::ZlibEncoder};
