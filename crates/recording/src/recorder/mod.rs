@@ -73,9 +73,6 @@ pub struct RecorderConfig {
     pub linger: Duration,
     /// How much may wait to be written before [`ExchangeRecorder::append`] waits: 4 MiB.
     pub queue_bytes: usize,
-    /// How long a bundle stays in the spool that is in the store already, unless these are more than 256 MiB: 20 s. What
-    /// is there [`open`](Recorder::open) tells after a crash, and so what an index should have heard of by then.
-    pub kept_for: Duration,
     /// How much may wait to be uploaded before nothing more is recorded: 4 GiB.
     pub spool_max_bytes: u64,
     /// Of so many octets of bodies it is known where they stand, so that they are not recorded again within a day: 8
@@ -101,7 +98,6 @@ impl RecorderConfig {
             bundle_max_age: Duration::from_secs(5),
             linger: Duration::from_millis(2),
             queue_bytes: 4 << 20,
-            kept_for: Duration::from_secs(20),
             spool_max_bytes: 4 << 30,
             known_bytes: 8 << 30,
         }
@@ -186,7 +182,6 @@ impl Recorder {
             spool: Arc::new(Mutex::new(spool)),
             board: board.clone(),
             sealed,
-            kept_for: config.kept_for,
             closing: is_closing,
         };
         let uploader = Mutex::new(Some(tokio::spawn(uploader.run())));

@@ -32,6 +32,9 @@ use crate::{
 pub struct Recovered {
     /// The bundles that were not uploaded yet, in their order. They are being uploaded now.
     pub bundles: Vec<RecoveredBundle>,
+    /// Bundles that were uploaded within 20 s before the last run ended, if that was by a crash: who keeps an index of
+    /// exchanges may not have heard of what is in them.
+    pub uploaded: Vec<Uuid>,
     /// Files that have the name of a bundle but are none. They were set aside under these names.
     pub unreadable: Vec<PathBuf>,
 }
@@ -77,6 +80,7 @@ pub(crate) struct Recovery {
 /// Repairs every bundle in the spool. Can be repeated after a crash in the middle.
 pub(crate) fn recover(spool: &Spool) -> io::Result<Recovery> {
     let mut recovery = Recovery { last: spool.last().map_err(io::Error::other)?, ..Recovery::default() };
+    recovery.recovered.uploaded = spool.recent();
     for (named, path) in spool.bundles()? {
         let file = Found::read(&path)?;
         if file.holds_nothing() {

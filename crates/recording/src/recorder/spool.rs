@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock               held while a recorder has the directory open
-//! state              chain id, last bundle uploaded, key for redaction; replaced atomically
+//! state              chain id, last bundles uploaded, key for redaction; replaced atomically
 //! <bundle id>.lgr    a bundle: sealed and waiting, or being written
 //! ```
 
@@ -11,6 +11,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use aws_lc_rs::rand;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 
+use super::now_micros;
 use crate::{error::RecordError, fields::Redactor, format::chain::Link};
 
 /// The suffix of bundle files, in the spool as in the store.
@@ -26,6 +28,9 @@ pub(crate) const SUFFIX: &str = "lgr";
 const STATE: &str = "state";
 /// The state file is smaller than this.
 const STATE_MAX: u64 = 4 << 10;
+/// For how long a bundle counts as one that was uploaded just now, and how many do at most.
+const RECENT: Duration = Duration::from_secs(20);
+const RECENT_MAX: usize = 64;
 
 /// How far a chain reaches in the store, as the recorder that writes it knows: the last bundle that it brought there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,17 @@ struct State {
     redaction_key: Bytes,
     #[prost(message, optional, tag = "3")]
     last: Option<LastState>,
+    /// Those that were uploaded just now, oldest first.
+    #[prost(message, repeated, tag = "4")]
+    recent: Vec<RecentState>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RecentState {
+    #[prost(bytes = "bytes", tag = "1")]
+    bundle: Bytes,
+    #[prost(int64, tag = "2")]
+    at_micros: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -139,6 +155,22 @@ impl Spool {
         Redactor::new(&key)
     }
 
+    /// Bundles that were uploaded shortly before the last run ended without [taking leave](Self::forget).
+    pub(crate) fn recent(&self) -> Vec<Uuid> {
+        self.state.recent.iter().filter_map(|recent| Uuid::from_slice(&recent.bundle).ok()).collect()
+    }
+
+    /// Forgets which bundles were uploaded just now.
+    pub(crate) fn forget(&mut self) -> io::Result<()> {
+        if self.state.recent.is_empty() {
+            return Ok(());
+        }
+        let state = State { recent: Vec::new(), ..self.state.clone() };
+        write_state(&self.directory, &state)?;
+        self.state = state;
+        Ok(())
+    }
+
     /// Remembers the last bundle before its file may go. Older ones than the last known change nothing.
     pub(crate) fn remember(&mut self, last: Last) -> io::Result<()> {
         if self.state.last.as_ref().is_some_and(|known| known.number >= last.number) {
@@ -150,6 +182,12 @@ impl Spool {
             bundle: Bytes::copy_from_slice(last.bundle.as_bytes()),
             root: Bytes::copy_from_slice(&last.root.0),
         });
+        let now = now_micros();
+        let since = now.saturating_sub_unsigned(RECENT.as_micros() as u64);
+        state.recent.retain(|recent| recent.at_micros > since);
+        state.recent.drain(..(state.recent.len() + 1).saturating_sub(RECENT_MAX));
+        let bundle = Bytes::copy_from_slice(last.bundle.as_bytes());
+        state.recent.push(RecentState { bundle, at_micros: now });
         write_state(&self.directory, &state)?;
         self.state = state;
         Ok(())
@@ -179,7 +217,7 @@ impl State {
         let mut key = [0; 32];
         rand::fill(&mut key).expect("the system gives random bytes");
         let chain = Bytes::copy_from_slice(Uuid::new_v4().as_bytes());
-        Self { chain, redaction_key: Bytes::copy_from_slice(&key), last: None }
+        Self { chain, redaction_key: Bytes::copy_from_slice(&key), last: None, recent: Vec::new() }
     }
 
     fn chain(&self) -> Result<Uuid, &'static str> {

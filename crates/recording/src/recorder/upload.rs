@@ -1,9 +1,7 @@
 //! Brings sealed bundles from the spool to the store: in order, each created once, never overwritten, the local
-//! copy deleted only when the store has it, and some time later: a crash tells the next start of every exchange in the
-//! spool, and who keeps an index of exchanges may not have heard of the last ones.
+//! copy deleted only when the store has it.
 
 use std::{
-    collections::VecDeque,
     fs::{self, DirBuilder, File},
     io::{self, Read},
     os::unix::fs::DirBuilderExt,
@@ -18,7 +16,7 @@ use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{board::Board, journal::SealedBundle, spool::Spool};
@@ -28,8 +26,6 @@ use crate::{error::RecordError, store::bundle_path};
 const ATTEMPT: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
-/// Bytes of bundles that are kept although the store has them.
-const KEPT: u64 = 256 << 20;
 
 /// See the module.
 pub(crate) struct Uploader {
@@ -40,8 +36,6 @@ pub(crate) struct Uploader {
     pub(crate) spool: Arc<Mutex<Spool>>,
     pub(crate) board: Arc<Board>,
     pub(crate) sealed: UnboundedReceiver<SealedBundle>,
-    /// How long a bundle is kept that the store has.
-    pub(crate) kept_for: Duration,
     /// Turns true when the recorder is closing: then every bundle is tried once more, not for ever.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -61,13 +55,12 @@ enum UploadError {
 impl Uploader {
     /// Runs until the writer is gone and everything is uploaded, or cannot be.
     pub(crate) async fn run(mut self) -> Result<(), RecordError> {
-        let (mut conflict, mut kept) = (None, Kept::default());
-        while let Some(sealed) = self.next(&mut kept).await {
+        let mut conflict = None;
+        while let Some(sealed) = self.sealed.recv().await {
             match self.persist(&sealed).await {
                 Ok(()) => {
                     self.board.uploaded(sealed.length);
                     self.board.set_store_trouble(conflict.clone());
-                    kept.push(sealed, Instant::now() + self.kept_for);
                 }
                 Err(error @ UploadError::Conflict { .. }) => {
                     tracing::error!(bundle = %sealed.last.bundle, %error, "a bundle stays in the spool");
@@ -79,25 +72,14 @@ impl Uploader {
             }
         }
         if *self.closing.borrow() {
-            kept.delete(|_| true).await;
-        }
-        conflict.map_or(Ok(()), |reason| Err(RecordError::NotUploaded { reason }))
-    }
-
-    /// The next bundle to upload. Meanwhile, deletes what was kept for long enough.
-    async fn next(&mut self, kept: &mut Kept) -> Option<SealedBundle> {
-        loop {
-            let now = Instant::now();
-            kept.delete(|kept| {
-                kept.bytes > KEPT || kept.bundles.front().is_some_and(|(_, until)| *until <= now)
-            })
-            .await;
-            let Some((_, until)) = kept.bundles.front() else { return self.sealed.recv().await };
-            tokio::select! {
-                sealed = self.sealed.recv() => return sealed,
-                () = sleep_until(*until) => {}
+            let spool = self.spool.clone();
+            let forgotten =
+                blocking(move || spool.lock().unwrap_or_else(PoisonError::into_inner).forget()).await;
+            if let Err(error) = forgotten {
+                tracing::warn!(%error, "the next start will take this end for a crash");
             }
         }
+        conflict.map_or(Ok(()), |reason| Err(RecordError::NotUploaded { reason }))
     }
 
     /// Uploads one bundle, however often that takes. Gives up on a conflict, or when the recorder is closing.
@@ -125,7 +107,7 @@ impl Uploader {
         *self.closing.borrow() || self.closing.has_changed().is_err()
     }
 
-    /// One attempt: into the store, into the state of the chain. Can be repeated from any point.
+    /// One attempt: into the store, into the state of the chain, out of the spool. Can be repeated from any point.
     async fn deliver(&self, sealed: &SealedBundle) -> Result<(), UploadError> {
         let SealedBundle { last, path, length } = sealed.clone();
         let object = bundle_path(&self.prefix, last.bundle);
@@ -133,8 +115,13 @@ impl Uploader {
             let bytes = blocking(move || read(&path, length)).await?;
             self.put(&object, bytes).await?;
         }
-        let spool = self.spool.clone();
-        Ok(blocking(move || spool.lock().unwrap_or_else(PoisonError::into_inner).remember(last)).await?)
+        let (spool, path) = (self.spool.clone(), sealed.path.clone());
+        blocking(move || {
+            spool.lock().unwrap_or_else(PoisonError::into_inner).remember(last)?;
+            Spool::delete(&path)
+        })
+        .await?;
+        Ok(())
     }
 
     /// Puts a bundle into a directory without copying it, where that can be done. Where not, for whatever reason,
@@ -173,34 +160,6 @@ impl Uploader {
             found.update(&piece?);
         }
         Ok(found.finish().as_ref() == digest(&SHA256, bytes).as_ref())
-    }
-}
-
-/// Bundles that the store has, oldest first, and until when they are kept.
-#[derive(Default)]
-struct Kept {
-    bundles: VecDeque<(SealedBundle, Instant)>,
-    bytes: u64,
-}
-
-impl Kept {
-    fn push(&mut self, bundle: SealedBundle, until: Instant) {
-        self.bytes += bundle.length;
-        self.bundles.push_back((bundle, until));
-    }
-
-    /// Deletes from the oldest on, while that is wanted.
-    async fn delete(&mut self, is_wanted: impl Fn(&Self) -> bool) {
-        while is_wanted(self)
-            && let Some((bundle, _)) = self.bundles.pop_front()
-        {
-            self.bytes -= bundle.length;
-            let id = bundle.last.bundle;
-            if let Err(error) = blocking(move || Spool::delete(&bundle.path)).await {
-                // The next start finds that the store has it.
-                tracing::warn!(bundle = %id, %error, "a bundle that is in the store stays in the spool");
-            }
-        }
     }
 }
 
