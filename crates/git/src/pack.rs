@@ -113,7 +113,7 @@ pub enum PackError {
     /// Its sender: it is no pack.
     #[error("the pack is malformed: {0}")]
     Malformed(&'static str),
-    /// Its sender: zlib can't read it.
+    /// Its sender: it is no zlib stream.
     #[error("an object of the pack can't be inflated")]
     Inflate(#[from] inflate::InflateError),
     /// Its sender: larger or more than the limits.

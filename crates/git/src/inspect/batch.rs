@@ -18,6 +18,10 @@ use crate::{config::InspectConfig, oid::Oid, pack::PackError};
 
 /// Bytes of files for which a piece of work is made.
 const PIECE: usize = 128 * 1024;
+/// Bytes that a file takes besides its content.
+const FILE: usize = 128;
+/// Bytes of the largest file that waits for another thread: what a delta makes may be much larger.
+const WAITING: usize = 1 << 20;
 
 /// A file that is there.
 pub(super) struct File {
@@ -52,7 +56,11 @@ impl Batches {
 
     /// Takes a file. Returns what was found meanwhile, in this or in others.
     pub(super) fn add(&mut self, file: File) -> Result<Found, PackError> {
-        self.size += file.content.len();
+        if file.content.len() > WAITING {
+            let (config, file) = (&self.config, [file]);
+            return Ok(look_through(config, &file));
+        }
+        self.size += file.content.len() + FILE;
         self.files.push(file);
         if self.size < PIECE {
             return Ok(Found::default());

@@ -30,6 +30,7 @@ const MORE: usize = 4 + 258 + 32;
 const OUT: usize = WINDOW + MADE + MORE;
 /// Bytes of input with which symbols are read without asking for the end of it.
 const AHEAD: usize = 16;
+
 /// Why a stream can't be inflated: its sender made it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the zlib stream is malformed: {0}")]
@@ -110,7 +111,8 @@ impl Inflate {
     /// # Errors
     /// [`InflateError`]; then nothing but [`begin`](Self::begin) is of use.
     pub(super) fn step(&mut self, input: &[u8]) -> Result<Progress<'_>, InflateError> {
-        if self.at > WINDOW {
+        // Not with every step, of which there may be one for each byte.
+        if self.at > WINDOW + MADE / 2 {
             self.sum();
             self.out.copy_within(self.at - WINDOW..self.at, 0);
             (self.at, self.summed) = (WINDOW, WINDOW);
