@@ -131,7 +131,7 @@ impl Exec {
     }
 }
 
-/// A command and what it started: all of it ends when nobody waits for it any more.
+/// A command, and what it started: all of it ends with a command that is still there when nobody waits for it any more.
 struct Group(Child);
 
 impl Drop for Group {

@@ -150,10 +150,10 @@ impl<const N: usize> Code<N> {
         }
         counts[0] = 0;
         let Some(longest) = counts.iter().rposition(|count| *count != 0) else {
-            // No word at all. Whoever asks for one is wrong; a length is then zero by every bit, as in zlib, and so
-            // the block has no end.
-            let entry = if lone { Entry(SPECIAL) } else { Entry(symbols[0] | 1 << 8 | 1) };
-            (self.entries[0], self.mask) = (entry, 0);
+            // No word at all. Whoever asks for one is wrong, as in zlib by any bit; a length is zero by it, and so the
+            // block has no end.
+            let symbol = if lone { SPECIAL } else { symbols[0] };
+            (self.entries[0], self.mask) = (Entry(symbol | 1 << 8 | 1), 0);
             return Ok(());
         };
         // By the rules of zlib: what is not complete has one word of one bit.
