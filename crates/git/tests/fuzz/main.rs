@@ -10,8 +10,9 @@ const LIMIT: u64 = 200 * 1024;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("fetch_request", lockgate_git::fuzz_fetch),
+    ("inflate", lockgate_git::fuzz_inflate),
     ("lfs_json", lockgate_git::fuzz_lfs),
     ("objects", lockgate_git::fuzz_objects),
     ("pack", lockgate_git::fuzz_pack),
