@@ -165,10 +165,7 @@ impl Spool {
         if self.state.recent.is_empty() {
             return Ok(());
         }
-        let state = State { recent: Vec::new(), ..self.state.clone() };
-        write_state(&self.directory, &state)?;
-        self.state = state;
-        Ok(())
+        self.put(State { recent: Vec::new(), ..self.state.clone() })
     }
 
     /// Remembers the last bundle before its file may go. Older ones than the last known change nothing.
@@ -188,6 +185,10 @@ impl Spool {
         state.recent.drain(..(state.recent.len() + 1).saturating_sub(RECENT_MAX));
         let bundle = Bytes::copy_from_slice(last.bundle.as_bytes());
         state.recent.push(RecentState { bundle, at_micros: now });
+        self.put(state)
+    }
+
+    fn put(&mut self, state: State) -> io::Result<()> {
         write_state(&self.directory, &state)?;
         self.state = state;
         Ok(())

@@ -71,13 +71,12 @@ impl Uploader {
                 Err(error) => return Err(RecordError::NotUploaded { reason: error.to_string().into() }),
             }
         }
-        if *self.closing.borrow() {
-            let spool = self.spool.clone();
-            let forgotten =
-                blocking(move || spool.lock().unwrap_or_else(PoisonError::into_inner).forget()).await;
-            if let Err(error) = forgotten {
-                tracing::warn!(%error, "the next start will take this end for a crash");
-            }
+        // Whoever closes says so only when the writer is done, and so perhaps after there is nothing left to upload; a
+        // recorder that is dropped never does.
+        if self.closing.wait_for(|closing| *closing).await.is_ok()
+            && let Err(error) = self.spooled(Spool::forget).await
+        {
+            tracing::warn!(%error, "the next start will take this end for a crash");
         }
         conflict.map_or(Ok(()), |reason| Err(RecordError::NotUploaded { reason }))
     }
@@ -115,13 +114,21 @@ impl Uploader {
             let bytes = blocking(move || read(&path, length)).await?;
             self.put(&object, bytes).await?;
         }
-        let (spool, path) = (self.spool.clone(), sealed.path.clone());
-        blocking(move || {
-            spool.lock().unwrap_or_else(PoisonError::into_inner).remember(last)?;
+        let path = sealed.path.clone();
+        self.spooled(move |spool| {
+            spool.remember(last)?;
             Spool::delete(&path)
         })
         .await?;
         Ok(())
+    }
+
+    async fn spooled(
+        &self,
+        work: impl FnOnce(&mut Spool) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let spool = self.spool.clone();
+        blocking(move || work(&mut spool.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 
     /// Puts a bundle into a directory without copying it, where that can be done. Where not, for whatever reason,
