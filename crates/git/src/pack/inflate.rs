@@ -63,7 +63,6 @@ pub(super) struct Progress<'a> {
     pub(super) ended: bool,
 }
 
-#[derive(Clone, Copy)]
 enum State {
     Header,
     Block,

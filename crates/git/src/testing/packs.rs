@@ -11,7 +11,12 @@ use crate::{
 
 /// A zlib stream.
 pub(crate) fn zlib(data: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    deflated(data, 9)
+}
+
+/// The same, at a level from 0 to 9.
+pub(crate) fn deflated(data: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()
 }

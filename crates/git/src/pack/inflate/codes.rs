@@ -3,7 +3,7 @@
 //! A table holds an entry for every sequence of its first bits. Code words longer than that have an entry that
 //! points to a table of their own behind the first, which is asked with the bits after these.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use super::InflateError;
 
@@ -21,7 +21,7 @@ const LONGEST: usize = 15;
 /// - 3 flags: the end of a block, a pointer, and anything that is neither a length nor a literal,
 /// - 15 bits: a literal, the least length or distance, or where a table begins,
 /// - 1 flag: a literal.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Entry(u32);
 
 const END: u32 = 1 << 13;
@@ -68,7 +68,6 @@ impl Entry {
 }
 
 /// A code, of which every table together has at most `N` entries: a power of two.
-#[derive(Clone)]
 pub(super) struct Code<const N: usize> {
     entries: Box<[Entry; N]>,
     mask: u64,
@@ -83,7 +82,6 @@ pub(super) type Distances = Code<512>;
 pub(super) type Lengths = Code<128>;
 
 /// The codes of a block.
-#[derive(Clone)]
 pub(super) struct Codes {
     pub(super) literals: Literals,
     pub(super) distances: Distances,
@@ -241,44 +239,42 @@ fn following(word: usize, length: usize) -> usize {
 
 /// RFC 1951, section 3.2.5: literals, the end of a block, and lengths.
 static LITERAL_SYMBOLS: [u32; LITERALS] = {
-    let mut symbols = [SPECIAL; LITERALS];
-    let mut symbol = 0;
-    while symbol < 256 {
-        symbols[symbol] = LITERAL | (symbol as u32) << 16;
-        symbol += 1;
-    }
+    let mut symbols = numbers(literals([SPECIAL; LITERALS], 256), 257..285, 3, 4);
     symbols[256] = SPECIAL | END;
-    let (mut least, mut symbol) = (3, 257);
-    while symbol < 285 {
-        let extra = if symbol < 265 { 0 } else { (symbol as u32 - 261) / 4 };
-        symbols[symbol] = least << 16 | extra;
-        least += 1 << extra;
-        symbol += 1;
-    }
     symbols[285] = 258 << 16;
     symbols
 };
 
 /// The same: distances.
-static DISTANCE_SYMBOLS: [u32; DISTANCES] = {
-    let mut symbols = [SPECIAL; DISTANCES];
-    let (mut least, mut symbol) = (1, 0);
-    while symbol < 30 {
-        let extra = if symbol < 4 { 0 } else { (symbol as u32 - 2) / 2 };
-        symbols[symbol] = least << 16 | extra;
-        least += 1 << extra;
-        symbol += 1;
-    }
-    symbols
-};
+static DISTANCE_SYMBOLS: [u32; DISTANCES] = numbers([SPECIAL; DISTANCES], 0..30, 1, 2);
 
 /// RFC 1951, section 3.2.7: lengths of code words, and of runs of them, whose extra bits are read apart.
-static LENGTH_SYMBOLS: [u32; LENGTHS] = {
-    let mut symbols = [0; LENGTHS];
+static LENGTH_SYMBOLS: [u32; LENGTHS] = literals([SPECIAL; LENGTHS], LENGTHS);
+
+/// The first `count` symbols as literals.
+const fn literals<const N: usize>(mut symbols: [u32; N], count: usize) -> [u32; N] {
     let mut symbol = 0;
-    while symbol < LENGTHS {
+    while symbol < count {
         symbols[symbol] = LITERAL | (symbol as u32) << 16;
         symbol += 1;
     }
     symbols
-};
+}
+
+/// Some symbols as numbers from `least` on: of `each` symbols in turn one extra bit more than those before, the first
+/// twice as many without any.
+const fn numbers<const N: usize>(
+    mut symbols: [u32; N],
+    places: Range<usize>,
+    mut least: u32,
+    each: usize,
+) -> [u32; N] {
+    let mut place = places.start;
+    while place < places.end {
+        let extra = ((place - places.start) / each).saturating_sub(1) as u32;
+        symbols[place] = least << 16 | extra;
+        least += 1 << extra;
+        place += 1;
+    }
+    symbols
+}

@@ -1,24 +1,16 @@
 //! Streams of every kind, however they are cut, beside zlib.
 
-use std::io::Write as _;
-
-use flate2::{Compression, write::ZlibEncoder};
 use proptest::{collection::vec, prelude::*};
 
 use super::{
     Inflate,
     fuzz::{expected, inflate},
 };
+use crate::testing::packs::deflated;
 
 fn same(input: &[u8], pieces: &[usize]) {
     let found = inflate(&mut Inflate::new(), input, pieces);
     assert_eq!(found.map_err(|_| ()), expected(input).map_err(|_| ()), "{} bytes in {pieces:?}", input.len());
-}
-
-fn deflate(data: &[u8], level: u32) -> Vec<u8> {
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::new(level));
-    zlib.write_all(data).unwrap();
-    zlib.finish().unwrap()
 }
 
 /// Data with something of everything: literals of few or many kinds, copies from near and far.
@@ -46,7 +38,7 @@ proptest! {
         (data, level, pieces) in (data(), 0..10u32, vec(1..70_000usize, 1..4)),
         behind in vec(any::<u8>(), 0..40),
     ) {
-        let mut stream = deflate(&data, level);
+        let mut stream = deflated(&data, level);
         let end = stream.len();
         stream.extend_from_slice(&behind);
         let mut zlib = Inflate::new();
@@ -65,7 +57,7 @@ proptest! {
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         early in any::<bool>(),
     ) {
-        let mut stream = deflate(&data, level);
+        let mut stream = deflated(&data, level);
         let most = if early { stream.len().min(80) } else { stream.len() };
         for (place, byte) in changes {
             stream[place.index(most)] = byte;
@@ -92,7 +84,7 @@ fn ends_where_the_stream_does() {
     let contents: Vec<Vec<u8>> =
         (0..300usize).map(|n| b"some words of some tree".repeat(n % 7 + 1)[..n % 23].to_vec()).collect();
     let streams: Vec<u8> =
-        contents.iter().enumerate().flat_map(|(n, it)| deflate(it, n as u32 % 10)).collect();
+        contents.iter().enumerate().flat_map(|(n, it)| deflated(it, n as u32 % 10)).collect();
     let (mut zlib, mut read) = (Inflate::new(), 0);
     for content in &contents {
         let (made, length) = inflate(&mut zlib, &streams[read..], &[]).unwrap().unwrap();
@@ -110,7 +102,7 @@ fn copies_from_as_far_as_there_is() {
     // What is copied is 32 KiB behind, over and over.
     let far: Vec<u8> = (0..32_768u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let data = far.repeat(9);
-    let stream = deflate(&data, 9);
+    let stream = deflated(&data, 9);
     assert!(stream.len() < data.len() / 4, "it copies");
     for pieces in [&[][..], &[1], &[100_000], &[31]] {
         let found = inflate(&mut Inflate::new(), &stream, pieces).unwrap();
@@ -129,7 +121,7 @@ fn says_what_is_wrong() {
         told(&[0x78, 0x9c, 0x01, 1, 0, 1, 0, 7]),
         @"the zlib stream is malformed: a stored block is of two lengths"
     );
-    let mut stream = deflate(b"some words", 6);
+    let mut stream = deflated(b"some words", 6);
     *stream.last_mut().unwrap() ^= 1;
     insta::assert_snapshot!(told(&stream), @"the zlib stream is malformed: its checksum is that of another");
 }
