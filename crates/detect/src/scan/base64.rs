@@ -41,7 +41,7 @@ impl Base64Runs {
                 text = &text[short..];
             }
             let Some(&first) = text.first() else { return };
-            let run = text.iter().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count();
+            let run = run(text.iter());
             if run == 0 {
                 if !(matches!(first, b'\n' | b'\r')
                     && self.length >= MIN_LINE
@@ -94,36 +94,59 @@ impl Base64Runs {
     }
 }
 
-/// How much of the beginning of `text` belongs to runs that are too short. A run is looked for by the last
-/// of its characters first, so that most of a text is passed over unread.
+/// How much of the beginning of `text` belongs to runs that are too short.
+///
+/// A run that is long enough holds two halves of blocks in a row, wherever it begins. In most of a text there are no
+/// two such halves: it is passed over without a branch for what it holds.
 fn short_runs(text: &[u8]) -> usize {
+    const { assert!(MIN_RUN as usize >= 3 * HALF - 1) };
     let mut at = 0;
-    while let Some(run) = text.get(at..).and_then(|rest| rest.first_chunk::<{ MIN_RUN as usize }>()) {
-        // Eight at once, without a branch: words end anywhere.
-        let last = run.iter().rev().take(8).enumerate();
-        let last = last.fold(0u32, |last, (place, &byte)| last | NOT_IN_RUN[usize::from(byte)] << place);
-        let inside = match last.trailing_zeros() as usize {
-            32 => run.iter().rev().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count(),
-            inside => inside,
-        };
-        if inside == run.len() {
-            break;
+    // Whether the half before `at` is within a run.
+    let mut before = false;
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let [low, high] = halves_within(block);
+        if !(low & (high | before)) {
+            (at, before) = (at + 2 * HALF, high);
+            continue;
         }
-        at += run.len() - inside;
+        let start = start_of_run(text, at);
+        let end = start + run(text[start..].iter().take(MIN_RUN as usize));
+        if end - start == MIN_RUN as usize || end == text.len() {
+            return start;
+        }
+        (at, before) = (end + 1, false);
     }
-    at
+    start_of_run(text, at.min(text.len()))
 }
 
-/// One for a byte that ends a run.
-const NOT_IN_RUN: [u32; 256] = {
-    let mut ends = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        ends[byte] = (VALUES[byte] == 0) as u32;
-        byte += 1;
-    }
-    ends
-};
+/// Where the run begins that holds what is before `at`; `at`, if there is none.
+fn start_of_run(text: &[u8], at: usize) -> usize {
+    at - run(text[..at].iter().rev())
+}
+
+/// How many bytes from the first on are within a run.
+fn run<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
+    bytes.take_while(|&&byte| VALUES[usize::from(byte)] != 0).count()
+}
+
+/// Bytes of half a block.
+const HALF: usize = 8;
+
+/// Whether each half of a block is within a run.
+#[inline(always)]
+fn halves_within(block: &[u8; 2 * HALF]) -> [bool; 2] {
+    let ends = u128::from_le_bytes(block.map(|byte| u8::from(!is_inside(byte))));
+    [ends as u64 == 0, (ends >> 64) as u64 == 0]
+}
+
+/// Whether a byte has a value in [`VALUES`], told by comparisons, of which sixteen are made at once.
+#[inline(always)]
+fn is_inside(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // These but for `,` and `.`: `+ , - . / 0123456789`.
+    let is_digit_or_sign = (byte.wrapping_sub(b'+') <= b'9' - b'+') & (byte & !2 != b',');
+    is_letter | is_digit_or_sign | (byte == b'_')
+}
 
 /// The character of the standard alphabet that a byte stands for, or zero.
 const VALUES: [u8; 256] = {
@@ -141,3 +164,32 @@ const VALUES: [u8; 256] = {
     }
     values
 };
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_inside_of_a_run_has_a_value() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_inside(byte), VALUES[usize::from(byte)] != 0, "{byte}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_short_runs_are_passed_over(words in proptest::collection::vec("[ab]{0,30}", 0..12)) {
+            let text = words.join(".");
+            let passed = short_runs(text.as_bytes());
+            prop_assert!(passed == 0 || &text[passed - 1..passed] == ".", "within a run: {passed}");
+            let is_long = |word: &&str| word.len() >= MIN_RUN as usize;
+            prop_assert!(!text[..passed].split('.').any(|word| is_long(&word)));
+            // Up to the first that is long, or that may go on behind the text.
+            let rest = &text[passed..];
+            let first = rest.split('.').next().unwrap_or_default();
+            prop_assert!(is_long(&first) || rest.len() < 4 * HALF, "{rest}");
+        }
+    }
+}
