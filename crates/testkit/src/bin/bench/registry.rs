@@ -32,8 +32,8 @@ pub(crate) struct Args {
     /// The file to write
     #[arg(long, default_value = "benches/oci.md")]
     results: PathBuf,
-    /// How often each is measured
-    #[arg(long, default_value_t = 3)]
+    /// How often each is measured. Each time leaves six gigabytes on the disk until the end, of blobs of 512
+    #[arg(long, default_value_t = 8)]
     rounds: usize,
     /// Megabytes of the blob
     #[arg(long, default_value_t = 512)]
