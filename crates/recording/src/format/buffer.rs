@@ -3,7 +3,7 @@
 
 use std::mem;
 
-/// What a disk and the system's memory are divided into, at most where we know of.
+/// What disks are divided into, or a multiple of it, and so what writing around the system's pages has to keep to.
 pub(crate) const PAGE: usize = 4096;
 
 /// See the module. One that had to grow may have lost its place, until it [begins](Buffer::begin) again.

@@ -177,7 +177,7 @@ impl Builder {
         Tools { buffer: self.buffer, packer: self.packer }
     }
 
-    /// The length of the bundle if its chunk were finished, at most.
+    /// About the length of the bundle if its chunk were finished, without what a chunk begins with.
     pub(crate) fn length(&self) -> u64 {
         self.length + self.raw().len() as u64
     }
