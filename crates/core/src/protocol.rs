@@ -178,6 +178,12 @@ pub trait Probe: Send + Sync {
         true
     }
 
+    /// Whether a request would be permitted for certain, and without an approval: a protocol may do what was asked for
+    /// in a way that needs more than that, where it could be done in another. All of `outlines` is known.
+    fn permits(&self, _: &[Outline]) -> bool {
+        false
+    }
+
     /// Sends one request, its path relative to the upstream's base URL.
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>>;
 }

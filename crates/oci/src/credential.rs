@@ -86,8 +86,9 @@ impl From<RegistryError> for CredentialError {
     }
 }
 
-/// What a request does, as it is asked for: the actions and the repository.
-pub(crate) fn wanted(method: &Method, endpoint: &Endpoint) -> String {
+/// What a request does, as it is asked for: the actions and the repository; and behind a semicolon what it does to the
+/// repository from which something goes there.
+pub(crate) fn wanted(method: &Method, endpoint: &Endpoint, from: Option<&str>) -> String {
     let actions = match (method, endpoint) {
         (_, Endpoint::Catalog) => return "* ".to_owned(),
         (&Method::DELETE, Endpoint::Manifest(..) | Endpoint::Blob(..)) => "delete,pull",
@@ -95,7 +96,11 @@ pub(crate) fn wanted(method: &Method, endpoint: &Endpoint) -> String {
         (method, endpoint) if method.is_safe() && !matches!(endpoint, Endpoint::Upload(..)) => "pull",
         (..) => "pull,push",
     };
-    format!("{actions} {}", endpoint.repository().unwrap_or_default())
+    let repository = endpoint.repository().unwrap_or_default();
+    match (endpoint, from) {
+        (Endpoint::Uploads(_), Some(from)) => format!("{actions} {repository};pull {from}"),
+        _ => format!("{actions} {repository}"),
+    }
 }
 
 /// What a token server gives.
@@ -117,7 +122,8 @@ impl RegistryTokens {
     }
 
     async fn ask(&self, scope: &str) -> Result<Fetched, CredentialError> {
-        let repository = scope.split_once(' ').map(|(_, name)| name.to_owned());
+        let first = scope.split(';').next().unwrap_or_default();
+        let repository = first.split_once(' ').map(|(_, name)| name.to_owned());
         let presented = self.credentials.header(|| Wanted::for_all_of(repository)).await;
         // The cause is logged by who asked first; here it is enough that there is none.
         let presented = presented.map_err(|error| CredentialError::Other(Box::new(Shared(error))))?;
@@ -162,9 +168,9 @@ impl RegistryTokens {
         {
             return Err(RegistryError::Elsewhere(origin).into());
         }
-        let scope = self.scope(scope);
-        let pairs = [("service", service), ("scope", scope.as_deref())];
-        url.query_pairs_mut().extend_pairs(pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))));
+        let service = service.map(|service| ("service", service.to_owned()));
+        let scopes = scope.split(';').filter_map(|wanted| Some(("scope", self.scope(wanted)?)));
+        url.query_pairs_mut().extend_pairs(service.into_iter().chain(scopes));
         let mut request = Request::get(url.as_str());
         if let Some(presented) = presented {
             request = request.header(header::AUTHORIZATION, presented);

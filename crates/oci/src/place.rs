@@ -59,6 +59,16 @@ impl Place {
         Some(format!("{}{}", self.name, upstreams.strip_prefix(&self.prefix)?))
     }
 
+    /// The repository that clients call so; `None` where it is none of these.
+    pub(crate) fn unnamed<'a>(&self, clients: &'a str) -> Option<&'a str> {
+        clients.strip_prefix(&self.name)
+    }
+
+    /// What the registry itself calls a repository.
+    pub(crate) fn own_name(&self, repository: &str) -> String {
+        format!("{}{repository}", self.prefix)
+    }
+
     /// What clients call a repository.
     pub(crate) fn client_name(&self, repository: &str) -> String {
         format!("{}{repository}", self.name)

@@ -1,6 +1,7 @@
 //! OCI distribution as a [`Protocol`] of the pipeline.
 
 mod login;
+mod mount;
 mod pull;
 mod push;
 mod retries;
@@ -122,6 +123,8 @@ struct Asked<'a> {
     query: Query,
     place: Place,
     head: request::Parts,
+    /// The repository from which something goes into the one that is asked for.
+    from: Option<String>,
 }
 
 /// What is to be decided, where it goes, and how it is answered.
@@ -177,7 +180,8 @@ impl Registry {
         };
         let read = async {
             let (endpoint, query) = (endpoint?, Query::parse(&head.uri));
-            let mut asked = Asked { context, endpoint, query, place: place.clone(), head: head.clone() };
+            let (place, head) = (place.clone(), head.clone());
+            let mut asked = Asked { context, endpoint, query, place, head, from: None };
             let read = self.read(&mut asked, &mut body).await?;
             let uri: Uri = read.url.parse().map_err(|_| RouteError::Unknown)?;
             let mut head = asked.head;
@@ -188,7 +192,7 @@ impl Registry {
             }
             // What the address is relative to the upstream, for its credential and its redirects; where it really
             // goes is the other.
-            head.uri = relative(&asked.endpoint).ok_or(RouteError::Unknown)?;
+            head.uri = relative_with(&asked.endpoint, asked.from.as_deref()).ok_or(RouteError::Unknown)?;
             head.extensions.insert(Direct { url: uri, headers: Default::default(), credential: true });
             Ok::<_, Refused>((
                 Request::from_parts(head, body::lingering(read.body)),
@@ -300,10 +304,18 @@ impl Asked<'_> {
 
 /// The path of an endpoint, relative to its upstream.
 pub(crate) fn relative(endpoint: &Endpoint) -> Option<Uri> {
-    let path = match endpoint.repository() {
+    relative_with(endpoint, None)
+}
+
+/// The same, with the repository from which something goes there.
+fn relative_with(endpoint: &Endpoint, from: Option<&str>) -> Option<Uri> {
+    let mut path = match endpoint.repository() {
         Some(repository) => format!("/v2/{repository}{}", endpoint.rest()),
         None => format!("/v2{}", endpoint.rest()),
     };
+    if let Some(from) = from {
+        path = format!("{path}?from={from}");
+    }
     path.parse().ok()
 }
 
@@ -348,7 +360,9 @@ impl Protocol for Registry {
     }
 
     fn wants(&self, method: &Method, uri: &Uri) -> Option<String> {
-        Some(crate::credential::wanted(method, &Endpoint::parse(uri.path()).ok()?))
+        let query = Query::parse(uri);
+        let from = query.get("from").ok().flatten();
+        Some(crate::credential::wanted(method, &Endpoint::parse(uri.path()).ok()?, from))
     }
 
     fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {

@@ -139,6 +139,12 @@ impl Probe for Foresight<'_> {
         may
     }
 
+    fn permits(&self, outlines: &[Outline]) -> bool {
+        let (principal, upstream) = (&self.caller.principal, &self.prober.target.upstream.name);
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|policy| policy.foresee(principal, upstream, outlines).is_some())
+    }
+
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
         self.prober.send(request)
     }

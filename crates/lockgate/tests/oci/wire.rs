@@ -9,9 +9,8 @@ use crate::world::World;
 #[test]
 fn an_upload_in_parts_leads_through_the_gateway_alone() -> Result<()> {
     let world = World::start()?;
-    let begun =
-        world.curl(&["--request", "POST"], "/v2/hub/team/app/blobs/uploads/?mount=sha256:x&from=other")?;
-    assert_eq!(begun.status, 202, "a mount is an upload here: {begun:?}");
+    let begun = world.curl(&["--request", "POST"], "/v2/hub/team/app/blobs/uploads/")?;
+    assert_eq!(begun.status, 202, "{begun:?}");
     let location = begun.header("location").unwrap_or_default().to_owned();
     assert!(location.starts_with("/v2/hub/team/app/blobs/uploads/") && !location.contains('?'), "{location}");
     let patch = |data: &str, range: &str| {
@@ -39,6 +38,55 @@ fn an_upload_in_parts_leads_through_the_gateway_alone() -> Result<()> {
     let part = world.curl(&["--header", "range: bytes=6-8"], &blob)?;
     assert_eq!((part.status, part.body.as_str()), (206, "wor"));
     assert_eq!(world.curl(&["--request", "PUT"], &commit)?.status, 404, "it is over");
+    Ok(())
+}
+
+/// Everything may be pushed, and not everything read.
+const PRIVATE: &str = r#"
+version: 1
+rules:
+  - { id: all, match: { everything: true }, decide: allow }
+  - id: private
+    match: { oci: { action: [pull, pull-blob], repositories: ["private/**"] } }
+    decide: deny
+"#;
+
+#[test]
+fn a_blob_is_mounted_where_it_may_be_read() -> Result<()> {
+    let world = World::start_under(PRIVATE)?;
+    let digest = sha256(b"hello");
+    let kind = "content-type: application/octet-stream";
+    for repository in ["team/app", "private/app"] {
+        let begun = world.curl(&["--request", "POST"], &format!("/v2/hub/{repository}/blobs/uploads/"))?;
+        let commit = format!("{}?digest={digest}", begun.header("location").unwrap_or_default());
+        let done = world.curl(&["--request", "PUT", "--header", kind, "--data-binary", "hello"], &commit)?;
+        assert_eq!(done.status, 201, "{done:?}");
+    }
+    let mount = |to: &str, digest: &str, from: &str| {
+        let path = format!("/v2/hub/{to}/blobs/uploads/?mount={digest}&from={from}");
+        world.curl(&["--request", "POST"], &path)
+    };
+    let mounted = mount("team/other", &digest, "hub/team/app")?;
+    let blob = format!("/v2/hub/team/other/blobs/{digest}");
+    assert_eq!((mounted.status, mounted.header("location")), (201, Some(blob.as_str())), "{mounted:?}");
+    assert_eq!(world.curl(&[], &blob)?.body, "hello");
+    // Otherwise it is an upload like any other: what may not be read, or is not there, or is no digest.
+    for (digest, from) in [
+        (&*digest, "hub/private/app"),
+        (&*digest, "team/app"),
+        (&*digest, "hub/../v2/team/app"),
+        (&*sha256(b"nothing"), "hub/team/app"),
+        ("sha256:x", "hub/team/app"),
+    ] {
+        let begun = mount("stolen/app", digest, from)?;
+        assert_eq!(begun.status, 202, "{from}: {begun:?}");
+        let location = begun.header("location").unwrap_or_default();
+        assert!(location.starts_with("/v2/hub/stolen/app/blobs/uploads/"), "{location}");
+        let put = ["--request", "PUT", "--header", kind, "--data-binary", "other"];
+        let done = world.curl(&put, &format!("{location}?digest={}", sha256(b"other")))?;
+        assert_eq!(done.status, 201, "{from}: {done:?}");
+    }
+    assert_eq!(world.curl(&[], &format!("/v2/hub/stolen/app/blobs/{digest}"))?.status, 404);
     Ok(())
 }
 

@@ -85,6 +85,9 @@ async fn a_token_is_for_one_repository_and_use() {
     assert_eq!(fetched(&tokens, "pull,push team/app").await, expected);
     let asked = "/token?a=b&service=the+registry&scope=repository%3Aorg%2Fteam%2Fapp%3Apull%2Cpush Basic Z2F0ZTpzM2NyZXQ=";
     assert_eq!(server.asked(), ["/v2/ -", asked], "the registry itself is not shown the password");
+    fetched(&tokens, "pull,push a;pull b/c").await.unwrap();
+    let both = "scope=repository%3Aorg%2Fa%3Apull%2Cpush&scope=repository%3Aorg%2Fb%2Fc%3Apull ";
+    assert!(server.asked()[1].contains(both), "a mount reads in one and writes in the other");
     fetched(&tokens, "* ").await.unwrap();
     assert!(server.asked()[1].contains("scope=registry%3Acatalog%3A*"));
     fetched(&server.tokens(Credential::None, &[]), "pull a").await.unwrap();
@@ -137,9 +140,8 @@ async fn nobody_else_is_told_the_password() {
 
 #[test]
 fn what_is_done_is_what_is_asked_for() {
-    let check = |method: Method, path: &str, expected: &str| {
-        assert_eq!(wanted(&method, &Endpoint::parse(path).unwrap()), expected);
-    };
+    let of = |method: Method, path: &str, from| wanted(&method, &Endpoint::parse(path).unwrap(), from);
+    let check = |method: Method, path: &str, expected: &str| assert_eq!(of(method, path, None), expected);
     check(Method::GET, "/v2/a/manifests/b", "pull a");
     check(Method::HEAD, "/v2/a/tags/list", "pull a");
     check(Method::PUT, "/v2/a/manifests/b", "pull,push a");
@@ -147,4 +149,6 @@ fn what_is_done_is_what_is_asked_for() {
     check(Method::DELETE, "/v2/a/blobs/uploads/b", "pull,push a");
     check(Method::DELETE, "/v2/a/manifests/b", "delete,pull a");
     check(Method::GET, "/v2/_catalog", "* ");
+    assert_eq!(of(Method::POST, "/v2/a/blobs/uploads/", Some("b/c")), "pull,push a;pull b/c");
+    assert_eq!(of(Method::GET, "/v2/a/tags/list", Some("b/c")), "pull a");
 }

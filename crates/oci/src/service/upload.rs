@@ -1,7 +1,4 @@
 //! Blobs on their way up: begun, in parts, committed.
-//!
-//! A mount from another repository is never asked for: what it would bring was not seen. The client is answered as by
-//! a registry that can't, and uploads the blob.
 
 use std::sync::Arc;
 
@@ -33,7 +30,7 @@ use crate::{
 
 impl Registry {
     /// `POST`: the beginning of an upload, or all of it.
-    pub(super) async fn begin(&self, asked: &Asked<'_>, body: &mut Body) -> Result<Read, Refused> {
+    pub(super) async fn begin(&self, asked: &mut Asked<'_>, body: &mut Body) -> Result<Read, Refused> {
         if !self.uploads.may_begin(&asked.owner()) {
             let reason = "too many uploads of yours are under way";
             let refused = Refused::new(RefusalKind::Invalid, Code::TooManyRequests, reason);
@@ -44,6 +41,11 @@ impl Registry {
             None => Algorithm::Sha256,
             Some(name) => Algorithm::of(name).ok_or(RouteError::Digest)?,
         };
+        if whole.is_none()
+            && let Some(mount) = self.mount(asked, algorithm)?
+        {
+            return Ok(mount);
+        }
         let taken = std::mem::replace(body, body::empty());
         let scans = asked.context.needs.has("finding");
         let (body, findings) = match &whole {
@@ -235,7 +237,7 @@ fn same(expected: &Digest, found: Digest) -> Result<(), Refused> {
     Err(Refused::new(RefusalKind::Invalid, Code::DigestInvalid, reason))
 }
 
-fn with_findings(mut access: Access, verdict: Option<Verdict>) -> Access {
+pub(super) fn with_findings(mut access: Access, verdict: Option<Verdict>) -> Access {
     if let Some(Verdict { findings, further }) = verdict {
         access.attributes = access.attributes.with("finding", Value::Findings { list: findings, further });
     }
@@ -243,7 +245,7 @@ fn with_findings(mut access: Access, verdict: Option<Verdict>) -> Access {
 }
 
 impl Asked<'_> {
-    fn owner(&self) -> Owner {
+    pub(super) fn owner(&self) -> Owner {
         let repository = self.endpoint.repository().unwrap_or_default();
         Owner::new(self.context.principal, &self.context.upstream.name, repository)
     }
