@@ -142,11 +142,11 @@ impl<const N: usize> Code<N> {
 
     /// `symbols`: what each stands for, without its code word.
     fn build(&mut self, lengths: &[u8], bits: u32, symbols: &[u32], lone: bool) -> Result<(), InflateError> {
-        let mut counts = [0u16; LONGEST + 1];
-        for length in lengths {
-            counts[usize::from(*length & 15)] += 1;
+        let (mut counts, mut used) = ([0u16; LONGEST + 1], Used::default());
+        used.of(lengths);
+        for symbol in used.symbols() {
+            counts[usize::from(lengths[usize::from(*symbol)] & 15)] += 1;
         }
-        counts[0] = 0;
         let Some(longest) = counts.iter().rposition(|count| *count != 0) else {
             // No word at all. Whoever asks for one is wrong, as in zlib by any bit; a length is zero by it, and so the
             // block has no end.
@@ -171,9 +171,9 @@ impl<const N: usize> Code<N> {
         for length in 1..=LONGEST {
             next[length + 1] = next[length] + usize::from(counts[length]);
         }
-        for (symbol, length) in (0u16..).zip(lengths).filter(|(_, length)| **length != 0) {
-            let place = &mut next[usize::from(*length & 15)];
-            sorted[*place] = symbol;
+        for symbol in used.symbols() {
+            let place = &mut next[usize::from(lengths[usize::from(*symbol)] & 15)];
+            sorted[*place] = *symbol;
             *place += 1;
         }
         self.fill(&counts, &sorted, (bits as usize).min(longest), longest, symbols);
@@ -224,6 +224,48 @@ impl<const N: usize> Code<N> {
                 word = following(word, length);
             }
         }
+    }
+}
+
+/// The symbols of a code that have a word: of a small stream few do.
+struct Used {
+    symbols: [u16; LITERALS],
+    count: usize,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self { symbols: [0; LITERALS], count: 0 }
+    }
+}
+
+impl Used {
+    /// Takes those of a code.
+    fn of(&mut self, lengths: &[u8]) {
+        let (eights, rest) = lengths.as_chunks::<8>();
+        let mut first = 0;
+        for eight in eights {
+            if u64::from_le_bytes(*eight) != 0 {
+                self.add(first, eight);
+            }
+            first += 8;
+        }
+        self.add(first, rest);
+    }
+
+    #[inline(always)]
+    fn add(&mut self, first: u16, lengths: &[u8]) {
+        for (symbol, length) in (first..).zip(lengths) {
+            // Written in any case, and counted where it has a word.
+            if let Some(place) = self.symbols.get_mut(self.count) {
+                *place = symbol;
+            }
+            self.count += usize::from(*length != 0);
+        }
+    }
+
+    fn symbols(&self) -> &[u16] {
+        &self.symbols[..self.count]
     }
 }
 
