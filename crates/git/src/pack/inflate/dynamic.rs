@@ -120,8 +120,11 @@ impl Dynamic {
                 length => Some(length),
             };
             let length = length.ok_or(InflateError("a length of nothing is repeated"))?;
-            let lengths = self.lengths[..all].get_mut(self.read..self.read + times);
-            lengths.ok_or(InflateError("a length is repeated too often"))?.fill(length);
+            match self.lengths[..all].get_mut(self.read..self.read + times) {
+                Some([one]) => *one = length,
+                Some(lengths) => lengths.fill(length),
+                None => return Err(InflateError("a length is repeated too often")),
+            }
             self.read += times;
         }
         Ok(true)
