@@ -178,8 +178,8 @@ pub trait Probe: Send + Sync {
         true
     }
 
-    /// Whether a request would be permitted for certain, and without an approval: a protocol may do what was asked for
-    /// in a way that needs more than that, where it could be done in another. All of `outlines` is known.
+    /// Whether a request would be permitted for certain, and without an approval: so a protocol chooses between two ways
+    /// of doing what was asked for. Nothing of `outlines` is open.
     fn permits(&self, _: &[Outline]) -> bool {
         false
     }

@@ -141,7 +141,7 @@ impl Probe for Foresight<'_> {
 
     fn permits(&self, outlines: &[Outline]) -> bool {
         let (principal, upstream) = (&self.caller.principal, &self.prober.target.upstream.name);
-        let policy = self.policy.as_ref();
+        let policy = self.policy.as_ref().filter(|_| outlines.iter().all(|outline| outline.open.is_empty()));
         policy.is_some_and(|policy| policy.foresee(principal, upstream, outlines).is_some())
     }
 

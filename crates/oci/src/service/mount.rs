@@ -1,11 +1,14 @@
 //! Blobs that are in another repository already, and are not uploaded once more.
 //!
-//! What a client may read in a repository it may have in another. Where it may not, or nobody has looked through what is
-//! to be looked through, it is answered as by a registry that can't, and uploads the blob.
+//! What a client may read in a repository it may have in another. Where the policy does not say so for certain, or nobody
+//! has looked through what is to be looked through, an upload is begun. What the upstream says to a mount is passed on.
 
 use std::sync::Arc;
 
-use lockgate_core::{access::Outline, body};
+use lockgate_core::{
+    access::{Access, Outline},
+    body,
+};
 use url::form_urlencoded;
 
 use super::{Asked, Read, Registry, upload::with_findings};
@@ -35,16 +38,19 @@ impl Registry {
             None
         };
         let read = classify::access(Verb::Pull, &Endpoint::Blob(from.clone(), digest.clone()));
-        if !asked.context.probe.permits(&[Outline { access: read.clone(), open: Vec::new() }]) {
+        let written = with_findings(classify::blob_access(&asked.endpoint, Some(&digest)), found);
+        let accesses = vec![written, read];
+        // Where people have to approve either, they are asked when the blob is uploaded and nothing is open any more.
+        let outline = |access: &Access| Outline { access: access.clone(), open: Vec::new() };
+        if !asked.context.probe.permits(&accesses.iter().map(outline).collect::<Vec<_>>()) {
             return Ok(None);
         }
-        let written = with_findings(classify::blob_access(&asked.endpoint, Some(&digest)), found);
         let mut query = form_urlencoded::Serializer::new(asked.query.encoded(&["mount", "digest-algorithm"]));
         query.append_pair("from", &asked.place.own_name(&from));
         let url = asked.place.url(asked.endpoint.repository(), &asked.endpoint.rest()) + &query.finish();
         asked.from = Some(from);
         Ok(Some(Read {
-            accesses: vec![written, read],
+            accesses,
             url,
             body: body::empty(),
             shape: Shape::Begin {

@@ -66,7 +66,7 @@ impl Probe for Content {
     fn permits(&self, outlines: &[lockgate_core::access::Outline]) -> bool {
         outlines.iter().all(|outline| {
             let access = &outline.access;
-            access.action == classify::PULL_BLOB && Some(&*access.resource) == self.readable
+            access.action == classify::PUSH_BLOB || Some(&*access.resource) == self.readable
         })
     }
 
