@@ -1,5 +1,7 @@
 //! The cluster that all tests share, and a gateway before it that alone may speak for others there.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Context as _, Result};
 use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate};
 use serde_json::{Value, json};
@@ -46,6 +48,9 @@ fn rights() -> Value {
     })
 }
 
+/// Whether [`rights`] are given.
+static GIVEN: Mutex<bool> = Mutex::new(false);
+
 /// A gateway before the cluster, and a namespace in it.
 pub(crate) struct World {
     pub(crate) cluster: &'static Cluster,
@@ -76,7 +81,13 @@ impl World {
         let gate = Lockgate::prepare(env!("CARGO_BIN_EXE_lockgate"))?;
         let (idp, namespace) = (Idp::start()?, cluster.namespace()?);
         let mut world = Self { cluster, namespace, idp, gate };
-        world.admin()?.apply(&rights().to_string())?;
+        // Once for all, who share the cluster: of two at once one would find that the other made it.
+        let mut are_given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*are_given {
+            world.admin()?.apply(&rights().to_string())?;
+            *are_given = true;
+        }
+        drop(are_given);
         world.configure(policy, upstream)?;
         world.gate.start()?;
         Ok(world)
