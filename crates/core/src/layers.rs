@@ -23,7 +23,6 @@ use crate::{
     client::Client,
     credential::Wanted,
     exchange::Exchange,
-    policy::Globs,
     principal::Caller,
     protocol::{Dialect, Protocol},
     upstream::Upstream,
@@ -56,9 +55,7 @@ impl Target {
 
     /// Whether there is such a resource for clients.
     pub(crate) fn has(&self, method: &Method, path: &Uri) -> bool {
-        let listed =
-            |globs: &Arc<Globs>| self.resource(method, path).is_some_and(|resource| globs.matches(&resource));
-        self.upstream.resources.as_ref().is_none_or(listed)
+        self.upstream.has(self.protocol.resource(method, path))
     }
 }
 

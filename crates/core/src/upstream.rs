@@ -142,6 +142,13 @@ impl Upstream {
         self.is_own(origin) || self.storage.iter().any(|url| Origin::of(url).as_ref() == Some(origin))
     }
 
+    /// Whether there is such a resource for clients; of what is for none, whether there is everything.
+    pub fn has(&self, resource: Option<String>) -> bool {
+        let listed =
+            |globs: &Arc<Globs>| resource.is_some_and(|resource| globs.matches(&self.name_of(resource)));
+        self.resources.as_ref().is_none_or(listed)
+    }
+
     /// A resource's name as it is judged.
     pub fn name_of(&self, resource: String) -> String {
         if self.ignore_case { resource.to_ascii_lowercase() } else { resource }

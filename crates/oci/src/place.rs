@@ -36,7 +36,7 @@ impl Place {
     /// The upstream's address of something in a repository, or of what is in none.
     pub(crate) fn url(&self, repository: Option<&str>, rest: &str) -> String {
         match repository {
-            Some(name) => format!("{}/{}{name}{rest}", self.registry, self.prefix),
+            Some(name) => format!("{}/{}{rest}", self.registry, self.own_name(name)),
             None => format!("{}{rest}", self.registry),
         }
     }

@@ -71,13 +71,8 @@ impl Asked<'_> {
         let (Some(digest), Some(from)) = (self.query.get("mount")?, self.query.get("from")?) else {
             return Ok(None);
         };
-        let from = self.place.unnamed(from).filter(|from| is_repository(from) && self.can_name(from));
-        Ok(from.map(str::to_owned).zip(Digest::parse(digest)))
-    }
-
-    fn can_name(&self, repository: &str) -> bool {
-        let upstream = self.context.upstream;
-        let listed = upstream.resources.as_ref();
-        listed.is_none_or(|globs| globs.matches(&upstream.name_of(repository.to_owned())))
+        let from = self.place.unnamed(from).filter(|from| is_repository(from)).map(str::to_owned);
+        let from = from.filter(|from| self.context.upstream.has(Some(from.clone())));
+        Ok(from.zip(Digest::parse(digest)))
     }
 }

@@ -142,8 +142,7 @@ impl<const N: usize> Code<N> {
 
     /// `symbols`: what each stands for, without its code word.
     fn build(&mut self, lengths: &[u8], bits: u32, symbols: &[u32], lone: bool) -> Result<(), InflateError> {
-        let (mut counts, mut used) = ([0u16; LONGEST + 1], Used::default());
-        used.of(lengths);
+        let (mut counts, used) = ([0u16; LONGEST + 1], Used::of(lengths));
         for symbol in used.symbols() {
             counts[usize::from(lengths[usize::from(*symbol)] & 15)] += 1;
         }
@@ -233,24 +232,19 @@ struct Used {
     count: usize,
 }
 
-impl Default for Used {
-    fn default() -> Self {
-        Self { symbols: [0; LITERALS], count: 0 }
-    }
-}
-
 impl Used {
-    /// Takes those of a code.
-    fn of(&mut self, lengths: &[u8]) {
+    fn of(lengths: &[u8]) -> Self {
+        let mut used = Self { symbols: [0; LITERALS], count: 0 };
         let (eights, rest) = lengths.as_chunks::<8>();
         let mut first = 0;
         for eight in eights {
             if u64::from_le_bytes(*eight) != 0 {
-                self.add(first, eight);
+                used.add(first, eight);
             }
             first += 8;
         }
-        self.add(first, rest);
+        used.add(first, rest);
+        used
     }
 
     #[inline(always)]

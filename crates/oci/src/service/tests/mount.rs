@@ -28,6 +28,13 @@ async fn a_blob_is_mounted_from_where_it_may_be_read() {
     ] {
         assert_eq!(mount(&registry, &[], &query).await, uploaded, "{query}");
     }
+    // By what an upload is named goes on in either case.
+    let named = |query: &str| format!("mount={digest}&from={query}&digest-algorithm=sha512");
+    let (accesses, query) = mount(&registry, &[], &named("secret/app")).await;
+    assert_eq!((&accesses, &*query), (&uploaded.0, "digest-algorithm=sha512"));
+    let (accesses, query) = mount(&registry, &[], &named("other/app")).await;
+    let both = format!("mount={encoded}&digest-algorithm=sha512&from=other%2Fapp");
+    assert_eq!((accesses, query), (mounted.0.clone(), both));
     // What is to be looked through, and was not, has to come by here.
     let query = format!("mount={digest}&from=other/app");
     assert_eq!(mount(&registry, &["finding"], &query).await, uploaded);
