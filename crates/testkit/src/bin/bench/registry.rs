@@ -77,8 +77,10 @@ struct Sample {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let bench = Bench::start(args)?;
     let mut samples = Vec::new();
-    for _ in 0..args.rounds {
-        for subject in SUBJECTS {
+    for round in 0..args.rounds {
+        // Beginning with another one each time.
+        for place in 0..SUBJECTS.len() {
+            let subject = SUBJECTS[(round + place) % SUBJECTS.len()];
             for work in WORK {
                 samples.push(bench.sample(subject, work)?);
             }
