@@ -21,11 +21,16 @@ mod wiring;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tikv_jemallocator::Jemalloc;
 
 use crate::{
     cli::{Cli, Command},
     commands::Exit,
 };
+
+/// How many arenas it has, `.cargo/config.toml` says.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
