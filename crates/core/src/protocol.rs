@@ -15,11 +15,11 @@ mod hints;
 
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, request};
 use lockgate_recording::Direction;
+pub use lockgate_recording::Sha256;
 use uuid::Uuid;
 
 pub(crate) use self::early::Passage;
@@ -167,7 +167,7 @@ impl RecordedBody {
     ///
     /// # Errors
     /// [`BodyError`] where nothing can be recorded.
-    pub async fn sha256(&self) -> Result<digest::Context, BodyError> {
+    pub async fn sha256(&self) -> Result<Sha256, BodyError> {
         Ok(self.0.digest(Direction::Request).await?)
     }
 }

@@ -1,35 +1,36 @@
 //! Length and SHA-256 of the octets of an exchange, per direction: kept by the writer, checked by the reader.
 
-use aws_lc_rs::digest::{Context, SHA256};
-
-use crate::event::{BodyDigest, Direction};
+use crate::{
+    event::{BodyDigest, Direction},
+    sha256::Sha256,
+};
 
 /// The octets of both directions so far.
+#[derive(Default)]
 pub(crate) struct Digests {
     request: Running,
     response: Running,
 }
 
+#[derive(Default)]
 struct Running {
     length: u64,
-    sha256: Context,
-}
-
-impl Default for Digests {
-    fn default() -> Self {
-        let running = || Running { length: 0, sha256: Context::new(&SHA256) };
-        Self { request: running(), response: running() }
-    }
+    sha256: Sha256,
 }
 
 impl Digests {
     pub(crate) fn update(&mut self, direction: Direction, octets: &[u8]) {
+        self.update_by(direction, octets, |sha256| sha256.update(octets));
+    }
+
+    /// The same by something that takes these octets in.
+    pub(crate) fn update_by(&mut self, direction: Direction, octets: &[u8], by: impl FnOnce(&mut Sha256)) {
         let running = match direction {
             Direction::Request => &mut self.request,
             Direction::Response => &mut self.response,
         };
         running.length += octets.len() as u64;
-        running.sha256.update(octets);
+        by(&mut running.sha256);
     }
 
     /// The digest of one direction so far.
@@ -38,7 +39,7 @@ impl Digests {
     }
 
     /// What makes the digest of one direction, after all there was so far.
-    pub(crate) fn running_on(&self, direction: Direction) -> Context {
+    pub(crate) fn running_on(&self, direction: Direction) -> Sha256 {
         self.running(direction).sha256.clone()
     }
 
@@ -62,8 +63,6 @@ impl Digests {
 
 impl Running {
     fn finish(&self) -> BodyDigest {
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(self.sha256.clone().finish().as_ref());
-        BodyDigest { length: self.length, sha256 }
+        BodyDigest { length: self.length, sha256: self.sha256.clone().finish() }
     }
 }

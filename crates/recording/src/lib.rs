@@ -85,6 +85,7 @@ mod fields;
 mod format;
 mod generated;
 mod recorder;
+mod sha256;
 mod store;
 mod verify;
 
@@ -107,6 +108,7 @@ pub use self::{
         ExchangeRecorder, Head, Location, Recorder, RecorderConfig, Recovered, RecoveredBundle,
         RecoveredExchange, Status,
     },
+    sha256::Sha256,
     store::{OpenStoreError, StoreOptions, bundle_path, create_store, open_store},
     verify::{
         ChainPart, Incomplete, Problem, ProblemKind, RecoveredSeal, Report, Scope, fuzz_bundle, verify_bundle,

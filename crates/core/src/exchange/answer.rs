@@ -1,9 +1,8 @@
 //! What is recorded of the answer, and the digests of bodies that the recording makes.
 
-use aws_lc_rs::digest::Context;
 use bytes::Bytes;
 use http::response;
-use lockgate_recording::{Direction, Event, Outcome, RecordError, ResponseHead};
+use lockgate_recording::{Direction, Event, Outcome, RecordError, ResponseHead, Sha256};
 
 use super::{Exchange, Unrecorded};
 use crate::{
@@ -51,7 +50,7 @@ impl Exchange {
     }
 
     /// What makes the SHA-256 of a body, after all that is recorded of it.
-    pub(crate) async fn digest(&self, direction: Direction) -> Result<Context, Unrecorded> {
+    pub(crate) async fn digest(&self, direction: Direction) -> Result<Sha256, Unrecorded> {
         let recorder = self.recorder().ok_or(Unrecorded(RecordError::Closed))?;
         recorder.digest(direction).await.map_err(Unrecorded)
     }

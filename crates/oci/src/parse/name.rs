@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{Context, SHA512};
+use lockgate_core::protocol::Sha256;
 
 /// Bytes of a repository's name at most, as registries have it.
 const NAME: usize = 255;
@@ -68,10 +69,11 @@ impl Algorithm {
         }
     }
 
-    fn digest(self) -> &'static digest::Algorithm {
+    /// Hexadecimal digits of a digest.
+    fn digits(self) -> usize {
         match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha512 => &digest::SHA512,
+            Self::Sha256 => 64,
+            Self::Sha512 => 128,
         }
     }
 }
@@ -80,7 +82,7 @@ impl Digest {
     /// Reads `sha256:<hex>` or `sha512:<hex>`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, hex) = text.split_once(':')?;
-        let length = Algorithm::of(name)?.digest().output_len() * 2;
+        let length = Algorithm::of(name)?.digits();
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (hex.len() == length && hex.bytes().all(is_hex)).then(|| Self(text.to_owned()))
     }
@@ -120,35 +122,46 @@ impl fmt::Display for Digest {
 }
 
 /// Makes a digest piece by piece.
-pub struct Hasher {
-    algorithm: Algorithm,
-    context: digest::Context,
+pub enum Hasher {
+    /// By SHA-256.
+    Sha256(Sha256),
+    /// By SHA-512.
+    Sha512(Context),
 }
 
 impl Hasher {
     /// By this algorithm.
     pub fn new(algorithm: Algorithm) -> Self {
-        Self { algorithm, context: digest::Context::new(algorithm.digest()) }
-    }
-
-    /// One by SHA-256 that goes on where another was.
-    pub fn going_on(context: digest::Context) -> Self {
-        Self { algorithm: Algorithm::Sha256, context }
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::default()),
+            Algorithm::Sha512 => Self::Sha512(Context::new(&SHA512)),
+        }
     }
 
     /// By which it is made.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        match self {
+            Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
+        }
     }
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.context.update(bytes);
+        match self {
+            Self::Sha256(sha256) => sha256.update(bytes),
+            Self::Sha512(context) => context.update(bytes),
+        }
     }
 
     /// The digest of all.
     pub fn finish(self) -> Digest {
-        Digest(format!("{}:{}", self.algorithm.word(), hex::encode(self.context.finish())))
+        let word = self.algorithm().word();
+        let hex = match self {
+            Self::Sha256(sha256) => hex::encode(sha256.finish()),
+            Self::Sha512(context) => hex::encode(context.finish()),
+        };
+        Digest(format!("{word}:{hex}"))
     }
 }
 

@@ -42,7 +42,7 @@ impl Progress {
     /// [`BodyError`] where nothing can be recorded.
     pub(crate) async fn settle(&mut self) -> Result<(), BodyError> {
         if let Some(recorded) = self.recorded.take().filter(|_| self.is_begun) {
-            self.hasher = Hasher::going_on(recorded.sha256().await?);
+            self.hasher = Hasher::Sha256(recorded.sha256().await?);
         }
         Ok(())
     }

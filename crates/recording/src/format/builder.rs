@@ -15,7 +15,10 @@ use super::{
     pack::Packer,
     preamble, trailer,
 };
-use crate::generated::v1::{BundleHeader, Record, Sealed, record::Event};
+use crate::{
+    generated::v1::{BundleHeader, Record, Sealed, record::Event},
+    sha256::Sha256,
+};
 
 /// A chunk with less room than this is finished rather than filled up with a piece of a body.
 const LEAST_PIECE: usize = 16 << 10;
@@ -33,6 +36,8 @@ pub(crate) struct Builder {
     buffer: Buffer,
     /// The length of the latter in `buffer`: none before its first record.
     open: usize,
+    /// What makes the link of the open chunk, and how much of it was taken in.
+    next: (Sha256, usize),
     /// The length of the bundle so far, whole frames included, the open one not.
     length: u64,
     index: Index,
@@ -43,25 +48,27 @@ pub(crate) struct Builder {
 /// What bundles are put together with, one after the other: fresh memory for each costs more than what is done in it.
 #[derive(Default)]
 pub(crate) struct Tools {
-    buffer: Buffer,
+    /// One for frames, and another while those are written.
+    buffers: Vec<Buffer>,
     packer: Packer,
 }
 
 impl Tools {
-    /// Takes the buffer for frames.
+    /// Takes a buffer for frames.
     pub(crate) fn take_buffer(&mut self) -> Buffer {
-        mem::take(&mut self.buffer)
+        self.buffers.pop().unwrap_or_default()
     }
 
-    /// Gives back the one that was taken.
+    /// Gives back one that was taken.
     pub(crate) fn give_buffer(&mut self, buffer: Buffer) {
-        self.buffer = buffer;
+        self.buffers.push(buffer);
     }
 }
 
 impl Builder {
     /// A bundle that begins with this header.
-    pub(crate) fn new(header: &BundleHeader, Tools { mut buffer, mut packer }: Tools) -> Self {
+    pub(crate) fn new(header: &BundleHeader, tools: &mut Tools) -> Self {
+        let (mut buffer, mut packer) = (tools.take_buffer(), mem::take(&mut tools.packer));
         let payload = header.encode_to_vec();
         let preamble = preamble();
         let link = Link::of_header(&preamble, &payload);
@@ -69,14 +76,24 @@ impl Builder {
         buffer.end().extend_from_slice(&preamble);
         frame::write(buffer.end(), &mut packer, false, FrameKind::Header, 0, link, &payload);
         let length = buffer.octets().len() as u64;
-        Self { link, buffer, open: 0, length, index: Index::default(), packer, hurried: false }
+        let index = Index::default();
+        Self { link, buffer, open: 0, next: Default::default(), length, index, packer, hurried: false }
     }
 
     /// A bundle of which `length` bytes are written already.
     pub(crate) fn resume(link: Link, length: u64, index: Index) -> Self {
-        let Tools { mut buffer, packer } = Tools::default();
+        let mut buffer = Buffer::default();
         buffer.begin(length);
-        Self { link, buffer, open: 0, length, index, packer, hurried: false }
+        Self {
+            link,
+            buffer,
+            open: 0,
+            next: Default::default(),
+            length,
+            index,
+            packer: Packer::default(),
+            hurried: false,
+        }
     }
 
     /// Whether to compress for speed rather than for size.
@@ -107,9 +124,19 @@ impl Builder {
         if self.open == 0 {
             frame::begin(buffer);
             self.open = HEAD_LEN;
+            self.next = (self.link.next(self.index.chunks()), 0);
         }
         record.encode_length_delimited(buffer).expect("a Vec takes everything");
         self.open += framed;
+    }
+
+    /// Has a digest take in these octets, and beside it the link of the open chunk as many of what was pushed.
+    pub(crate) fn digest_beside(&mut self, sha256: &mut Sha256, octets: &[u8]) {
+        let (mut next, taken) = mem::take(&mut self.next);
+        let pushed = &self.raw()[taken..];
+        let pushed = &pushed[..pushed.len().min(octets.len())];
+        sha256.update_beside(octets, &mut next, pushed);
+        self.next = (next, taken + pushed.len());
     }
 
     /// Makes a chunk of what was pushed since the last one.
@@ -117,8 +144,10 @@ impl Builder {
         if self.open == 0 {
             return;
         }
+        let (mut next, taken) = mem::take(&mut self.next);
         let (sequence, raw) = (self.index.chunks(), self.raw());
-        let (link, length) = (self.link.of_chunk(sequence, raw), raw.len());
+        next.update(&raw[taken..]);
+        let (link, length) = (Link(next.finish()), raw.len());
         self.link = link;
         self.index.chunk(self.length, length);
         let Self { buffer, packer, hurried, open, .. } = self;
@@ -172,9 +201,10 @@ impl Builder {
         self.take(begun.min(self.ready().len()), empty)
     }
 
-    /// What the next bundle is put together with.
-    pub(crate) fn into_tools(self) -> Tools {
-        Tools { buffer: self.buffer, packer: self.packer }
+    /// Gives back what the next bundle is put together with.
+    pub(crate) fn return_to(self, tools: &mut Tools) {
+        tools.give_buffer(self.buffer);
+        tools.packer = self.packer;
     }
 
     /// About the length of the bundle if its chunk were finished, without what a chunk begins with.

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use crate::sha256::Sha256;
 
 const HEADER: &[u8] = b"lockgate bundle header\n";
 const CHUNK: &[u8] = b"lockgate bundle chunk\n";
@@ -20,11 +20,18 @@ pub struct Link(pub [u8; 32]);
 
 impl Link {
     pub(crate) fn of_header(preamble: &[u8], payload: &[u8]) -> Self {
-        Self(sha256(&[HEADER, preamble, payload]))
+        Self(begun(&[HEADER, preamble, payload]).finish())
     }
 
     pub(crate) fn of_chunk(self, sequence: u64, payload: &[u8]) -> Self {
-        Self(sha256(&[CHUNK, &self.0, &sequence.to_le_bytes(), payload]))
+        let mut next = self.next(sequence);
+        next.update(payload);
+        Self(next.finish())
+    }
+
+    /// What makes the link of the next chunk, by its payload.
+    pub(crate) fn next(self, sequence: u64) -> Sha256 {
+        begun(&[CHUNK, &self.0, &sequence.to_le_bytes()])
     }
 }
 
@@ -40,12 +47,8 @@ impl fmt::Debug for Link {
     }
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
+fn begun(parts: &[&[u8]]) -> Sha256 {
+    let mut sha256 = Sha256::default();
+    parts.iter().for_each(|part| sha256.update(part));
+    sha256
 }

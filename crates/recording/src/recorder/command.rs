@@ -1,11 +1,10 @@
 //! What comes through the queue to the writer.
 
-use aws_lc_rs::digest::Context;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{exchange::Location, scribe::End};
-use crate::{convert::Payload, error::RecordError, event::Direction, generated::v1};
+use crate::{convert::Payload, error::RecordError, event::Direction, generated::v1, sha256::Sha256};
 
 /// The answer to one who waits.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
@@ -22,7 +21,7 @@ pub(crate) enum Work {
     /// All of an exchange is to be durable.
     Sync(Uuid, Reply<()>),
     /// What makes the digest of a body of an exchange, after all that is recorded of it.
-    Digest(Uuid, Direction, Reply<Context>),
+    Digest(Uuid, Direction, Reply<Sha256>),
     Flush(Reply<()>),
 }
 

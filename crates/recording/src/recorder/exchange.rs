@@ -5,7 +5,6 @@ use std::{
     time::Instant,
 };
 
-use aws_lc_rs::digest::Context;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use crate::{
     convert::Payload,
     error::RecordError,
     event::{Direction, Event, Outcome},
+    sha256::Sha256,
 };
 
 /// The longest reason of a failed exchange, in bytes.
@@ -118,7 +118,7 @@ impl ExchangeRecorder {
     ///
     /// # Errors
     /// When nothing can be recorded; when the exchange is closed.
-    pub async fn digest(&self, direction: Direction) -> Result<Context, RecordError> {
+    pub async fn digest(&self, direction: Direction) -> Result<Sha256, RecordError> {
         let (reply, answer) = oneshot::channel();
         {
             let state = self.lock();

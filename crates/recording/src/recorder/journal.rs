@@ -4,7 +4,7 @@
 //! owed: nothing is written before it is.
 
 use std::{
-    io, mem,
+    io,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -28,6 +28,7 @@ use crate::{
         SCHEMA,
         v1::{BundleHeader, Record, Sealed},
     },
+    sha256::Sha256,
 };
 
 /// Frames are committed when this much of them waits, asked for or not.
@@ -78,7 +79,7 @@ pub(crate) struct Journal {
     open: Option<Open>,
     committer: Committer,
     owed: Option<Commit>,
-    /// For the next bundle; the buffer of a commit that is done, for another.
+    /// For the next bundle and the next commit.
     spare: Tools,
     unbounded: bool,
 }
@@ -134,6 +135,14 @@ impl Journal {
             open.builder.hurry(self.board.is_hurried());
             open.builder.push(record);
             open.dirty_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Has a digest take in these octets. What was pushed is digested too: both beside each other take less time.
+    pub(crate) fn digest(&mut self, sha256: &mut Sha256, octets: &[u8]) {
+        match &mut self.open {
+            Some(open) => open.builder.digest_beside(sha256, octets),
+            None => sha256.update(octets),
         }
     }
 
@@ -193,7 +202,7 @@ impl Journal {
         self.last = Some(last);
         self.board.spooled(sealed.length);
         let bytes = builder.take_ready(self.spare.take_buffer());
-        self.spare = builder.into_tools();
+        builder.return_to(&mut self.spare);
         Ok(Some(Commit { wal, bytes, sealed: Some(sealed) }))
     }
 
@@ -299,7 +308,7 @@ impl Journal {
         Open {
             id,
             number,
-            builder: Builder::new(&header, mem::take(&mut self.spare)),
+            builder: Builder::new(&header, &mut self.spare),
             wal: Some(Wal::new(Spool::path(&self.config.directory, id), self.config.is_read)),
             since: Instant::now(),
             dirty_since: None,

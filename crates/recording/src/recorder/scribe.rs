@@ -5,7 +5,6 @@ use std::{
     time::Instant,
 };
 
-use aws_lc_rs::digest::Context;
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use crate::{
     convert::{self, Payload, Stream},
     event::{Closed, Direction, Outcome},
     generated::v1::{self, record},
+    sha256::Sha256,
 };
 
 /// How an exchange is ended.
@@ -113,7 +113,7 @@ impl Scribe {
             live.held.is_some() || !(live.is_torn(direction) || self.known.is_off() || self.held >= HELD_MAX);
         if is_held {
             let piece = data.split_to(length);
-            live.digests.update(direction, &piece);
+            live.digests.update_by(direction, &piece, |sha256| self.journal.digest(sha256, &piece));
             let (count, holding) = (&mut self.held, &mut self.holding);
             let held = live.held.get_or_insert_with(|| {
                 let now = Instant::now();
@@ -128,7 +128,7 @@ impl Scribe {
         } else {
             let length = self.journal.piece(length);
             let piece = data.split_to(length);
-            live.digests.update(direction, &piece);
+            live.digests.update_by(direction, &piece, |sha256| self.journal.digest(sha256, &piece));
             live.set_torn(direction, length as u64 != left);
             self.put(bundle, exchange, at_micros, Stream::Body(direction).record(piece));
         }
@@ -195,7 +195,7 @@ impl Scribe {
     }
 
     /// What makes the digest of a body, after all that came of it; unless the exchange is not open.
-    pub(crate) fn digest(&self, exchange: Uuid, direction: Direction) -> Option<Context> {
+    pub(crate) fn digest(&self, exchange: Uuid, direction: Direction) -> Option<Sha256> {
         self.live.get(&exchange).map(|live| live.digests.running_on(direction))
     }
 

@@ -58,7 +58,7 @@ impl Author {
             previous_root: self.previous.map(|(_, root)| Bytes::copy_from_slice(&root.0)).unwrap_or_default(),
             ..BundleHeader::default()
         };
-        (id, Builder::new(&header, Tools::default()))
+        (id, Builder::new(&header, &mut Tools::default()))
     }
 
     fn end(&mut self, id: Uuid, mut builder: Builder) -> (Uuid, Vec<u8>) {
