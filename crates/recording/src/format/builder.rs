@@ -132,11 +132,11 @@ impl Builder {
 
     /// Has a digest take in these octets, and beside it the link of the open chunk as many of what was pushed.
     pub(crate) fn digest_beside(&mut self, sha256: &mut Sha256, octets: &[u8]) {
-        let (mut next, taken) = mem::take(&mut self.next);
-        let pushed = &self.raw()[taken..];
+        let Self { buffer, open, next: (next, taken), .. } = self;
+        let pushed = &raw(buffer, *open)[*taken..];
         let pushed = &pushed[..pushed.len().min(octets.len())];
-        sha256.update_beside(octets, &mut next, pushed);
-        self.next = (next, taken + pushed.len());
+        sha256.update_beside(octets, next, pushed);
+        *taken += pushed.len();
     }
 
     /// Makes a chunk of what was pushed since the last one.
@@ -219,12 +219,79 @@ impl Builder {
 
     /// What was pushed since the last chunk.
     fn raw(&self) -> &[u8] {
-        let octets = self.buffer.octets();
-        octets.get(octets.len() - self.open + HEAD_LEN..).unwrap_or_default()
+        raw(&self.buffer, self.open)
     }
 
     /// Takes whole frames, but these last octets of them.
     fn take(&mut self, left: usize, empty: Buffer) -> Buffer {
         self.buffer.take(left + self.open, self.length - left as u64, empty)
+    }
+}
+
+/// What stands behind the head of the frame that is being filled, if there is one.
+fn raw(buffer: &Buffer, open: usize) -> &[u8] {
+    let octets = buffer.octets();
+    octets.get(octets.len() - open + HEAD_LEN..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::generated::v1::Data;
+
+    /// What is done with a bundle in the making.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(usize),
+        Digest(usize),
+        Finish,
+        TakePages,
+        TakeReady,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..300_000usize).prop_map(Step::Push),
+            (0..300_000usize).prop_map(Step::Digest),
+            Just(Step::Finish),
+            Just(Step::TakePages),
+            Just(Step::TakeReady),
+        ]
+    }
+
+    /// The bundle that comes of it, and the digest.
+    fn bundle(steps: &[Step], is_beside: bool) -> (Vec<u8>, [u8; 32]) {
+        let header = BundleHeader { number: 1, ..BundleHeader::default() };
+        let mut builder = Builder::new(&header, &mut Tools::default());
+        let (mut written, mut sha256) = (Vec::new(), Sha256::default());
+        for (count, step) in (0..).zip(steps) {
+            let octets = |length: usize| (0..length).map(|at| (at % 251) as u8 ^ count).collect::<Vec<_>>();
+            match step {
+                Step::Push(length) => builder.push(&Record {
+                    event: Some(Event::RequestData(Data { data: Bytes::from(octets(*length)) })),
+                    ..Record::default()
+                }),
+                Step::Digest(length) if is_beside => builder.digest_beside(&mut sha256, &octets(*length)),
+                Step::Digest(length) => sha256.update(&octets(*length)),
+                Step::Finish => builder.finish_chunk(),
+                Step::TakePages => written.extend(builder.take_pages(Buffer::default()).octets()),
+                Step::TakeReady => written.extend(builder.take_ready(Buffer::default()).octets()),
+            }
+        }
+        builder.seal(Sealed::default());
+        written.extend(builder.ready());
+        (written, sha256.finish())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_digested_beside_changes_nothing(steps in vec(step(), 0..24)) {
+            prop_assert!(bundle(&steps, true) == bundle(&steps, false));
+        }
     }
 }
