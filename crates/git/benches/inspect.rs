@@ -21,6 +21,11 @@ use lockgate_git::{
     oid::Oid,
 };
 use lockgate_testkit::generate;
+use tikv_jemallocator::Jemalloc;
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Bytes of sources of which the history is made.
 const SOURCES: u64 = 200 << 20;
