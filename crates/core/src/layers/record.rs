@@ -9,13 +9,12 @@ mod tests;
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures::{FutureExt as _, stream};
 use http::{Request, Response, header, request};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use lockgate_recording::{Direction, Outcome};
+use lockgate_recording::{Direction, Outcome, Sha256};
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{Authenticated, Recorded, Target};
@@ -218,7 +217,7 @@ struct Tee {
     /// What the whole must be.
     expected: Option<Expected>,
     /// Where the recording does not make it: only it is recorded, or it must be right also where nothing is.
-    digest: Option<Context>,
+    digest: Option<Sha256>,
     /// Pieces that are recorded, and were not asked for yet.
     gathered: VecDeque<Result<Bytes, BodyError>>,
     /// Everything was recorded, and is durable.
@@ -229,7 +228,7 @@ impl Tee {
     fn new(body: Body, left: Option<u64>, expected: Option<Expected>, exchange: Exchange) -> Self {
         let is_made = exchange.payload() == Payload::Digest
             || expected.is_some() && !exchange.records_all(Direction::Response);
-        let digest = is_made.then(|| Context::new(&SHA256));
+        let digest = is_made.then(Sha256::default);
         let hint = body.size_hint();
         Self { body, exchange, hint, left, expected, digest, gathered: VecDeque::new(), ended: false }
     }
@@ -317,23 +316,23 @@ impl Tee {
         }
         let digest = self.digest.take().map(|digest| digest.finish());
         if let Some(Expected(expected)) = self.expected {
-            let found = match &digest {
-                Some(digest) => sha256(digest),
-                None => sha256(self.exchange.digest(Direction::Response).await?.finish()),
+            let found = match digest {
+                Some(digest) => digest,
+                None => self.exchange.digest(Direction::Response).await?.finish(),
             };
-            let expected = sha256(expected);
+            let (found, expected) = (sha256(found), sha256(expected));
             if found != expected {
                 return Ok(Some(BodyError::Upstream(Box::new(WrongDigest { found, expected }))));
             }
         }
         self.ended = true;
         let noted = digest.filter(|_| self.exchange.payload() == Payload::Digest);
-        self.exchange.response_end(noted.as_ref().map(sha256)).await?;
+        self.exchange.response_end(noted.map(sha256)).await?;
         Ok(None)
     }
 }
 
-fn sha256(digest: impl AsRef<[u8]>) -> String {
+fn sha256(digest: [u8; 32]) -> String {
     format!("sha256:{}", hex::encode(digest))
 }
 

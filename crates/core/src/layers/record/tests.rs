@@ -339,7 +339,8 @@ async fn an_answer_that_is_gathered_is_as_long_as_before() {
 
 #[tokio::test]
 async fn content_that_is_not_what_its_digest_says_does_not_reach_the_client_whole() {
-    let right: [u8; 32] = aws_lc_rs::digest::digest(&SHA256, b"onetwo").as_ref().try_into().unwrap();
+    let right: [u8; 32] =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"onetwo").as_ref().try_into().unwrap();
     for (terms, expected, is_right) in [
         (RecordTerms::default(), right, true),
         (RecordTerms::default(), [7; 32], false),

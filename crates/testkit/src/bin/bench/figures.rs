@@ -28,6 +28,11 @@ impl Goal {
     }
 }
 
+/// All of them, beginning with another one each round: what goes first finds the machine as the round before left it.
+pub(crate) fn in_turn<T: Copy>(all: &[T], round: usize) -> impl Iterator<Item = T> {
+    all.iter().copied().cycle().skip(round % all.len()).take(all.len())
+}
+
 /// How many goals are missed.
 pub(crate) fn missed(goals: &[Goal]) -> usize {
     goals.iter().filter(|goal| !goal.is_met()).count()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use lockgate_testkit::{Git, Repo};
 
+use crate::figures::in_turn;
 use crate::subjects::{SUBJECTS, Subject, Subjects};
 
 /// What is done.
@@ -49,8 +50,7 @@ impl Bench {
         let cloned = self.subjects.server.copy(&format!("cloned-{objects}.git"), history)?;
         for round in 0..rounds {
             println!("{objects} objects, round {} of {rounds}", round + 1);
-            for place in 0..SUBJECTS.len() {
-                let subject = SUBJECTS[(round + place) % SUBJECTS.len()];
+            for subject in in_turn(&SUBJECTS, round) {
                 // What pushes bring is of no concern to clones.
                 if !matches!(subject, Subject::Inspecting | Subject::Early) {
                     self.clone(objects, subject, &cloned)?;

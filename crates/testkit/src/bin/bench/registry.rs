@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use lockgate_testkit::{Idp, Lockgate, Nginx, Registry, image, process};
 use serde_json::json;
 
-use crate::figures::{Goal, Goals, Wanted, cell, machine, middle, missed, sorted};
+use crate::figures::{Goal, Goals, Wanted, cell, in_turn, machine, middle, missed, sorted};
 
 /// Throughput as a part of nginx's, without and with a look into what is pushed.
 const GOAL: f64 = 0.9;
@@ -78,9 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let bench = Bench::start(args)?;
     let mut samples = Vec::new();
     for round in 0..args.rounds {
-        // Beginning with another one each time.
-        for place in 0..SUBJECTS.len() {
-            let subject = SUBJECTS[(round + place) % SUBJECTS.len()];
+        for subject in in_turn(&SUBJECTS, round) {
             for work in WORK {
                 samples.push(bench.sample(subject, work)?);
             }

@@ -10,6 +10,7 @@ use lockgate_testkit::{Transport, wait};
 
 use super::load::Load;
 use super::subjects::{IDLE, MANY, MASKED, ONE, PLAIN, SUBJECTS, Subject, Subjects};
+use crate::figures::in_turn;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +114,8 @@ impl Bench {
         for round in 0..rounds {
             println!("calls, round {} of {rounds}", round + 1);
             for work in WORKS {
-                for place in 0..SUBJECTS.len() {
-                    let sample = self.sample(work, SUBJECTS[(round + place) % SUBJECTS.len()])?;
+                for subject in in_turn(&SUBJECTS, round) {
+                    let sample = self.sample(work, subject)?;
                     self.samples.push(sample);
                 }
             }
@@ -182,8 +183,7 @@ impl Bench {
         for round in 0..rounds {
             println!("exec, round {} of {rounds}", round + 1);
             for transport in Transport::ALL {
-                for place in 0..EXECS.len() {
-                    let (subject, pod) = EXECS[(round + place) % EXECS.len()];
+                for (subject, pod) in in_turn(&EXECS, round) {
                     let exec = self.one_exec(subject, pod, transport, megabytes)?;
                     self.execs.push(exec);
                 }
