@@ -247,8 +247,8 @@ impl Filter {
 
     /// One if the low three bytes of `window` are in the table.
     #[inline(always)]
-    fn probe(&self, window: u64) -> u64 {
-        let hash = trigram_hash(window as u32);
+    fn probe(&self, window: u32) -> u64 {
+        let hash = trigram_hash(window);
         (self.trigrams[(hash >> 6) as usize & (WORDS - 1)] >> (hash & 63)) & 1
     }
 

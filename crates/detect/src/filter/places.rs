@@ -1,16 +1,14 @@
 //! The search for quads. Text is full of windows that some quad contains, and no processor foresees where; so a
-//! stretch is searched in rounds, each of which writes down what the next has to look at, without a branch for
-//! what it finds.
+//! stretch is searched in rounds, each of which tells the next what it has to look at, without a branch for what it
+//! finds.
 
 use super::Filter;
 
-/// What is searched at once: blocks, each of which tells of the quads that begin in its first bytes.
-const BLOCKS: usize = 21;
-const BLOCK: usize = 16;
-const STEP: usize = 12;
+/// Bytes that are searched at once: a bit for each window, one at every other byte.
+const STRETCH: usize = 128;
 
-/// How many windows a block has, every other byte.
-const WINDOWS: usize = STEP / 2;
+/// Bytes behind a stretch that its last window and the quads at it need.
+const AHEAD: usize = 4;
 
 /// The places in a text where a quad begins, in order.
 pub(crate) struct Places<'a> {
@@ -31,19 +29,23 @@ impl<'a> Places<'a> {
         Self { filter, text, at: from, base: from, queue: [0; 256], head: 0, len: 0 }
     }
 
-    /// Searches on; false if too little is left for a block.
+    /// Searches on; false if too little is left.
     #[inline(never)]
     fn search(&mut self) -> bool {
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let blocks = (rest.len().saturating_sub(BLOCK - STEP) / STEP).min(BLOCKS);
-            if blocks == 0 {
-                return false;
-            }
-            let (windows, count) = self.filter.windows(rest, blocks);
+            let (windows, searched) = if let Some(stretch) = rest.first_chunk::<{ STRETCH + AHEAD }>() {
+                (self.filter.windows(stretch), STRETCH)
+            } else {
+                let searched = rest.len().saturating_sub(AHEAD) / 2 * 2;
+                if searched == 0 {
+                    return false;
+                }
+                (self.filter.windows(&rest[..searched + AHEAD]), searched)
+            };
             self.base = self.at;
-            (self.head, self.len) = (0, self.filter.quads(rest, &windows[..count], &mut self.queue));
-            self.at += blocks * STEP;
+            (self.head, self.len) = (0, self.filter.quads(rest, windows, &mut self.queue));
+            self.at += searched;
             if self.len > 0 {
                 return true;
             }
@@ -80,36 +82,30 @@ impl Iterator for Places<'_> {
 }
 
 impl Filter {
-    /// The first round: the places before windows that some quad contains, and how many they are. A window sees the
-    /// quads that begin at it and one byte before.
+    /// The first round: the windows that some quad contains, the first lowest. One sees the quads that begin one byte
+    /// before it, where it is counted, and at it.
     #[inline(always)]
-    fn windows(&self, text: &[u8], blocks: usize) -> ([u8; 128], usize) {
-        // A place behind the last for what is written and not counted.
-        let (mut places, mut count) = ([0; 128], 0);
-        const { assert!(BLOCKS * WINDOWS < 128 && BLOCKS * STEP <= 256) };
-        for index in 0..blocks {
-            let Some(block) = text[index * STEP..].first_chunk::<BLOCK>() else { break };
-            let block = u128::from_le_bytes(*block);
-            let (low, high) = ((block >> 8) as u64, (block >> 56) as u64);
-            let windows: [u64; WINDOWS] = [low, low >> 16, low >> 32, high, high >> 16, high >> 32];
-            for (window, bytes) in windows.into_iter().enumerate() {
-                places[count % 128] = (index * STEP + 2 * window) as u8;
-                count += self.probe(bytes) as usize;
-            }
+    fn windows(&self, text: &[u8]) -> u64 {
+        let mut windows = 0;
+        for place in (0..text.len() - AHEAD).step_by(2).rev() {
+            let window = text[place + 1..].first_chunk().map_or(0, |window| u32::from_le_bytes(*window));
+            windows = windows << 1 | self.probe(window);
         }
-        (places, count)
+        windows
     }
 
     /// The second round: the places of what is in the table of quads, at one of `windows` or one byte after.
     #[inline(always)]
-    fn quads(&self, text: &[u8], windows: &[u8], places: &mut [u8; 256]) -> usize {
+    fn quads(&self, text: &[u8], mut windows: u64, places: &mut [u8; 256]) -> usize {
         let mut count = 0;
-        for &window in windows {
-            let Some(&[a, b, c, d, e]) = text[usize::from(window)..].first_chunk() else { break };
-            places[count % 256] = window;
-            count += usize::from(self.sees(u32::from_le_bytes([a, b, c, d])));
-            places[count % 256] = window + 1;
-            count += usize::from(self.sees(u32::from_le_bytes([b, c, d, e])));
+        while windows != 0 {
+            let place = 2 * windows.trailing_zeros() as u8;
+            windows &= windows - 1;
+            for place in [place, place + 1] {
+                let Some(quad) = text[usize::from(place)..].first_chunk() else { break };
+                places[count % 256] = place;
+                count += usize::from(self.sees(u32::from_le_bytes(*quad)));
+            }
         }
         count
     }

@@ -1,8 +1,11 @@
 //! Runs of base64 in a text, of either alphabet, also wrapped into lines.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x64};
 
 use super::Nested;
 use crate::finding::{Finding, Wrapping};
@@ -13,7 +16,14 @@ const MIN_RUN: u64 = 24;
 /// A line of wrapped base64 is at least this long.
 const MIN_LINE: u64 = 60;
 
+/// Characters that are decoded at once.
 const BLOCK: usize = 4096;
+
+/// Bytes of text that are compared at once.
+const BLOCK_OF_TEXT: usize = 64;
+
+/// What the processor can do.
+static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
 
 const DECODER: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -36,7 +46,7 @@ impl Base64Runs {
     pub(super) fn take(&mut self, mut text: &[u8], nested: &mut Nested, findings: &mut Vec<Finding>) {
         loop {
             if self.length == 0 {
-                let short = short_runs(text);
+                let short = dispatch!(*LEVEL, simd => short_runs(simd, text));
                 self.offset += short as u64;
                 text = &text[short..];
             }
@@ -94,34 +104,42 @@ impl Base64Runs {
     }
 }
 
-/// How much of the beginning of `text` belongs to runs that are too short.
-///
-/// A run that is long enough holds two halves of blocks in a row, wherever it begins. In most of a text there are no
-/// two such halves: it is passed over without a branch for what it holds.
-fn short_runs(text: &[u8]) -> usize {
-    const { assert!(MIN_RUN as usize >= 3 * HALF - 1) };
-    let mut at = 0;
-    // Whether the half before `at` is within a run.
-    let mut before = false;
-    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk()) {
-        let [low, high] = halves_within(block);
-        if !(low & (high | before)) {
-            (at, before) = (at + 2 * HALF, high);
-            continue;
-        }
-        let start = start_of_run(text, at);
-        let end = start + run(text[start..].iter().take(MIN_RUN as usize));
-        if end - start == MIN_RUN as usize || end == text.len() {
+/// How much of the beginning of `text` belongs to runs that are too short: up to the first that is not, or that may go
+/// on behind the text.
+#[inline(always)]
+fn short_runs<S: Simd>(simd: S, text: &[u8]) -> usize {
+    // The run that holds what is before `at` begins at `start`; at `at`, if there is none.
+    let (mut at, mut start) = (0, 0);
+    let (blocks, rest) = text.as_chunks();
+    let mut last = [0; BLOCK_OF_TEXT];
+    last[..rest.len()].copy_from_slice(rest);
+    let whole = blocks.iter().map(|block| (block, BLOCK_OF_TEXT));
+    for (block, length) in whole.chain([(&last, rest.len())]) {
+        let inside = inside(simd, block);
+        let first = inside.trailing_ones() as usize;
+        if at + first - start >= MIN_RUN as usize {
             return start;
         }
-        (at, before) = (end + 1, false);
+        let long = starts_of_long(inside);
+        if long != 0 {
+            return at + long.trailing_zeros() as usize;
+        }
+        at += length;
+        if first < length {
+            // What is behind the text is not inside.
+            start = at - (inside << (BLOCK_OF_TEXT - length)).leading_ones() as usize;
+        }
     }
-    start_of_run(text, at.min(text.len()))
+    start
 }
 
-/// Where the run begins that holds what is before `at`; `at`, if there is none.
-fn start_of_run(text: &[u8], at: usize) -> usize {
-    at - run(text[..at].iter().rev())
+/// Of the bytes that are inside, those from which on enough are.
+fn starts_of_long(inside: u64) -> u64 {
+    const { assert!(MIN_RUN == 24) };
+    let two = inside & inside >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    eight & eight >> 8 & eight >> 16
 }
 
 /// How many bytes from the first on are within a run.
@@ -129,23 +147,14 @@ fn run<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
     bytes.take_while(|&&byte| VALUES[usize::from(byte)] != 0).count()
 }
 
-/// Bytes of half a block.
-const HALF: usize = 8;
-
-/// Whether each half of a block is within a run.
+/// The bytes that have a value in [`VALUES`], the first lowest.
 #[inline(always)]
-fn halves_within(block: &[u8; 2 * HALF]) -> [bool; 2] {
-    let ends = u128::from_le_bytes(block.map(|byte| u8::from(!is_inside(byte))));
-    [ends as u64 == 0, (ends >> 64) as u64 == 0]
-}
-
-/// Whether a byte has a value in [`VALUES`], told by comparisons, of which sixteen are made at once.
-#[inline(always)]
-fn is_inside(byte: u8) -> bool {
-    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    // These but for `,` and `.`: `+ , - . / 0123456789`.
-    let is_digit_or_sign = (byte.wrapping_sub(b'+') <= b'9' - b'+') & (byte & !2 != b',');
-    is_letter | is_digit_or_sign | (byte == b'_')
+fn inside<S: Simd>(simd: S, block: &[u8; BLOCK_OF_TEXT]) -> u64 {
+    let bytes = u8x64::from_slice(simd, block);
+    let is_letter = ((bytes | 0x20) - b'a').simd_lt(26);
+    // `+ , - . / 0123456789`, but for `,` and `.`, which one bit tells apart.
+    let is_digit_or_sign = (bytes - b'+').simd_le(b'9' - b'+') & !(bytes | 2).simd_eq(b'.');
+    (is_letter | is_digit_or_sign | bytes.simd_eq(b'_')).to_bitmask()
 }
 
 /// The character of the standard alphabet that a byte stands for, or zero.
@@ -171,25 +180,40 @@ mod tests {
 
     use super::*;
 
+    /// As on this processor, and with what every one has.
+    fn each_level(test: impl Fn(Level)) {
+        [Level::new(), Level::baseline()].into_iter().for_each(test);
+    }
+
     #[test]
     fn what_is_inside_of_a_run_has_a_value() {
-        for byte in 0..=u8::MAX {
-            assert_eq!(is_inside(byte), VALUES[usize::from(byte)] != 0, "{byte}");
-        }
+        let bytes: Vec<u8> = (0..=u8::MAX).collect();
+        each_level(|level| {
+            for block in bytes.as_chunks().0 {
+                let inside = dispatch!(level, simd => inside(simd, block));
+                for (place, byte) in block.iter().enumerate() {
+                    assert_eq!(inside >> place & 1 == 1, VALUES[usize::from(*byte)] != 0, "{byte}");
+                }
+            }
+        });
     }
 
     proptest! {
         #[test]
-        fn only_short_runs_are_passed_over(words in proptest::collection::vec("[ab]{0,30}", 0..12)) {
+        fn only_short_runs_are_passed_over(words in proptest::collection::vec("[ab]{0,30}|[ab]{50,150}", 0..12)) {
             let text = words.join(".");
-            let passed = short_runs(text.as_bytes());
-            prop_assert!(passed == 0 || &text[passed - 1..passed] == ".", "within a run: {passed}");
-            let is_long = |word: &&str| word.len() >= MIN_RUN as usize;
-            prop_assert!(!text[..passed].split('.').any(|word| is_long(&word)));
-            // Up to the first that is long, or that may go on behind the text.
-            let rest = &text[passed..];
-            let first = rest.split('.').next().unwrap_or_default();
-            prop_assert!(is_long(&first) || rest.len() < 4 * HALF, "{rest}");
+            // The first run that is long, or that may go on behind the text.
+            let mut first = 0;
+            for word in &words {
+                if word.len() >= MIN_RUN as usize || first + word.len() == text.len() {
+                    break;
+                }
+                first += word.len() + 1;
+            }
+            each_level(|level| {
+                let passed = dispatch!(level, simd => short_runs(simd, text.as_bytes()));
+                assert_eq!(passed, first, "of {text}");
+            });
         }
     }
 }
