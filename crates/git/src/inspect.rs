@@ -23,11 +23,11 @@ mod tree;
 mod update;
 
 use std::{
-    collections::HashSet,
     sync::{Arc, atomic::AtomicU64},
     time::Instant,
 };
 
+use hashbrown::HashSet;
 use lockgate_core::protocol::Context;
 
 #[doc(hidden)]

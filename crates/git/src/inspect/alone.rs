@@ -1,6 +1,8 @@
 //! A pack through all that reads packs, with no upstream to ask: for fuzzing and measuring.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
+
+use hashbrown::HashSet;
 
 use lockgate_core::spool::Spool;
 

@@ -1,6 +1,6 @@
 //! Which commits and tags an update brings.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use super::InspectError;
 use crate::{

@@ -1,6 +1,8 @@
 //! Which paths an update changes, and which files stand there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+use hashbrown::HashSet;
 
 use super::{
     InspectError,

@@ -1,6 +1,6 @@
 //! What the commits of a pack say, kept as they pass by: the history of a push is told from it.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::pack::Details;
 

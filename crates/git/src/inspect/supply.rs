@@ -1,6 +1,8 @@
 //! Fetches from the upstream what a push lacks, and looks through it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+use hashbrown::HashSet;
 
 use lockgate_core::{protocol::Context, spool::Spool};
 

@@ -1,6 +1,8 @@
 //! What one update brings, out of the packs that are there; or what is missing to say so.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{self, BTreeSet};
+
+use hashbrown::HashSet;
 
 use super::{
     InspectError,
@@ -89,8 +91,8 @@ pub(super) struct Inquiry<'a, S> {
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) facts: Facts,
-    /// As they are written.
-    pub(super) paths: HashSet<Vec<u8>>,
+    /// As they are written: whoever pushes chooses every byte of them, so by a hash that is made for that.
+    pub(super) paths: collections::HashSet<Vec<u8>>,
     pub(super) needs: Needs,
     /// Files with secrets, and where they were seen first.
     pub(super) placed: Vec<(Place, Option<Oid>, String)>,

@@ -1,8 +1,8 @@
 //! The commits of one pack: names, trees, parents and places, in flat arrays.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::PackError;
 use crate::oid::{ObjectFormat, Oid, key};
@@ -22,7 +22,7 @@ pub(crate) struct Commits {
     /// Where the parents of each commit end in `parents`.
     ends: Vec<u32>,
     by_name: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Commits {
@@ -36,7 +36,7 @@ impl Commits {
             parents: Vec::new(),
             ends: Vec::new(),
             by_name: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 

@@ -1,11 +1,8 @@
 //! What is known of every object of a pack: name, kind, size and place, in flat arrays.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-};
+use std::{hash::BuildHasher as _, sync::Arc};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{Budget, Commits, Kind, PackError, kept::Kept};
 use crate::oid::{ObjectFormat, Oid, key};
@@ -16,7 +13,7 @@ pub(crate) struct Index {
     entries: Vec<Entry>,
     names: Vec<u8>,
     by_name: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     /// Deltas, with the entry that each stands on.
     pub(super) on_entries: Vec<(u32, u32)>,
     /// Deltas, with the object that each stands on.
@@ -41,7 +38,7 @@ impl Index {
             entries: Vec::new(),
             names: Vec::new(),
             by_name: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             on_entries: Vec::new(),
             on_names: Vec::new(),
             commits: Arc::new(Commits::new(format, budget.commits)),

@@ -143,7 +143,8 @@ impl Inflater {
             match (ended, at_end && stuck) {
                 (true, _) => return Ok(()),
                 (false, true) => return Err(CUT),
-                (false, false) => {}
+                // However little it makes.
+                (false, false) => budget.check()?,
             }
         }
     }

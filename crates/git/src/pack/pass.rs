@@ -137,6 +137,7 @@ impl<V: Visit> Pass<V> {
     /// # Errors
     /// [`PackError`]; the pass is of no use afterwards.
     pub(crate) fn feed(&mut self, input: &[u8], budget: &Budget) -> Result<(), PackError> {
+        budget.check()?;
         let (mut rest, mut taken) = (input, 0);
         while !rest.is_empty() {
             if matches!(self.state, State::Checksum) {

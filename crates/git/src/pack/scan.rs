@@ -38,6 +38,7 @@ pub(crate) fn scan(
     budget: &Budget,
     mut visit: impl FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Commits, PackError> {
+    budget.check()?;
     let mut input = Input::new(source.reader(0), 0, 128 * 1024);
     let mut inflater = Inflater::new();
     let mut found = Found {
