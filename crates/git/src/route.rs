@@ -48,6 +48,7 @@ pub enum Endpoint {
     /// `POST <repository>/git-...-pack`.
     Rpc(Service),
     /// `GET` of anything else: a file of the repository over dumb HTTP, or one that may be anybody's.
+    /// Only read: pushes by WebDAV write files one by one, and no update of a ref that could be decided.
     File,
 }
 
