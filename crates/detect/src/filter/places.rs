@@ -32,8 +32,10 @@ impl<'a> Places<'a> {
     /// Searches on; false if too little is left.
     #[inline(never)]
     fn search(&mut self) -> bool {
+        const { assert!(STRETCH <= 2 * u64::BITS as usize && STRETCH < 256) };
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
+            // Of a whole stretch the compiler knows how long it is.
             let (windows, searched) = if let Some(stretch) = rest.first_chunk::<{ STRETCH + AHEAD }>() {
                 (self.filter.windows(stretch), STRETCH)
             } else {

@@ -51,7 +51,7 @@ impl Base64Runs {
                 text = &text[short..];
             }
             let Some(&first) = text.first() else { return };
-            let run = run(text.iter());
+            let run = run(text);
             if run == 0 {
                 if !(matches!(first, b'\n' | b'\r')
                     && self.length >= MIN_LINE
@@ -143,8 +143,8 @@ fn starts_of_long(inside: u64) -> u64 {
 }
 
 /// How many bytes from the first on are within a run.
-fn run<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
-    bytes.take_while(|&&byte| VALUES[usize::from(byte)] != 0).count()
+fn run(text: &[u8]) -> usize {
+    text.iter().take_while(|&&byte| VALUES[usize::from(byte)] != 0).count()
 }
 
 /// The bytes that have a value in [`VALUES`], the first lowest.

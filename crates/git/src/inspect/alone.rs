@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Instant};
 
 use hashbrown::HashSet;
-
 use lockgate_core::spool::Spool;
 
 use super::{

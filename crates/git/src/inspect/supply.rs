@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
-
 use lockgate_core::{protocol::Context, spool::Spool};
 
 use super::{
