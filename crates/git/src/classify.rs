@@ -1,7 +1,8 @@
 //! What a request to git asks for, as accesses that a policy decides. Pure: no I/O, no state.
 //!
 //! Reading (clone, fetch, and the list of refs that precedes a push) is one access, `fetch`, on the
-//! repository; a file of dumb HTTP is a `read-file` besides. A push is one access per ref update. An
+//! repository; a file of dumb HTTP is a `read-file` besides. A push is one access per ref update; by WebDAV the
+//! objects before it are one `write-object` each. An
 //! update counts as `force` unless it was shown to be a fast-forward; moving a tag is always `force`, as
 //! it is for git.
 //!
@@ -30,6 +31,7 @@ pub static SCHEMA: Schema = Schema {
         Action { name: FETCH, mutates: false, maskable: false, parts: Some("ref") },
         Action { name: PUSH, mutates: true, maskable: false, parts: None },
         Action { name: READ_FILE, mutates: false, maskable: false, parts: None },
+        Action { name: WRITE_OBJECT, mutates: true, maskable: false, parts: None },
     ],
     attributes: &[
         Attribute::new(
@@ -134,6 +136,7 @@ pub static SCHEMA: Schema = Schema {
 const FETCH: &str = "fetch";
 pub(crate) const PUSH: &str = "push";
 const READ_FILE: &str = "read-file";
+const WRITE_OBJECT: &str = "write-object";
 
 /// How the new tip of a ref relates to the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +188,11 @@ pub fn file(repository: &str, file: &str) -> Vec<Access> {
     let read = Access { action: READ_FILE, binding: format!("{repository}{file}"), ..fetch(repository) };
     let folders = above.match_indices('/').map(|(end, _)| fetch(&repository[..end]));
     [fetch(repository), read].into_iter().chain(folders).collect()
+}
+
+/// The access of storing what no ref leads to yet: an object, a folder, a lock.
+pub fn write_object(repository: &str, binding: String) -> Access {
+    Access { action: WRITE_OBJECT, binding, ..fetch(repository) }
 }
 
 /// What was looked for in a push, and what was found: one [`Facts`] per ref update, or none at all.

@@ -35,6 +35,26 @@ pub struct Config {
     pub narrow: NarrowConfig,
     /// Large files beside the repository.
     pub lfs: LfsConfig,
+    /// Pushes by WebDAV.
+    pub dav: DavConfig,
+}
+
+/// Limits of pushes by WebDAV. The size of an object is limited by the spools it is kept in, and as that of a file is
+/// ([`InspectConfig::object`]).
+#[derive(Debug, Clone)]
+pub struct DavConfig {
+    /// Bytes of a request's XML. Default: 8 KiB.
+    pub xml: usize,
+    /// Bytes of an answer's XML. Default: 16 MiB.
+    pub answer: usize,
+    /// Bytes of `info/refs`, and of the upstream's `packed-refs`. Default: 16 MiB.
+    pub refs: usize,
+    /// Refs that one request changes and the upstream is asked for. Default: 256.
+    pub lookups: usize,
+    /// How long it may take to answer. Default: 30 seconds.
+    pub time: Duration,
+    /// How long a lock may be asked for at a time. Default: 1 hour.
+    pub lock: Duration,
 }
 
 /// Limits of what is read whole where refs are hidden.
@@ -193,6 +213,20 @@ impl Default for Config {
             inspect: InspectConfig::default(),
             narrow: NarrowConfig::default(),
             lfs: LfsConfig::default(),
+            dav: DavConfig::default(),
+        }
+    }
+}
+
+impl Default for DavConfig {
+    fn default() -> Self {
+        Self {
+            xml: 8 << 10,
+            answer: 16 << 20,
+            refs: 16 << 20,
+            lookups: 256,
+            time: Duration::from_secs(30),
+            lock: Duration::from_hours(1),
         }
     }
 }

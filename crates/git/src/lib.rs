@@ -43,6 +43,7 @@ pub mod route;
 mod advertise;
 mod ancestry;
 mod ask;
+mod dav;
 mod gzip;
 mod inspect;
 mod pack;
@@ -54,7 +55,9 @@ mod testing;
 mod work;
 
 pub use classify::SCHEMA;
-pub use config::{Config, InspectConfig, LfsConfig};
+pub use config::{Config, DavConfig, InspectConfig, LfsConfig};
+#[doc(hidden)]
+pub use dav::fuzz_dav_refs;
 #[doc(hidden)]
 pub use inspect::{fuzz_objects, fuzz_pack, measure_pack};
 #[doc(hidden)]

@@ -80,6 +80,11 @@ impl Oid {
         Self::from_bytes(&bytes[..pairs.len()])
     }
 
+    /// That of no object: all zeros.
+    pub const fn null(format: ObjectFormat) -> Self {
+        Self { format, bytes: [0; 32] }
+    }
+
     /// Its format.
     pub fn format(&self) -> ObjectFormat {
         self.format

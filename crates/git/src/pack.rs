@@ -3,8 +3,9 @@
 //! There are two ways through a pack. [`scan`] looks for its commits alone and ends as soon as it may; the
 //! rest is inflated to find its end, and dropped. A [`Pass`] takes a pack in pieces, as it arrives, names
 //! every object, and leaves an [`Index`] of about 60 bytes for each; [`resolve`] does the same for those
-//! that come as deltas upon what was not at hand, and [`Objects`] gives the content of any of them afterwards. A name is always
-//! computed from the content, so what is found here is true whatever the sender says. Format:
+//! that come as deltas upon what was not at hand, and [`Objects`] gives the content of any of them afterwards.
+//! An object in a file of its own is read by [`verify`]. A name is always computed from the content, so what is
+//! found here is true whatever the sender says. Format:
 //! gitformat-pack.
 
 mod commits;
@@ -15,6 +16,7 @@ mod index;
 mod inflate;
 mod input;
 mod kept;
+mod loose;
 mod name;
 mod objects;
 mod pass;
@@ -38,6 +40,7 @@ pub(crate) use entry::Kind;
 pub(crate) use index::Index;
 #[doc(hidden)]
 pub use inflate::fuzz_inflate;
+pub(crate) use loose::{LooseError, verify};
 pub(crate) use name::{checksum, name};
 pub(crate) use objects::{Objects, Origin, Place};
 pub(crate) use pass::{Object, Pass, Upon, Visit, pass};

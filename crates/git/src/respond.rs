@@ -163,7 +163,7 @@ pub(crate) fn nothing(service: Service) -> Response<Body> {
 }
 
 /// A refusal as a status and text, which git prints as `remote:` lines.
-fn plain(refusal: &Refusal) -> Response<Body> {
+pub(crate) fn plain(refusal: &Refusal) -> Response<Body> {
     let mut text = text::lines(refusal, &[]).join("\n");
     text.push('\n');
     let mut response = with_type("text/plain; charset=utf-8", text.into());

@@ -48,7 +48,7 @@ pub enum Endpoint {
     /// `POST <repository>/git-...-pack`.
     Rpc(Service),
     /// `GET` of anything else: a file of the repository over dumb HTTP, or one that may be anybody's.
-    /// Only read: pushes by WebDAV write files one by one, and no update of a ref that could be decided.
+    /// Only read: what is written by WebDAV has addresses of its own.
     File,
 }
 
@@ -112,7 +112,7 @@ impl Route {
 }
 
 /// The repository in the path of one of its files: what ends with `.git`. The whole path where nothing does.
-fn repository_of<'a>(segments: &'a [&'a str]) -> Result<&'a [&'a str], Refusal> {
+pub(crate) fn repository_of<'a>(segments: &'a [&'a str]) -> Result<&'a [&'a str], Refusal> {
     let mut named = segments.iter().enumerate().filter(|(_, segment)| segment.ends_with(".git"));
     match (named.next(), named.next()) {
         (Some(_), Some(_)) => Err(ambiguous()),
@@ -192,7 +192,7 @@ fn invalid(reason: &str) -> Refusal {
     Refusal::new(RefusalKind::Invalid, reason)
 }
 
-fn ambiguous() -> Refusal {
+pub(crate) fn ambiguous() -> Refusal {
     invalid("the path has empty, dotted or doubly encoded parts, or characters that no repository has")
 }
 

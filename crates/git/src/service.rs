@@ -7,6 +7,8 @@ mod aside;
 mod push;
 mod shown;
 
+pub(crate) use self::push::{broken, unspooled};
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -25,7 +27,9 @@ use lockgate_core::{
 use crate::{
     Config, SCHEMA,
     ancestry::Prover,
-    classify, gzip,
+    classify,
+    dav::{self, Dav},
+    gzip,
     inspect::Inspector,
     lfs::{self, Lfs},
     parse::{fetch::FetchError, framing::FetchFraming},
@@ -35,7 +39,7 @@ use crate::{
 };
 
 /// What git sends, and servers of git look at.
-static HEADERS: [HeaderName; 9] = [
+static HEADERS: [HeaderName; 15] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
     header::ACCEPT_LANGUAGE,
@@ -45,6 +49,13 @@ static HEADERS: [HeaderName; 9] = [
     header::PRAGMA,
     header::USER_AGENT,
     HeaderName::from_static("git-protocol"),
+    // Of WebDAV.
+    dav::DEPTH,
+    dav::DESTINATION,
+    dav::IF,
+    dav::LOCK_TOKEN,
+    dav::OVERWRITE,
+    dav::TIMEOUT,
 ];
 
 /// Bytes of a fetch that are read before any of it goes on: git asks in one piece below its `http.postBuffer`.
@@ -57,6 +68,7 @@ pub struct Git {
     prover: Prover,
     inspector: Inspector,
     lfs: Arc<Lfs>,
+    dav: Dav,
 }
 
 impl Git {
@@ -65,12 +77,16 @@ impl Git {
         let prover = Prover::new(config.ancestry.clone());
         let inspector = Inspector::new(config.inspect.clone());
         let lfs = Arc::new(Lfs::new(&config));
-        Self { config, prover, inspector, lfs }
+        let dav = Dav::new(&config);
+        Self { config, prover, inspector, lfs, dav }
     }
 
     async fn read(&self, context: Context<'_>, request: Request<Body>) -> Result<Classified, Refusal> {
         if lfs::is_lfs(request.uri()) {
             return self.lfs.read(context, request).await;
+        }
+        if dav::is_dav(request.method()) {
+            return self.dav.read(context, request).await;
         }
         let (mut head, body) = request.into_parts();
         let mut route = Route::parse(&head.method, &head.uri)?;
@@ -231,6 +247,9 @@ impl Protocol for Git {
     fn resource(&self, method: &Method, uri: &Uri) -> Option<String> {
         if lfs::is_lfs(uri) {
             return lfs::repository(method, uri);
+        }
+        if dav::is_dav(method) {
+            return dav::repository(method, uri);
         }
         Route::parse(method, uri).ok().map(|route| route.repository)
     }

@@ -203,7 +203,7 @@ impl Probe for Unreachable {
 
 /// What classifying needs.
 pub(crate) struct Rig {
-    upstream: Arc<Upstream>,
+    pub(crate) upstream: Arc<Upstream>,
     principal: Arc<Principal>,
     session: SessionId,
     pub(crate) spools: Spools,

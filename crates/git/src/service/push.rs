@@ -240,7 +240,7 @@ fn malformed(error: ParseError) -> Refusal {
     Refusal::new(kind, error.to_string()).because(&error)
 }
 
-pub(super) fn broken(error: BodyError) -> Refusal {
+pub(crate) fn broken(error: BodyError) -> Refusal {
     let refusal = match &error {
         BodyError::Client(_) => {
             Refusal::new(RefusalKind::Invalid, "the request broke off or is not what it is encoded as")
@@ -253,7 +253,7 @@ pub(super) fn broken(error: BodyError) -> Refusal {
     refusal.because(&error)
 }
 
-fn unspooled(error: SpoolError) -> Refusal {
+pub(crate) fn unspooled(error: SpoolError) -> Refusal {
     match error {
         SpoolError::TooLarge { max } => {
             Refusal::new(RefusalKind::TooLarge, format!("the push is larger than {max} bytes"))

@@ -1,0 +1,229 @@
+//! Pushes by WebDAV, as git did them before smart HTTP: `git http-push` writes a repository's files one by one.
+//!
+//! There is no push to decide then, but files that make one. What stores an object, a folder or a lock is
+//! `write-object`: an object is verified to be the one that its name says, and nothing leads to it until a ref does.
+//! What writes a ref is a `push` like any other, of which less is known: that it creates, forces or deletes, but never
+//! that it is a fast-forward, nor what it brings. So where the policy asks for that, nothing is brought in this way.
+//! The list for dumb clients, `info/refs`, may say what refs really name; what it says besides is a push, too.
+//!
+//! The upstream itself compares nothing with what was judged. So what a ref named is asked before the verdict and once
+//! more after it; who pushes otherwise within that moment is not noticed, but for the lock that git http-push holds.
+//! Only for callers with a credential of their own, as all of dumb HTTP. Sources: RFC 4918; git's http-push.c.
+
+mod files;
+mod head;
+mod href;
+mod push;
+mod refs;
+mod respond;
+mod route;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Uri, request};
+use http_body_util::BodyExt as _;
+use lockgate_core::{
+    access::Access,
+    body::{self, Body},
+    protocol::{Called, Classified, Context},
+    refusal::{Refusal, RefusalKind},
+    upstream::Auth,
+};
+
+pub(crate) use self::head::{DEPTH, DESTINATION, IF, LOCK_TOKEN, OVERWRITE, TIMEOUT};
+#[doc(hidden)]
+pub use self::refs::fuzz_dav_refs;
+use self::{
+    files::{Files, Packed, Seen},
+    href::Names,
+    respond::DavDialect,
+    route::{DavRoute, Endpoint},
+};
+use crate::{
+    Config, classify,
+    inspect::InspectError,
+    oid::Oid,
+    pack::{self, Budget, LooseError},
+    route::unknown,
+    service::{broken, unspooled},
+    work::Workshop,
+};
+
+/// Whether a method is one of WebDAV.
+pub(crate) fn is_dav(method: &Method) -> bool {
+    DavRoute::is_dav(method)
+}
+
+/// The repository that a request of WebDAV is for.
+pub(crate) fn repository(method: &Method, uri: &Uri) -> Option<String> {
+    DavRoute::parse(method, uri).ok().map(|route| route.repository)
+}
+
+/// WebDAV of repositories.
+#[derive(Debug)]
+pub(crate) struct Dav {
+    config: Config,
+    /// Where objects are verified.
+    workshop: Workshop,
+}
+
+/// What a request asks for, and what goes upstream for it.
+struct Asked {
+    accesses: Vec<Access>,
+    body: Body,
+    /// What was found out of refs, which must still be so when it goes upstream.
+    seen: Vec<Seen>,
+    packed: Packed,
+}
+
+impl Asked {
+    fn of(accesses: Vec<Access>, body: Body) -> Self {
+        Self { accesses, body, seen: Vec::new(), packed: Packed::WithoutFile }
+    }
+}
+
+impl Dav {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { workshop: Workshop::new(config.inspect.jobs), config: config.clone() }
+    }
+
+    /// Understands a request.
+    pub(crate) async fn read(
+        &self,
+        context: Context<'_>,
+        request: Request<Body>,
+    ) -> Result<Classified, Refusal> {
+        match context.upstream.auth {
+            Auth::Oidc => return Err(unknown()),
+            Auth::Passthrough => {}
+        }
+        let (head, mut body) = request.into_parts();
+        let understood = self.understand(context, &head, &mut body).await;
+        // Who still sends does not listen.
+        self.config.drain.drain(&mut body).await;
+        understood
+    }
+
+    async fn understand(
+        &self,
+        context: Context<'_>,
+        head: &request::Parts,
+        body: &mut Body,
+    ) -> Result<Classified, Refusal> {
+        let mut route = DavRoute::parse(&head.method, &head.uri)?;
+        route.repository = context.upstream.name_of(route.repository);
+        let headers = head::upstream(context, &route, &head.headers, self.config.dav.lock)?;
+        let Asked { accesses, body, seen, packed } = self.asked(context, &route, body).await?;
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = route.uri()?;
+        *request.headers_mut() = headers;
+        let dialect = DavDialect {
+            names: names(context, &route, head.extensions.get()),
+            path: route.path,
+            seen,
+            packed,
+            wait: self.config.wait,
+            limits: self.config.dav.clone(),
+        };
+        Ok(Classified::Asks { accesses, request, dialect: Arc::new(dialect) })
+    }
+
+    async fn asked(&self, context: Context<'_>, route: &DavRoute, body: &mut Body) -> Result<Asked, Refusal> {
+        let write = |verb: &str| {
+            let binding = format!("{verb} {}{}", route.repository, route.file);
+            vec![classify::fetch(&route.repository), classify::write_object(&route.repository, binding)]
+        };
+        match &route.endpoint {
+            Endpoint::List => {
+                let accesses = classify::file(&route.repository, &route.file);
+                Ok(Asked::of(accesses, self.xml(body).await?))
+            }
+            Endpoint::Folder => Ok(Asked::of(write("create"), body::empty())),
+            Endpoint::Lock(name) => {
+                let body = self.xml(body).await?;
+                Ok(Asked::of(self.lock(context, route, name.as_deref(), write("lock"))?, body))
+            }
+            Endpoint::Unlock => Ok(Asked::of(write("unlock"), body::empty())),
+            Endpoint::Object(name) => {
+                self.brings_nothing_unseen(context)?;
+                Ok(Asked::of(write("store"), self.object(context, *name, body).await?))
+            }
+            Endpoint::Settle(_) => {
+                self.brings_nothing_unseen(context)?;
+                Ok(Asked::of(write("keep"), body::empty()))
+            }
+            Endpoint::Ref(name) => self.update(context, route, name, body).await,
+            Endpoint::Deletion(name) => self.deletion(context, route, name).await,
+            Endpoint::InfoRefs => {
+                let list = whole(body, self.config.dav.refs).await?;
+                let digest = hex::encode(digest(&SHA256, &list));
+                self.info_refs(context, route, list, write(&format!("{digest} as"))).await
+            }
+        }
+    }
+
+    /// XML that says nothing but elements: with `<!`, it could grow where it is read.
+    async fn xml(&self, body: &mut Body) -> Result<Body, Refusal> {
+        let text = whole(body, self.config.dav.xml).await?;
+        let is_plain =
+            std::str::from_utf8(&text).is_ok_and(|text| !text.contains('\0') && !text.contains("<!"));
+        if !is_plain {
+            return Err(invalid("the XML is not UTF-8, or holds declarations or comments"));
+        }
+        Ok(body::full(text))
+    }
+
+    /// An object, which must be the one of that name: under that of another, it would replace it.
+    async fn object(&self, context: Context<'_>, name: Oid, body: &mut Body) -> Result<Body, Refusal> {
+        let mut spool = context.spools.create();
+        spool.write_body(body).await.map_err(unspooled)?;
+        let spool = spool.finish().await.map_err(unspooled)?;
+        let (file, max) = (spool.reader(0), self.config.inspect.object);
+        let budget = Budget::new(0, Instant::now() + self.config.inspect.time);
+        let verified = self.workshop.run(&budget, move |budget| pack::verify(file, name, max, budget)).await;
+        verified.map_err(unverified)?;
+        Ok(spool.body_after(Bytes::new()))
+    }
+
+    fn files<'a>(&'a self, context: Context<'a>, route: &'a DavRoute) -> Files<'a> {
+        Files { probe: context.probe, path: &route.path, limits: &self.config.dav }
+    }
+}
+
+/// How the repository is called upstream, and by the client.
+fn names(context: Context<'_>, route: &DavRoute, called: Option<&Called>) -> Names {
+    let called = called.and_then(|called| called.0.parse::<Uri>().ok());
+    let client = called.as_ref().map_or("", Uri::path).trim_end_matches('/');
+    let upstream = context.upstream.url.path().trim_end_matches('/');
+    Names::new(&format!("{upstream}{}", route.path), &format!("{client}{}", route.written))
+}
+
+/// The whole of a client's body.
+async fn whole(body: &mut Body, max: usize) -> Result<Bytes, Refusal> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        whole.extend_from_slice(&frame.map_err(broken)?.into_data().unwrap_or_default());
+        if whole.len() > max {
+            return Err(Refusal::new(RefusalKind::TooLarge, format!("this is larger than {max} bytes")));
+        }
+    }
+    Ok(whole.freeze())
+}
+
+fn unverified(error: LooseError) -> Refusal {
+    let kind = match error {
+        LooseError::Malformed(_) | LooseError::Inflate(_) | LooseError::Other(_) => RefusalKind::Invalid,
+        LooseError::TooLarge(_) => RefusalKind::TooLarge,
+        LooseError::Unread(error) => return InspectError::from(error).into(),
+    };
+    Refusal::new(kind, error.to_string()).because(&error)
+}
+
+fn invalid(reason: &str) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, reason)
+}

@@ -1,0 +1,177 @@
+//! What the upstream's own files say of refs, asked for with the caller's credential: by WebDAV nobody says what a
+//! ref named before.
+
+use std::collections::HashMap;
+
+use bytes::BytesMut;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use lockgate_core::{
+    body::{self, Body, BodyError},
+    protocol::Probe,
+    refusal::{Refusal, RefusalKind},
+};
+
+use super::refs::{self, InfoRefs, NoRef};
+use crate::{config::DavConfig, oid::Oid, service::broken};
+
+/// Bytes of a line of `packed-refs`.
+const LINE: usize = 64 * 1024;
+
+/// A repository's files.
+#[derive(Clone, Copy)]
+pub(super) struct Files<'a> {
+    pub(super) probe: &'a dyn Probe,
+    /// The repository's path, encoded.
+    pub(super) path: &'a str,
+    pub(super) limits: &'a DavConfig,
+}
+
+/// What a ref names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    /// By its own file.
+    pub(super) loose: Option<Oid>,
+    /// By its line in `packed-refs`, which counts where it has no file; looked for where that matters.
+    pub(super) packed: Option<Oid>,
+}
+
+impl Seen {
+    /// What it names.
+    pub(super) fn names(&self) -> Option<Oid> {
+        self.loose.or(self.packed)
+    }
+}
+
+/// Which lines of `packed-refs` matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// Those of refs without a file of their own.
+    WithoutFile,
+    /// All: they count when that file is gone.
+    All,
+}
+
+impl Files<'_> {
+    /// What these refs name, in their order.
+    ///
+    /// # Errors
+    /// A refusal where it can't be found out, or one of them is no simple ref.
+    pub(super) async fn look(&self, names: &[&str], packed: Packed) -> Result<Vec<Seen>, Refusal> {
+        if names.len() > self.limits.lookups {
+            let reason = format!("more than {} refs change at once", self.limits.lookups);
+            return Err(Refusal::new(RefusalKind::TooLarge, reason));
+        }
+        self.in_time(async {
+            let mut seen = Vec::with_capacity(names.len());
+            for name in names {
+                seen.push(Seen { name: (*name).to_owned(), loose: self.loose(name).await?, packed: None });
+            }
+            if packed == Packed::All || seen.iter().any(|seen| seen.loose.is_none()) {
+                let mut found = self.packed(names).await?;
+                for seen in &mut seen {
+                    seen.packed = found.remove(&*seen.name);
+                }
+            }
+            Ok(seen)
+        })
+        .await
+    }
+
+    /// The refs that it lists for dumb clients; none where it has no list.
+    ///
+    /// # Errors
+    /// A refusal where it can't be had or understood.
+    pub(super) async fn info_refs(&self) -> Result<InfoRefs, Refusal> {
+        let reading = async {
+            let Some(body) = self.get("info/refs").await? else { return Ok(InfoRefs::default()) };
+            let list = read(body, self.limits.refs, "info/refs").await?;
+            InfoRefs::parse(&list).map_err(|error| strange("info/refs").because(&error))
+        };
+        self.in_time(reading).await
+    }
+
+    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let late =
+            |_| Refusal::new(RefusalKind::UpstreamTimeout, "the upstream took too long to say its refs");
+        tokio::time::timeout(self.limits.time, asking).await.map_err(late)?
+    }
+
+    async fn loose(&self, name: &str) -> Result<Option<Oid>, Refusal> {
+        let Some(body) = self.get(name).await? else { return Ok(None) };
+        refs::loose(&read(body, refs::FILE, name).await?).map_err(|NoRef| strange(name))
+    }
+
+    async fn packed<'n>(&self, names: &[&'n str]) -> Result<HashMap<&'n str, Oid>, Refusal> {
+        const PACKED: &str = "packed-refs";
+        let mut found = HashMap::new();
+        let Some(mut body) = self.get(PACKED).await? else { return Ok(found) };
+        let wanted: HashMap<&str, &'n str> = names.iter().map(|name| (*name, *name)).collect();
+        let (mut rest, mut size) = (BytesMut::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let data = frame.map_err(unread)?.into_data().unwrap_or_default();
+            size += data.len();
+            rest.extend_from_slice(&data);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = rest.split_to(end + 1);
+                let line = refs::packed(&line[..end]);
+                if let Some((name, oid)) = line.and_then(|(name, oid)| Some((*wanted.get(name)?, oid))) {
+                    found.insert(name, oid.map_err(|NoRef| strange(PACKED))?);
+                }
+            }
+            if rest.len() > LINE || size > self.limits.refs {
+                return Err(strange(PACKED));
+            }
+        }
+        // Somebody was about to write more.
+        if rest.is_empty() { Ok(found) } else { Err(strange(PACKED)) }
+    }
+
+    /// A file as it is now; `None` where there is none.
+    async fn get(&self, file: &str) -> Result<Option<Body>, Refusal> {
+        let parts: Vec<&str> = file.split('/').collect();
+        let mut request = Request::new(body::empty());
+        let uri = format!("{}{}", self.path, crate::route::encode(&parts)).parse();
+        *request.uri_mut() = uri.map_err(|_| super::route::too_long())?;
+        for (name, value) in [(header::ACCEPT_ENCODING, "identity"), (header::CACHE_CONTROL, "no-cache")] {
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        let response = self.probe.send(request).await?;
+        let encoding = response.headers().get(header::CONTENT_ENCODING);
+        match response.status() {
+            StatusCode::OK if encoding.is_none_or(|encoding| encoding == "identity") => {
+                Ok(Some(Response::into_body(response)))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::UNAUTHORIZED => {
+                Err(Refusal::new(RefusalKind::Unauthenticated, "the upstream asks who wants to write"))
+            }
+            status => {
+                let reason = format!("the upstream was asked for {file}, and answered with {status}");
+                Err(Refusal::new(RefusalKind::UpstreamUnavailable, reason))
+            }
+        }
+    }
+}
+
+/// The whole of a file of the upstream's.
+async fn read(mut body: Body, max: usize, file: &str) -> Result<BytesMut, Refusal> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        whole.extend_from_slice(&frame.map_err(unread)?.into_data().unwrap_or_default());
+        if whole.len() > max {
+            return Err(strange(file));
+        }
+    }
+    Ok(whole)
+}
+
+fn unread(error: BodyError) -> Refusal {
+    broken(error)
+}
+
+fn strange(file: &str) -> Refusal {
+    let reason = format!("what the upstream has as {file} is not understood here: push over smart HTTP");
+    Refusal::new(RefusalKind::UpstreamInvalid, reason)
+}
