@@ -62,9 +62,9 @@ pub use dav::fuzz_dav_refs;
 pub use inspect::{fuzz_objects, fuzz_pack, measure_pack};
 #[doc(hidden)]
 pub use lfs::parse::fuzz_lfs;
-#[doc(hidden)]
-pub use pack::fuzz_inflate;
 pub use pack::{Commit, PackError, Person};
+#[doc(hidden)]
+pub use pack::{fuzz_inflate, fuzz_loose};
 #[doc(hidden)]
 pub use parse::fetch::fuzz_fetch;
 #[doc(hidden)]

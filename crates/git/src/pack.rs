@@ -40,6 +40,8 @@ pub(crate) use entry::Kind;
 pub(crate) use index::Index;
 #[doc(hidden)]
 pub use inflate::fuzz_inflate;
+#[doc(hidden)]
+pub use loose::fuzz_loose;
 pub(crate) use loose::{LooseError, verify};
 pub(crate) use name::{checksum, name};
 pub(crate) use objects::{Objects, Origin, Place};

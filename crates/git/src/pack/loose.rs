@@ -3,14 +3,19 @@
 //! Such a file is called by the object's name and read by it ever after, so what is stored under a name must be
 //! what has it. Sources: git's object-file.c, `unpack_loose_header` and `parse_loose_header`.
 
-use std::io::Read;
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
+
+use flate2::read::ZlibDecoder;
 
 use super::{
     Budget, Kind, PackError,
     inflate::{Inflate, InflateError},
-    name::Digest,
+    name::{self, Digest},
 };
-use crate::oid::Oid;
+use crate::oid::{ObjectFormat, Oid};
 
 /// Bytes of the head, its NUL among them, in which git finds it.
 const HEAD: usize = 32;
@@ -143,21 +148,43 @@ pub(crate) fn verify(mut file: impl Read, name: Oid, max: u64, budget: &Budget) 
     }
 }
 
+/// Reads anything as the file of an object, in pieces of a size that the first byte says, and as a whole.
+///
+/// # Panics
+/// Where that differs, or something else passes than an object of the name.
+#[doc(hidden)]
+pub fn fuzz_loose(bytes: &[u8]) {
+    /// Bytes that are inflated.
+    const MAX: usize = 1 << 20;
+    let Some((piece, file)) = bytes.split_first() else { return };
+    let mut content = Vec::new();
+    let all = std::io::copy(&mut ZlibDecoder::new(file).take(MAX as u64), &mut content);
+    let named = name::checksum(ObjectFormat::Sha1, &content);
+    let (Ok(_), Ok(named)) = (all, named) else { return };
+    let budget = Budget::new(0, Instant::now() + Duration::from_secs(60));
+    let mut loose = Loose::new(named, MAX as u64);
+    let fed = file.chunks(usize::from(*piece) + 1).try_for_each(|piece| loose.feed(piece, &budget));
+    let passes = fed.and_then(|()| loose.finish()).is_ok();
+    assert_eq!(passes, verify(file, named, MAX as u64, &budget).is_ok(), "pieces differ from the whole");
+    if passes {
+        let head = content.iter().position(|byte| *byte == 0).expect("a head ends");
+        let kinds = [Kind::Commit, Kind::Tree, Kind::Blob, Kind::Tag];
+        let kind =
+            kinds.into_iter().find(|kind| content.starts_with(kind.word().as_bytes())).expect("a type");
+        let made = name::name(named.format(), kind, &content[head + 1..]);
+        assert_eq!(made.ok(), Some(named), "it is not what git makes");
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Write as _,
-        time::{Duration, Instant},
-    };
+    use std::io::Write as _;
 
     use flate2::{Compression, write::ZlibEncoder};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        oid::ObjectFormat,
-        pack::{self, name},
-    };
+    use crate::pack::{self, name};
 
     fn deflate(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());

@@ -10,10 +10,12 @@ const LIMIT: u64 = 200 * 1024;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 11] = [
+    ("dav_refs", lockgate_git::fuzz_dav_refs),
     ("fetch_request", lockgate_git::fuzz_fetch),
     ("inflate", lockgate_git::fuzz_inflate),
     ("lfs_json", lockgate_git::fuzz_lfs),
+    ("loose_object", lockgate_git::fuzz_loose),
     ("objects", lockgate_git::fuzz_objects),
     ("pack", lockgate_git::fuzz_pack),
     ("pkt_lines", lockgate_git::fuzz_pkt),

@@ -210,6 +210,7 @@ impl Recorder {
             pack.truncate(pack.len() - width);
             said.add("pack", what, pack);
         }
+        files(&mut said, &git, &work, repo.path());
         if format == ObjectFormat::Sha1 {
             said.add("objects", "all", packs.objects(&["--all"]));
             said.add("objects", "tag", packs.objects(&["heavy", "^heavy^{commit}~1"]));
@@ -243,6 +244,27 @@ impl Recorder {
         ok(&work, &["lfs", "locks", "--verify"]);
         self.step("unlock");
         ok(&work, &["lfs", "unlock", "0.bin"]);
+    }
+}
+
+/// What two repositories keep of refs and objects.
+fn files(said: &mut Said, git: &Git, here: &Path, there: &Path) {
+    let run = |folder: &Path, arguments: &[&str]| git.ok(folder, arguments).expect("git succeeds").stdout;
+    let read = |file: PathBuf| fs::read(file).expect("a file can be read");
+    let lists = [here.join(".git"), there.to_owned()].map(|folder| {
+        run(&folder, &["update-server-info"]);
+        read(folder.join("info/refs"))
+    });
+    said.add("dav_refs", "lists", lists.join(&0));
+    run(here, &["pack-refs", "--all"]);
+    said.add("dav_refs", "packed", read(here.join(".git/packed-refs")));
+    said.add("dav_refs", "file", read(there.join("refs/heads/main")));
+    let objects = [("commit", "main"), ("tree", "main:"), ("blob", "main:README"), ("tag", "heavy")];
+    for (what, revision) in objects {
+        let name = run(here, &["rev-parse", revision]);
+        let (folder, file) = name.trim_end().split_at(2);
+        let object = read(here.join(".git/objects").join(folder).join(file));
+        said.add("loose_object", what, [&[7], &*object].concat());
     }
 }
 
