@@ -38,7 +38,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Install what the tests run against: git, nginx, fcgiwrap, node, an OpenID provider, Kubernetes, cargo-deny
+    /// Install what the tests run against: git, nginx, fcgiwrap, Apache, node, an OpenID provider, Kubernetes, cargo-deny
     Setup,
     /// Check what a person would forget: crate arrows, lints, versions, file sizes, docs
     Tidy,

@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("git-lfs", "git-lfs"),
     ("nginx", "nginx-light"),
     ("fcgiwrap", "fcgiwrap"),
+    ("apache2", "apache2-bin"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("ssh-keygen", "openssh-client"),

@@ -9,6 +9,7 @@
 mod chaos;
 mod clients;
 pub mod conformance;
+mod dav_server;
 pub mod generate;
 mod git;
 mod git_server;
@@ -36,6 +37,7 @@ pub mod wait;
 
 pub use chaos::{Chaos, Fault};
 pub use clients::{Client, Library, Scheme};
+pub use dav_server::DavServer;
 pub use git::{Git, Output, with_user};
 pub use git_server::{Auth, GitServer, GitServerOptions, ServedRequest};
 pub use http_server::{Body, HttpServer, body};

@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod content;
 mod crash;
+mod dav;
 mod demo;
 mod detect;
 mod early;
