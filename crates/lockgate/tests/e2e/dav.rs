@@ -23,6 +23,13 @@ rules:
     reason: "{ref} is protected"
 "#;
 
+const BY_PEOPLE: &str = r#"
+  - id: held
+    match: { git: { action: push, refs: [refs/heads/held] } }
+    decide: require_approval
+    approval: { hold: 1s, ttl: 1h }
+"#;
+
 const WITHOUT_SECRETS: &str = r#"
   - id: no-secrets
     match: { git: { action: push, findings: any } }
@@ -212,6 +219,29 @@ fn what_is_no_push_is_not_written() -> Result<()> {
     is(&moved(Path::new("team/app.git/refs/heads/protected/a"))?, 400, "not where this object is kept")?;
     is(&moved(&Path::new("team/app.git").join(&place))?, 201, "")?;
     assert_eq!(std::fs::read(world.repo.path().join(&place))?, object);
+    Ok(())
+}
+
+#[test]
+fn an_approval_is_of_what_a_ref_named_and_will_name() -> Result<()> {
+    let world = World::start(&format!("{POLICY}{BY_PEOPLE}"))?;
+    let main = world.repo.rev("main")?.context("there is a tip")?;
+    let tip = world.commit("a")?;
+    world.is_refused("HEAD:refs/heads/held")?;
+    let id = world.gate.pending()?;
+    let shown = world.gate.run_configured(&["approvals", "show", &id])?;
+    for part in ["refs/heads/held", &tip, "team/app"] {
+        ensure!(shown.stdout.contains(part), "{part} in {}{}", shown.stdout, shown.stderr);
+    }
+    let approved = world.gate.run_configured(&["approvals", "approve", &id])?;
+    ensure!(approved.status.success(), "{}", approved.stderr);
+    // To change it is another thing than to create it.
+    world.repo.git(&["update-ref", "refs/heads/held", &main])?;
+    world.is_refused("HEAD:refs/heads/held")?;
+    assert_eq!(world.repo.rev("held")?, Some(main));
+    world.repo.git(&["update-ref", "-d", "refs/heads/held"])?;
+    world.push("HEAD:refs/heads/held")?;
+    assert_eq!(world.repo.rev("held")?, Some(tip));
     Ok(())
 }
 
