@@ -160,7 +160,7 @@ impl Dav {
             Endpoint::Ref(name) => self.update(context, route, name, body).await,
             Endpoint::Deletion(name) => self.deletion(context, route, name).await,
             Endpoint::InfoRefs => {
-                let list = whole(body, self.config.dav.refs).await?;
+                let list = sent(body, self.config.dav.refs).await?;
                 let digest = hex::encode(digest(&SHA256, &list));
                 self.info_refs(context, route, list, write(&format!("{digest} as"))).await
             }
@@ -169,7 +169,7 @@ impl Dav {
 
     /// XML that says nothing but elements: with `<!`, it could grow where it is read.
     async fn xml(&self, body: &mut Body) -> Result<Body, Refusal> {
-        let text = whole(body, self.config.dav.xml).await?;
+        let text = sent(body, self.config.dav.xml).await?;
         let is_plain =
             std::str::from_utf8(&text).is_ok_and(|text| !text.contains('\0') && !text.contains("<!"));
         if !is_plain {
@@ -203,16 +203,22 @@ fn names(context: Context<'_>, route: &DavRoute, called: Option<&Called>) -> Nam
     Names::new(&format!("{upstream}{}", route.path), &format!("{client}{}", route.written))
 }
 
-/// The whole of a client's body.
-async fn whole(body: &mut Body, max: usize) -> Result<Bytes, Refusal> {
+/// The whole of what a client sends.
+async fn sent(body: &mut Body, max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal::new(RefusalKind::TooLarge, format!("this is larger than {max} bytes"));
+    whole(body, max).await?.ok_or_else(too_large)
+}
+
+/// The whole of a body; `None` where that is larger.
+async fn whole(body: &mut Body, max: usize) -> Result<Option<Bytes>, Refusal> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         whole.extend_from_slice(&frame.map_err(broken)?.into_data().unwrap_or_default());
         if whole.len() > max {
-            return Err(Refusal::new(RefusalKind::TooLarge, format!("this is larger than {max} bytes")));
+            return Ok(None);
         }
     }
-    Ok(whole.freeze())
+    Ok(Some(whole.freeze()))
 }
 
 fn unverified(error: LooseError) -> Refusal {

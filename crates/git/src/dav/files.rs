@@ -7,13 +7,19 @@ use bytes::BytesMut;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
-    body::{self, Body, BodyError},
+    body::{self, Body},
     protocol::Probe,
     refusal::{Refusal, RefusalKind},
 };
 
-use super::refs::{self, InfoRefs, NoRef};
+use super::{
+    refs::{self, InfoRefs, NoRef},
+    whole,
+};
 use crate::{config::DavConfig, oid::Oid, service::broken};
+
+const LIST: &str = "info/refs";
+const PACKED: &str = "packed-refs";
 
 /// Bytes of a line of `packed-refs`.
 const LINE: usize = 64 * 1024;
@@ -85,9 +91,9 @@ impl Files<'_> {
     /// A refusal where it can't be had or understood.
     pub(super) async fn info_refs(&self) -> Result<InfoRefs, Refusal> {
         let reading = async {
-            let Some(body) = self.get("info/refs").await? else { return Ok(InfoRefs::default()) };
-            let list = read(body, self.limits.refs, "info/refs").await?;
-            InfoRefs::parse(&list).map_err(|error| strange("info/refs").because(&error))
+            let Some(mut body) = self.get(LIST).await? else { return Ok(InfoRefs::default()) };
+            let list = whole(&mut body, self.limits.refs).await?.ok_or_else(|| strange(LIST))?;
+            InfoRefs::parse(&list).map_err(|error| strange(LIST).because(&error))
         };
         self.in_time(reading).await
     }
@@ -99,18 +105,18 @@ impl Files<'_> {
     }
 
     async fn loose(&self, name: &str) -> Result<Option<Oid>, Refusal> {
-        let Some(body) = self.get(name).await? else { return Ok(None) };
-        refs::loose(&read(body, refs::FILE, name).await?).map_err(|NoRef| strange(name))
+        let Some(mut body) = self.get(name).await? else { return Ok(None) };
+        let file = whole(&mut body, refs::FILE).await?.ok_or_else(|| strange(name))?;
+        refs::loose(&file).map_err(|NoRef| strange(name))
     }
 
     async fn packed<'n>(&self, names: &[&'n str]) -> Result<HashMap<&'n str, Oid>, Refusal> {
-        const PACKED: &str = "packed-refs";
         let mut found = HashMap::new();
         let Some(mut body) = self.get(PACKED).await? else { return Ok(found) };
         let wanted: HashMap<&str, &'n str> = names.iter().map(|name| (*name, *name)).collect();
         let (mut rest, mut size) = (BytesMut::new(), 0);
         while let Some(frame) = body.frame().await {
-            let data = frame.map_err(unread)?.into_data().unwrap_or_default();
+            let data = frame.map_err(broken)?.into_data().unwrap_or_default();
             size += data.len();
             rest.extend_from_slice(&data);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -153,22 +159,6 @@ impl Files<'_> {
             }
         }
     }
-}
-
-/// The whole of a file of the upstream's.
-async fn read(mut body: Body, max: usize, file: &str) -> Result<BytesMut, Refusal> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        whole.extend_from_slice(&frame.map_err(unread)?.into_data().unwrap_or_default());
-        if whole.len() > max {
-            return Err(strange(file));
-        }
-    }
-    Ok(whole)
-}
-
-fn unread(error: BodyError) -> Refusal {
-    broken(error)
 }
 
 fn strange(file: &str) -> Refusal {

@@ -14,7 +14,7 @@ use super::{
     invalid,
     refs::{self, InfoRefs},
     route::DavRoute,
-    whole,
+    sent,
 };
 use crate::{
     classify::{self, Content},
@@ -50,7 +50,7 @@ impl Dav {
         name: &str,
         body: &mut Body,
     ) -> Result<Asked, Refusal> {
-        let file = whole(body, refs::FILE).await?;
+        let file = sent(body, refs::FILE).await?;
         let new =
             refs::written(&file).ok_or_else(|| invalid("a ref's file is the name of an object alone"))?;
         let change = |old: Option<Oid>| {
@@ -95,7 +95,8 @@ impl Dav {
         Ok(asked)
     }
 
-    /// What a list says is no change where refs are so. `accesses` are those of writing it at all.
+    /// What a list says is no change where refs are so; what it says a tag is of is not looked for, since clients get the
+    /// tag by its own name. `accesses` are those of writing a list at all.
     pub(super) async fn info_refs(
         &self,
         context: Context<'_>,

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{Response, header, response};
-use http_body_util::BodyExt as _;
 use lockgate_core::{
     body::{self, Body},
     protocol::{Content, Dialect, HoldStyle, Probe},
@@ -16,8 +14,9 @@ use lockgate_core::{
 use super::{
     files::{Files, Packed, Seen},
     href::Names,
+    whole,
 };
-use crate::{config::DavConfig, respond::plain, service::broken};
+use crate::{config::DavConfig, respond::plain};
 
 pub(super) struct DavDialect {
     pub(super) names: Names,
@@ -76,13 +75,8 @@ impl DavDialect {
             return Ok(Response::from_parts(head, body));
         }
         let invalid = |reason| Refusal::new(RefusalKind::UpstreamInvalid, reason);
-        let mut xml = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            xml.extend_from_slice(&frame.map_err(broken)?.into_data().unwrap_or_default());
-            if xml.len() > self.limits.answer {
-                return Err(invalid("the upstream's answer is too long"));
-            }
-        }
+        let xml = whole(&mut body, self.limits.answer).await?;
+        let xml = xml.ok_or_else(|| invalid("the upstream's answer is too long"))?;
         let xml = std::str::from_utf8(&xml).map_err(|_| invalid("the upstream's answer is not UTF-8"))?;
         head.headers.remove(header::CONTENT_LENGTH);
         Ok(Response::from_parts(head, body::full(self.names.rewrite(xml))))
