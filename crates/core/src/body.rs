@@ -1,5 +1,7 @@
 //! The one body type of the pipeline, and whose fault it is when a body breaks off.
 
+mod together;
+
 use std::{
     error::Error as StdError,
     fmt,
@@ -17,6 +19,8 @@ use futures::{Stream, stream};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
+
+pub(crate) use self::together::together;
 
 /// A streaming body: of the client's request or the upstream's response, or made by us.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;

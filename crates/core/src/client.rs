@@ -213,7 +213,7 @@ impl Client {
                     }
                     return Ok(response.map(|body| {
                         let body = body.map_err(|error| BodyError::Upstream(error.into()));
-                        let body = lease.hold_until_end(body.boxed_unsync());
+                        let body = lease.hold_until_end(body::together(body.boxed_unsync()));
                         if long_running {
                             return body;
                         }
