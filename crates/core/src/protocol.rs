@@ -104,6 +104,12 @@ pub trait Protocol: Send + Sync + 'static {
         false
     }
 
+    /// Whether the body of a request says nothing that goes any further: then it is read and dropped before anything
+    /// is recorded. For bodies in which clients write what nobody should keep.
+    fn drops_body(&self, _: &request::Parts) -> bool {
+        false
+    }
+
     /// Renders a refusal of a request that could not be classified. `head` is the request's.
     fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body>;
 }

@@ -43,8 +43,6 @@ pub struct Config {
 /// ([`InspectConfig::object`]).
 #[derive(Debug, Clone)]
 pub struct DavConfig {
-    /// Bytes of a request's XML. Default: 8 KiB.
-    pub xml: usize,
     /// Bytes of an answer's XML. Default: 16 MiB.
     pub answer: usize,
     /// Bytes of `info/refs`, and of the upstream's `packed-refs`. Default: 16 MiB.
@@ -53,7 +51,7 @@ pub struct DavConfig {
     pub lookups: usize,
     /// How long it may take to answer. Default: 30 seconds.
     pub time: Duration,
-    /// How long a lock may be asked for at a time. Default: 1 hour.
+    /// How long a lock may be asked for at a time. Default: 10 minutes, for which git asks.
     pub lock: Duration,
 }
 
@@ -221,12 +219,11 @@ impl Default for Config {
 impl Default for DavConfig {
     fn default() -> Self {
         Self {
-            xml: 8 << 10,
             answer: 16 << 20,
             refs: 16 << 20,
             lookups: 256,
             time: Duration::from_secs(30),
-            lock: Duration::from_hours(1),
+            lock: Duration::from_mins(10),
         }
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! The upstream itself compares nothing with what was judged. So what a ref named is asked before the verdict and once
 //! more after it; who pushes otherwise within that moment is not noticed, but for the lock that git http-push holds.
+//! Nor is it asked whether an object has all that it names, as `receive-pack` would. The server's file system has to tell
+//! the cases of letters apart.
 //! Only for callers with a credential of their own, as all of dumb HTTP. Sources: RFC 4918; git's http-push.c.
 
 mod files;
@@ -24,7 +26,7 @@ use std::{sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Uri, request};
+use http::{HeaderMap, Method, Request, Uri, request};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
     access::Access,
@@ -34,12 +36,13 @@ use lockgate_core::{
     upstream::Auth,
 };
 
-pub(crate) use self::head::{DEPTH, DESTINATION, IF, LOCK_TOKEN, OVERWRITE, TIMEOUT};
 #[doc(hidden)]
 pub use self::refs::fuzz_dav_refs;
 use self::{
     files::{Files, Packed, Seen},
+    head::{DEPTH, IF},
     href::Names,
+    refs::InfoRefs,
     respond::DavDialect,
     route::{DavRoute, Endpoint},
 };
@@ -58,10 +61,22 @@ pub(crate) fn is_dav(method: &Method) -> bool {
     DavRoute::is_dav(method)
 }
 
+/// Whether the body of a request is not looked at. What there is of it is XML that is written anew here; in it git
+/// http-push says the repository's URL as it was given, be there a password in it.
+pub(crate) fn drops_body(method: &Method) -> bool {
+    is_dav(method) && method != Method::PUT
+}
+
 /// The repository that a request of WebDAV is for.
 pub(crate) fn repository(method: &Method, uri: &Uri) -> Option<String> {
     DavRoute::parse(method, uri).ok().map(|route| route.repository)
 }
+
+/// What git http-push asks of the files in a folder, and of a repository; and the lock that it asks for.
+const ALL: &str =
+    r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>"#;
+const LOCKS: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:supportedlock/></D:prop></D:propfind>"#;
+const LOCK: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>"#;
 
 /// WebDAV of repositories.
 #[derive(Debug)]
@@ -78,11 +93,12 @@ struct Asked {
     /// What was found out of refs, which must still be so when it goes upstream.
     seen: Vec<Seen>,
     packed: Packed,
+    listed: Option<InfoRefs>,
 }
 
 impl Asked {
     fn of(accesses: Vec<Access>, body: Body) -> Self {
-        Self { accesses, body, seen: Vec::new(), packed: Packed::WithoutFile }
+        Self { accesses, body, seen: Vec::new(), packed: Packed::WithoutFile, listed: None }
     }
 }
 
@@ -99,6 +115,8 @@ impl Dav {
     ) -> Result<Classified, Refusal> {
         match context.upstream.auth {
             Auth::Oidc => return Err(unknown()),
+            // There a ref could have many names.
+            Auth::Passthrough if context.upstream.ignore_case => return Err(unknown()),
             Auth::Passthrough => {}
         }
         let (head, mut body) = request.into_parts();
@@ -117,7 +135,8 @@ impl Dav {
         let mut route = DavRoute::parse(&head.method, &head.uri)?;
         route.repository = context.upstream.name_of(route.repository);
         let headers = head::upstream(context, &route, &head.headers, self.config.dav.lock)?;
-        let Asked { accesses, body, seen, packed } = self.asked(context, &route, body).await?;
+        let Asked { accesses, body, seen, packed, listed } =
+            self.asked(context, &route, &headers, body).await?;
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = route.uri()?;
@@ -127,13 +146,21 @@ impl Dav {
             path: route.path,
             seen,
             packed,
+            listed,
             wait: self.config.wait,
             limits: self.config.dav.clone(),
         };
         Ok(Classified::Asks { accesses, request, dialect: Arc::new(dialect) })
     }
 
-    async fn asked(&self, context: Context<'_>, route: &DavRoute, body: &mut Body) -> Result<Asked, Refusal> {
+    /// `headers` are those that go upstream.
+    async fn asked(
+        &self,
+        context: Context<'_>,
+        route: &DavRoute,
+        headers: &HeaderMap,
+        body: &mut Body,
+    ) -> Result<Asked, Refusal> {
         let write = |verb: &str| {
             let binding = format!("{verb} {}{}", route.repository, route.file);
             vec![classify::fetch(&route.repository), classify::write_object(&route.repository, binding)]
@@ -141,17 +168,31 @@ impl Dav {
         match &route.endpoint {
             Endpoint::List => {
                 let accesses = classify::file(&route.repository, &route.file);
-                Ok(Asked::of(accesses, self.xml(body).await?))
+                let is_of_folder = headers.get(DEPTH).is_some_and(|depth| depth == "1");
+                Ok(Asked::of(accesses, body::full(if is_of_folder { ALL } else { LOCKS })))
             }
-            Endpoint::Folder => Ok(Asked::of(write("create"), body::empty())),
+            Endpoint::Folder(name) => {
+                let accesses = write("create");
+                self.folder(context, route, name.as_deref(), &accesses).await?;
+                Ok(Asked::of(accesses, body::empty()))
+            }
             Endpoint::Lock(name) => {
-                let body = self.xml(body).await?;
-                Ok(Asked::of(self.lock(context, route, name.as_deref(), write("lock"))?, body))
+                let accesses = self.lock(context, route, name.as_deref(), write("lock")).await?;
+                // One that is there already is only kept longer.
+                let is_kept = headers.contains_key(IF);
+                Ok(Asked::of(accesses, if is_kept { body::empty() } else { body::full(LOCK) }))
             }
-            Endpoint::Unlock => Ok(Asked::of(write("unlock"), body::empty())),
+            Endpoint::Unlock(name) => {
+                let accesses = self.unlock(context, route, name.as_deref(), write("unlock"))?;
+                Ok(Asked::of(accesses, body::empty()))
+            }
             Endpoint::Object(name) => {
                 self.brings_nothing_unseen(context)?;
-                Ok(Asked::of(write("store"), self.object(context, *name, body).await?))
+                let mut asked = Asked::of(write("store"), body::empty());
+                if push::may_pass(context, &asked.accesses, &[]) {
+                    asked.body = self.object(context, *name, body).await?;
+                }
+                Ok(asked)
             }
             Endpoint::Settle(_) => {
                 self.brings_nothing_unseen(context)?;
@@ -160,22 +201,15 @@ impl Dav {
             Endpoint::Ref(name) => self.update(context, route, name, body).await,
             Endpoint::Deletion(name) => self.deletion(context, route, name).await,
             Endpoint::InfoRefs => {
+                let unread = write("a list as");
+                if !push::may_pass(context, &unread, &[]) {
+                    return Ok(Asked::of(unread, body::empty()));
+                }
                 let list = sent(body, self.config.dav.refs).await?;
                 let digest = hex::encode(digest(&SHA256, &list));
                 self.info_refs(context, route, list, write(&format!("{digest} as"))).await
             }
         }
-    }
-
-    /// XML that says nothing but elements: with `<!`, it could grow where it is read.
-    async fn xml(&self, body: &mut Body) -> Result<Body, Refusal> {
-        let text = sent(body, self.config.dav.xml).await?;
-        let is_plain =
-            std::str::from_utf8(&text).is_ok_and(|text| !text.contains('\0') && !text.contains("<!"));
-        if !is_plain {
-            return Err(invalid("the XML is not UTF-8, or holds declarations or comments"));
-        }
-        Ok(body::full(text))
     }
 
     /// An object, which must be the one of that name: under that of another, it would replace it.

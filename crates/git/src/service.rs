@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// What git sends, and servers of git look at.
-static HEADERS: [HeaderName; 15] = [
+static HEADERS: [HeaderName; 9] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
     header::ACCEPT_LANGUAGE,
@@ -49,13 +49,6 @@ static HEADERS: [HeaderName; 15] = [
     header::PRAGMA,
     header::USER_AGENT,
     HeaderName::from_static("git-protocol"),
-    // Of WebDAV.
-    dav::DEPTH,
-    dav::DESTINATION,
-    dav::IF,
-    dav::LOCK_TOKEN,
-    dav::OVERWRITE,
-    dav::TIMEOUT,
 ];
 
 /// Bytes of a fetch that are read before any of it goes on: git asks in one piece below its `http.postBuffer`.
@@ -252,6 +245,10 @@ impl Protocol for Git {
             return dav::repository(method, uri);
         }
         Route::parse(method, uri).ok().map(|route| route.repository)
+    }
+
+    fn drops_body(&self, head: &request::Parts) -> bool {
+        dav::drops_body(&head.method)
     }
 
     fn refuse(&self, head: &request::Parts, refusal: &Refusal) -> Response<Body> {

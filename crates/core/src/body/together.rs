@@ -53,14 +53,15 @@ impl Together {
             return;
         }
         if self.more.is_empty() {
-            self.more.reserve(2 * ENOUGH);
+            self.more.reserve(self.first.len() + data.len());
             self.more.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.more.extend_from_slice(&data);
     }
 
     fn take(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let more = self.more.split().freeze();
+        // Its memory goes with it: the next may never come.
+        let more = std::mem::take(&mut self.more).freeze();
         let data = if more.is_empty() { std::mem::take(&mut self.first) } else { more };
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
@@ -94,8 +95,10 @@ impl HttpBody for Together {
             let last = match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
+                        // Empty ones could come without an end.
+                        let goes_on = data.is_empty();
                         self.push(data);
-                        if self.length() >= ENOUGH || self.body.is_end_stream() {
+                        if goes_on || self.length() >= ENOUGH || self.body.is_end_stream() {
                             return self.take();
                         }
                         continue;

@@ -61,6 +61,7 @@ impl Step<Authenticated> for Record {
         } else {
             (None, head, body)
         };
+        let body = if target.protocol.drops_body(&head) { dropped(body).await } else { body };
         let exchange = match self.open(&target, &caller, &head).await {
             Ok(exchange) => exchange,
             Err(refusal) => {
@@ -175,6 +176,13 @@ impl Drop for Attended {
             self.work.abort();
         }
     }
+}
+
+/// Nothing in the place of a body, which is read to its end as far as it is of a usual length.
+async fn dropped(mut body: Body) -> Body {
+    let bounds = Drain { bytes: AT_ONCE as u64, ..Drain::default() };
+    bounds.drain(&mut body).await;
+    body::empty()
 }
 
 /// Tees what the client sends. Trailers end here: nobody asked for them, and they could hold anything.

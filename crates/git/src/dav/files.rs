@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::BytesMut;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
     body::{self, Body},
@@ -44,6 +44,15 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Whether it is as it was, as far as that was looked at.
+    pub(super) fn stands(&self, now: &Self, packed: Packed) -> bool {
+        match packed {
+            // It may have been packed meanwhile.
+            Packed::WithoutFile => self.name == now.name && self.names() == now.names(),
+            Packed::All => self == now,
+        }
+    }
+
     /// What it names.
     pub(super) fn names(&self) -> Option<Oid> {
         self.loose.or(self.packed)
@@ -111,9 +120,39 @@ impl Files<'_> {
     }
 
     async fn packed<'n>(&self, names: &[&'n str]) -> Result<HashMap<&'n str, Oid>, Refusal> {
-        let mut found = HashMap::new();
-        let Some(mut body) = self.get(PACKED).await? else { return Ok(found) };
         let wanted: HashMap<&str, &'n str> = names.iter().map(|name| (*name, *name)).collect();
+        let mut found = HashMap::new();
+        self.see_packed(|name, oid| {
+            if let Some(name) = wanted.get(name) {
+                found.insert(*name, oid?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Whether a ref could be there, or with `is_folder` refs below it, beside those that are in `packed-refs`: no ref is
+    /// in another. Of refs with files of their own the upstream's file system says so.
+    pub(super) async fn has_room(&self, name: &str, is_folder: bool) -> Result<bool, Refusal> {
+        let is_in =
+            |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+        let mut has_room = true;
+        let reading = self.see_packed(|packed, _| {
+            let is_in_the_way = if is_folder { packed == name } else { is_in(packed, name) };
+            has_room &= !is_in_the_way && !is_in(name, packed);
+            Ok(())
+        });
+        self.in_time(reading).await?;
+        Ok(has_room)
+    }
+
+    /// Shows each ref of `packed-refs`.
+    async fn see_packed(
+        &self,
+        mut see: impl FnMut(&str, Result<Oid, NoRef>) -> Result<(), NoRef>,
+    ) -> Result<(), Refusal> {
+        let Some(mut body) = self.get(PACKED).await? else { return Ok(()) };
         let (mut rest, mut size) = (BytesMut::new(), 0);
         while let Some(frame) = body.frame().await {
             let data = frame.map_err(broken)?.into_data().unwrap_or_default();
@@ -121,9 +160,8 @@ impl Files<'_> {
             rest.extend_from_slice(&data);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line = rest.split_to(end + 1);
-                let line = refs::packed(&line[..end]);
-                if let Some((name, oid)) = line.and_then(|(name, oid)| Some((*wanted.get(name)?, oid))) {
-                    found.insert(name, oid.map_err(|NoRef| strange(PACKED))?);
+                if let Some((name, oid)) = refs::packed(&line[..end]) {
+                    see(name, oid).map_err(|NoRef| strange(PACKED))?;
                 }
             }
             if rest.len() > LINE || size > self.limits.refs {
@@ -131,7 +169,7 @@ impl Files<'_> {
             }
         }
         // Somebody was about to write more.
-        if rest.is_empty() { Ok(found) } else { Err(strange(PACKED)) }
+        if rest.is_empty() { Ok(()) } else { Err(strange(PACKED)) }
     }
 
     /// A file as it is now; `None` where there is none.
@@ -146,9 +184,8 @@ impl Files<'_> {
         let response = self.probe.send(request).await?;
         let encoding = response.headers().get(header::CONTENT_ENCODING);
         match response.status() {
-            StatusCode::OK if encoding.is_none_or(|encoding| encoding == "identity") => {
-                Ok(Some(Response::into_body(response)))
-            }
+            StatusCode::OK if encoding.is_some_and(|encoding| encoding != "identity") => Err(strange(file)),
+            StatusCode::OK => Ok(Some(response.into_body())),
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::UNAUTHORIZED => {
                 Err(Refusal::new(RefusalKind::Unauthenticated, "the upstream asks who wants to write"))

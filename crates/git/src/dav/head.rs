@@ -15,22 +15,16 @@ use lockgate_core::{
 use super::route::{DavRoute, Endpoint, too_long};
 use crate::{oid::Oid, route};
 
-pub(crate) const DEPTH: HeaderName = HeaderName::from_static("depth");
-pub(crate) const DESTINATION: HeaderName = HeaderName::from_static("destination");
-pub(crate) const IF: HeaderName = HeaderName::from_static("if");
-pub(crate) const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
-pub(crate) const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
-pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
+pub(super) const DEPTH: HeaderName = HeaderName::from_static("depth");
+pub(super) const DESTINATION: HeaderName = HeaderName::from_static("destination");
+pub(super) const IF: HeaderName = HeaderName::from_static("if");
+pub(super) const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
+pub(super) const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
+pub(super) const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
 
-/// What changes nothing of a request, and by what a caller may be known.
-const PLAIN: [HeaderName; 6] = [
-    header::ACCEPT,
-    header::ACCEPT_LANGUAGE,
-    header::CACHE_CONTROL,
-    header::COOKIE,
-    header::PRAGMA,
-    header::USER_AGENT,
-];
+/// What changes nothing of a request. Cookies do: who is known by them alone would be asked for refs as somebody else.
+const PLAIN: [HeaderName; 5] =
+    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CACHE_CONTROL, header::PRAGMA, header::USER_AGENT];
 
 /// Characters of a lock's name.
 const TOKEN: usize = 256;
@@ -85,7 +79,7 @@ pub(super) fn upstream(
             set(DEPTH, "0")?;
             set(header::CONTENT_TYPE, XML)?;
         }
-        Endpoint::Unlock => {
+        Endpoint::Unlock(_) => {
             let token = one(client, &LOCK_TOKEN)?.and_then(token);
             let token = token.ok_or_else(|| invalid("the header Lock-Token names no lock"))?;
             set(LOCK_TOKEN, &format!("<{token}>"))?;
@@ -98,7 +92,7 @@ pub(super) fn upstream(
         }
         // Of a folder, everything in it would be deleted: with this, servers refuse to (RFC 4918, section 9.6.1).
         Endpoint::Deletion(_) => set(DEPTH, "0")?,
-        Endpoint::Folder | Endpoint::Object(_) | Endpoint::Ref(_) | Endpoint::InfoRefs => {}
+        Endpoint::Folder(_) | Endpoint::Object(_) | Endpoint::Ref(_) | Endpoint::InfoRefs => {}
     }
     Ok(headers)
 }
@@ -188,6 +182,7 @@ mod tests {
             ("depth", "infinity"),
             ("destination", "http://elsewhere/"),
             ("accept-encoding", "gzip"),
+            ("cookie", "who=ada"),
             ("expect", "100-continue"),
         ];
         assert_eq!(check(put, &sent).unwrap(), ["user-agent: git/2"]);

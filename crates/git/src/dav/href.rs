@@ -30,7 +30,12 @@ impl Names {
             out.push_str(before);
             out.push('<');
             rest = tag;
-            let Some((name, after)) = tag.split_once('>').filter(|(name, _)| is_href(name)) else { continue };
+            // No further than the next one: of what is no XML, every `<` would be looked behind to the end.
+            let Some(end) = tag.find(['<', '>']).filter(|end| tag.as_bytes()[*end] == b'>') else { continue };
+            let (name, after) = (&tag[..end], &tag[end + 1..]);
+            if !is_href(name) {
+                continue;
+            }
             out.push_str(name);
             out.push('>');
             let (text, end) = after.split_at(after.find('<').unwrap_or(after.len()));
@@ -71,6 +76,14 @@ fn is_href(tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_xml_is_as_it_was() {
+        let names = Names::new("/a.git", "/git/box/a.git");
+        for text in ["<".repeat(1 << 20), "<D:href".into(), "<D:href>".into(), "<D:href <x>/a.git".into()] {
+            assert!(names.rewrite(&text) == text);
+        }
+    }
 
     #[test]
     fn addresses_are_the_clients() {

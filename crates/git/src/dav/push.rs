@@ -26,21 +26,66 @@ use crate::{
 impl Dav {
     /// Who can't push a ref can't keep others from it either: some servers make an empty file of one that is locked and
     /// has none, which git takes for a broken ref. `accesses` are those of locking anything.
-    pub(super) fn lock(
+    pub(super) async fn lock(
         &self,
         context: Context<'_>,
         route: &DavRoute,
         name: Option<&str>,
-        mut accesses: Vec<Access>,
+        accesses: Vec<Access>,
     ) -> Result<Vec<Access>, Refusal> {
         let Some(name) = name else { return Ok(accesses) };
-        let (old, new) = (Oid::null(ObjectFormat::Sha1), some());
-        let pushes = self.pushes(context, route, vec![Command { old, new, name: name.to_owned() }])?;
-        let both = [accesses.clone(), pushes].concat();
-        if !may_pass(context, &both) {
-            accesses = both;
+        let unknown = self.pushing(context, route, name, None, accesses.clone())?;
+        if !may_pass(context, &unknown, &OPEN) {
+            return Ok(unknown);
         }
+        let seen = self.files(context, route).look(&[name], Packed::WithoutFile).await?;
+        let known =
+            self.pushing(context, route, name, seen.iter().find_map(Seen::names), accesses.clone())?;
+        Ok(if may_pass(context, &known, &[]) { accesses } else { known })
+    }
+
+    /// Who could have locked a ref, whatever it named then, can unlock it.
+    pub(super) fn unlock(
+        &self,
+        context: Context<'_>,
+        route: &DavRoute,
+        name: Option<&str>,
+        accesses: Vec<Access>,
+    ) -> Result<Vec<Access>, Refusal> {
+        let Some(name) = name else { return Ok(accesses) };
+        let unknown = self.pushing(context, route, name, None, accesses.clone())?;
+        Ok(if may_pass(context, &unknown, &OPEN) { accesses } else { unknown })
+    }
+
+    /// The accesses of pushing something to a ref, beside others.
+    fn pushing(
+        &self,
+        context: Context<'_>,
+        route: &DavRoute,
+        name: &str,
+        old: Option<Oid>,
+        mut accesses: Vec<Access>,
+    ) -> Result<Vec<Access>, Refusal> {
+        let old = old.unwrap_or(Oid::null(ObjectFormat::Sha1));
+        let command = Command { old, new: some(), name: name.to_owned() };
+        accesses.extend(self.pushes(context, route, vec![command])?);
         Ok(accesses)
+    }
+
+    /// A folder for refs stands where no ref is.
+    pub(super) async fn folder(
+        &self,
+        context: Context<'_>,
+        route: &DavRoute,
+        name: Option<&str>,
+        accesses: &[Access],
+    ) -> Result<(), Refusal> {
+        match name {
+            Some(name) if may_pass(context, accesses, &[]) => {
+                check_room(self.files(context, route).has_room(name, true).await?, name)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) async fn update(
@@ -58,11 +103,15 @@ impl Dav {
             self.push(context, route, Command { old, new, name: name.to_owned() })
         };
         let mut asked = Asked::of(change(None)?, body::full(file));
-        if may_pass(context, &asked.accesses) {
-            asked.seen = self.files(context, route).look(&[name], asked.packed).await?;
+        if may_pass(context, &asked.accesses, &OPEN) {
+            let files = self.files(context, route);
+            asked.seen = files.look(&[name], asked.packed).await?;
             let old = asked.seen.iter().find_map(Seen::names);
             if old.is_some_and(|old| old.format() != new.format()) {
                 return Err(invalid("the ref names an object in another format"));
+            }
+            if old.is_none() {
+                check_room(files.has_room(name, false).await?, name)?;
             }
             asked.accesses = change(old)?;
         }
@@ -81,7 +130,7 @@ impl Dav {
             self.push(context, route, Command { old, new, name: name.to_owned() })
         };
         let mut asked = Asked { packed: Packed::All, ..Asked::of(change(some(), None)?, body::empty()) };
-        if may_pass(context, &asked.accesses) {
+        if may_pass(context, &asked.accesses, &OPEN) {
             asked.seen = self.files(context, route).look(&[name], asked.packed).await?;
             let seen = asked.seen.iter().find_map(|seen| Some((seen.loose?, seen.packed)));
             let (old, left) = seen.ok_or_else(|| {
@@ -106,9 +155,11 @@ impl Dav {
     ) -> Result<Asked, Refusal> {
         let after = InfoRefs::parse(&list).map_err(|error| invalid(&error.to_string()).because(&error))?;
         let mut asked = Asked::of(accesses, body::full(list));
-        if may_pass(context, &asked.accesses) {
+        if may_pass(context, &asked.accesses, &[]) {
             let files = self.files(context, route);
-            let changes = after.changes(&files.info_refs().await?);
+            let listed = files.info_refs().await?;
+            let changes = after.changes(&listed);
+            asked.listed = Some(listed);
             let names: Vec<&str> = changes.iter().map(|change| &*change.name).collect();
             asked.seen = files.look(&names, asked.packed).await?;
             let lies = changes.iter().zip(&asked.seen).filter(|(change, seen)| change.after != seen.names());
@@ -172,11 +223,19 @@ fn some() -> Oid {
     Oid::from_bytes(&[0xff; 20]).expect("a name may be of 20 bytes")
 }
 
-/// Whether this may pass, whatever it does to refs: who may not learns nothing of them.
-fn may_pass(context: Context<'_>, accesses: &[Access]) -> bool {
+/// What is not known of a push before the upstream is asked.
+const OPEN: [&str; 2] = ["change", "ancestry"];
+
+/// Whether this may pass, whatever is still `open` of what it does to refs: who may not learns nothing of them.
+pub(super) fn may_pass(context: Context<'_>, accesses: &[Access], open: &[&'static str]) -> bool {
     let outline = |access: &Access| {
-        let open = if access.action == classify::PUSH { vec!["change", "ancestry"] } else { Vec::new() };
+        let open = if access.action == classify::PUSH { open.to_vec() } else { Vec::new() };
         Outline { access: access.clone(), open }
     };
     context.probe.may_pass(&accesses.iter().map(outline).collect::<Vec<_>>())
+}
+
+fn check_room(has_room: bool, name: &str) -> Result<(), Refusal> {
+    let reason = || format!("{name} and a ref that is there can't be beside each other");
+    if has_room { Ok(()) } else { Err(Refusal::new(RefusalKind::Denied, reason())) }
 }

@@ -14,6 +14,7 @@ use lockgate_core::{
 use super::{
     files::{Files, Packed, Seen},
     href::Names,
+    refs::InfoRefs,
     whole,
 };
 use crate::{config::DavConfig, respond::plain};
@@ -25,6 +26,8 @@ pub(super) struct DavDialect {
     /// What refs named when the request was judged.
     pub(super) seen: Vec<Seen>,
     pub(super) packed: Packed,
+    /// What the list of refs said, where another is to be written.
+    pub(super) listed: Option<InfoRefs>,
     pub(super) wait: Duration,
     pub(super) limits: DavConfig,
 }
@@ -36,15 +39,19 @@ impl Dialect for DavDialect {
 
     fn stands<'a>(&'a self, probe: &'a dyn Probe) -> BoxFuture<'a, Result<(), Refusal>> {
         async move {
-            if self.seen.is_empty() {
-                return Ok(());
-            }
-            let names: Vec<&str> = self.seen.iter().map(|seen| &*seen.name).collect();
             let files = Files { probe, path: &self.path, limits: &self.limits };
-            if files.look(&names, self.packed).await? == self.seen {
-                return Ok(());
+            let names: Vec<&str> = self.seen.iter().map(|seen| &*seen.name).collect();
+            let mut stands = true;
+            if !names.is_empty() {
+                let now = files.look(&names, self.packed).await?;
+                stands = self.seen.iter().zip(&now).all(|(seen, now)| seen.stands(now, self.packed));
             }
-            Err(Refusal::new(RefusalKind::Denied, "somebody else pushed meanwhile: push again"))
+            if let Some(listed) = &self.listed {
+                stands &= files.info_refs().await? == *listed;
+            }
+            let meanwhile =
+                || Refusal::new(RefusalKind::Denied, "somebody else pushed meanwhile: push again");
+            if stands { Ok(()) } else { Err(meanwhile()) }
         }
         .boxed()
     }

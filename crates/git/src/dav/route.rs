@@ -25,8 +25,8 @@ const WITHIN: [&str; 2] = ["refs", "objects"];
 pub(crate) enum Endpoint {
     /// `PROPFIND` of the repository, its refs, or a folder of objects.
     List,
-    /// `MKCOL` of a folder for objects or refs.
-    Folder,
+    /// `MKCOL` of a folder for refs below a name, or without one of those that a repository has, or for objects.
+    Folder(Option<String>),
     /// `PUT` of an object, under its name or, on its way there, that and a suffix.
     Object(Oid),
     /// `MOVE` of an object to its name.
@@ -34,7 +34,7 @@ pub(crate) enum Endpoint {
     /// `LOCK` of a ref; without one, of the list of refs.
     Lock(Option<String>),
     /// `UNLOCK` of the same.
-    Unlock,
+    Unlock(Option<String>),
     /// `PUT` of a ref.
     Ref(String),
     /// `DELETE` of a ref.
@@ -84,13 +84,13 @@ impl DavRoute {
         let below = &segments[repository.len()..];
         let endpoint = endpoint(method, below)?;
         let slash = match endpoint {
-            Endpoint::Folder => "/",
+            Endpoint::Folder(_) => "/",
             Endpoint::List if path.ends_with('/') => "/",
             Endpoint::List
             | Endpoint::Object(_)
             | Endpoint::Settle(_)
             | Endpoint::Lock(_)
-            | Endpoint::Unlock
+            | Endpoint::Unlock(_)
             | Endpoint::Ref(_)
             | Endpoint::Deletion(_)
             | Endpoint::InfoRefs => "",
@@ -126,9 +126,9 @@ fn endpoint(method: &Method, below: &[&str]) -> Result<Endpoint, Refusal> {
         ("PROPFIND", []) => Ok(Endpoint::List),
         ("PROPFIND", ["objects", folder]) if is_hex(folder, 2) => Ok(Endpoint::List),
         ("PROPFIND", ["refs", ..]) => Ok(Endpoint::List),
-        ("MKCOL", ["objects", folder]) if is_hex(folder, 2) => Ok(Endpoint::Folder),
-        ("MKCOL", ["info"] | ["refs"]) => Ok(Endpoint::Folder),
-        ("MKCOL", ["refs", ..]) => reference(below).map(|_| Endpoint::Folder),
+        ("MKCOL", ["objects", folder]) if is_hex(folder, 2) => Ok(Endpoint::Folder(None)),
+        ("MKCOL", ["info"] | ["refs"]) => Ok(Endpoint::Folder(None)),
+        ("MKCOL", ["refs", ..]) => reference(below).map(|name| Endpoint::Folder(Some(name))),
         ("PUT", ["objects", folder, file]) => {
             let (rest, suffix) = file.split_once('_').map_or((*file, None), |(rest, of)| (rest, Some(of)));
             object(folder, rest, suffix).map(Endpoint::Object).ok_or_else(outside)
@@ -139,10 +139,10 @@ fn endpoint(method: &Method, below: &[&str]) -> Result<Endpoint, Refusal> {
             name.map(Endpoint::Settle).ok_or_else(outside)
         }
         ("LOCK", ["info", "refs"]) => Ok(Endpoint::Lock(None)),
-        ("UNLOCK", ["info", "refs"]) => Ok(Endpoint::Unlock),
+        ("UNLOCK", ["info", "refs"]) => Ok(Endpoint::Unlock(None)),
         ("PUT", ["info", "refs"]) => Ok(Endpoint::InfoRefs),
         ("LOCK", ["refs", ..]) => reference(below).map(|name| Endpoint::Lock(Some(name))),
-        ("UNLOCK", ["refs", ..]) => reference(below).map(|_| Endpoint::Unlock),
+        ("UNLOCK", ["refs", ..]) => reference(below).map(|name| Endpoint::Unlock(Some(name))),
         ("PUT", ["refs", ..]) => reference(below).map(Endpoint::Ref),
         ("DELETE", ["refs", ..]) => reference(below).map(Endpoint::Deletion),
         _ => Err(outside()),
@@ -212,8 +212,11 @@ mod tests {
         for file in ["", "refs/", "refs/heads/", "refs/heads/x", "objects/00/", "objects/ff"] {
             check("PROPFIND", file, Endpoint::List);
         }
-        for file in ["objects/a0/", "info/", "refs/", "refs/heads/", "refs/heads/a/b/"] {
-            check("MKCOL", file, Endpoint::Folder);
+        for file in ["objects/a0/", "info/", "refs/"] {
+            check("MKCOL", file, Endpoint::Folder(None));
+        }
+        for name in ["refs/heads", "refs/heads/a/b"] {
+            check("MKCOL", &format!("{name}/"), Endpoint::Folder(Some(name.into())));
         }
         let long = "0a".repeat(32);
         for hex in [HEX, &long] {
@@ -225,8 +228,9 @@ mod tests {
             assert_eq!(route.of_object(&name), format!("/app.git/{file}"));
         }
         for file in ["info/refs", "refs/heads/x", "refs/stash"] {
-            check("LOCK", file, Endpoint::Lock(Some(file.to_owned()).filter(|file| file != "info/refs")));
-            check("UNLOCK", file, Endpoint::Unlock);
+            let name = || Some(file.to_owned()).filter(|file| file != "info/refs");
+            check("LOCK", file, Endpoint::Lock(name()));
+            check("UNLOCK", file, Endpoint::Unlock(name()));
         }
         check("PUT", "info/refs", Endpoint::InfoRefs);
         check("PUT", "refs/heads/a/b", Endpoint::Ref("refs/heads/a/b".into()));

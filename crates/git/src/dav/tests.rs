@@ -4,7 +4,10 @@ mod push;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, atomic::AtomicBool},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use flate2::{Compression, write::ZlibEncoder};
@@ -15,7 +18,7 @@ use lockgate_core::{
     protocol::{Dialect, Probe, Protocol as _},
 };
 
-use super::*;
+use super::{head::DESTINATION, *};
 use crate::{
     Git,
     oid::ObjectFormat,
@@ -30,6 +33,8 @@ struct Upstream {
     asked: Mutex<Vec<String>>,
     /// Whether the policy refuses whatever is found out.
     hopeless: AtomicBool,
+    /// Whether it refuses to change refs that are there.
+    creates_only: AtomicBool,
 }
 
 impl Upstream {
@@ -50,8 +55,13 @@ impl Upstream {
 }
 
 impl Probe for Upstream {
-    fn may_pass(&self, _: &[Outline]) -> bool {
-        !self.hopeless.load(std::sync::atomic::Ordering::Relaxed)
+    fn may_pass(&self, outlines: &[Outline]) -> bool {
+        let forces = |outline: &Outline| {
+            let change = outline.access.attributes.get("change").map(ToString::to_string);
+            !outline.open.contains(&"change") && change.is_some_and(|change| change == "force")
+        };
+        let is_forced = self.creates_only.load(Ordering::Relaxed) && outlines.iter().any(forces);
+        !self.hopeless.load(Ordering::Relaxed) && !is_forced
     }
 
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
@@ -138,19 +148,65 @@ async fn what_is_stored_leads_nowhere_yet() {
     check("PROPFIND refs/", "<a/>", &["read-file team/app/refs/"]).await;
     check("PROPFIND ", "", &["read-file team/app/"]).await;
     check("MKCOL objects/ab/", "what is not looked at", &["write-object create team/app/objects/ab/"]).await;
-    check("LOCK refs/heads/x", "<a/>", &["write-object lock team/app/refs/heads/x"]).await;
     check("UNLOCK info/refs", "", &["write-object unlock team/app/info/refs"]).await;
+    check("MKCOL refs/", "", &["write-object create team/app/refs/"]).await;
     assert_eq!(nothing.asked(), 0);
-    for xml in ["<!DOCTYPE a>", "<a><!-- b --></a>", "<\0!\0D\0", "\u{feff}<!", &"<a/>".repeat(3000)] {
-        for what in ["PROPFIND refs/", "LOCK info/refs"] {
-            assert!(asked(&nothing, what, xml).await.is_err(), "{xml}");
-        }
-    }
+    check("LOCK refs/heads/x", "<a/>", &["write-object lock team/app/refs/heads/x"]).await;
+    check("UNLOCK refs/heads/x", "<a/>", &["write-object unlock team/app/refs/heads/x"]).await;
+    check("MKCOL refs/heads/x/", "", &["write-object create team/app/refs/heads/x/"]).await;
     let classified = classify(&Rig::new(), &nothing, request("PROPFIND refs/", "")).await;
     assert!(
         classified.is_err_and(|refusal| refusal.kind == RefusalKind::NotFound),
         "not with our credential"
     );
+}
+
+#[tokio::test]
+async fn what_is_asked_in_xml_is_written_anew() {
+    let nothing = Upstream::default();
+    let sent = async |what: &str, changes: &[(&'static str, &str)]| {
+        let mut request = request(what, "<!DOCTYPE a><b url=\"http://ada:secret@gate/\"/>");
+        for (name, value) in changes {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let passing = classify(&Rig::with(Auth::Passthrough), &nothing, request).await.unwrap();
+        String::from_utf8(read(passing.request.into_body()).await.to_vec()).unwrap()
+    };
+    assert_eq!(sent("PROPFIND refs/", &[]).await, ALL);
+    assert_eq!(sent("PROPFIND ", &[("depth", "0")]).await, LOCKS);
+    assert_eq!(sent("LOCK info/refs", &[]).await, LOCK);
+    assert_eq!(sent("LOCK info/refs", &[("if", "(<a:b>)")]).await, "");
+    for (method, is_dropped) in
+        [("PROPFIND", true), ("LOCK", true), ("MOVE", true), ("PUT", false), ("POST", false)]
+    {
+        assert_eq!(drops_body(&method.parse().unwrap()), is_dropped, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn who_can_not_push_a_ref_can_not_keep_others_from_it() {
+    let upstream = Upstream::of(&[("refs/heads/l", &hex('b'))]);
+    upstream.set("packed-refs", Ok(&format!("{} refs/heads/p/q\n", hex('c'))));
+    upstream.creates_only.store(true, Ordering::Relaxed);
+    let lock = async |name: &str| asked(&upstream, &format!("LOCK refs/heads/{name}"), "").await.unwrap();
+    assert_eq!(lock("n").await.len(), 2);
+    assert_eq!(lock("l").await[2], "push refs/heads/l bb..ff (force)");
+    assert_eq!(lock("p/q").await[2], "push refs/heads/p/q cc..ff (force)");
+    // It may have been created under the lock.
+    assert_eq!(asked(&upstream, "UNLOCK refs/heads/l", "").await.unwrap().len(), 2);
+    // No ref is in another.
+    for what in
+        ["PUT refs/heads/p", "PUT refs/heads/p/q/r", "MKCOL refs/heads/p/q/", "MKCOL refs/heads/p/q/r/"]
+    {
+        let refused = asked(&upstream, what, hex('a')).await.unwrap_err();
+        assert!(
+            refused.ends_with(" and a ref that is there can't be beside each other"),
+            "{what}: {refused}"
+        );
+    }
+    for what in ["PUT refs/heads/p/r", "PUT refs/heads/pp", "MKCOL refs/heads/p/", "MKCOL refs/heads/p/qq/"] {
+        asked(&upstream, what, hex('a')).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -228,17 +284,20 @@ async fn nothing_is_brought_where_the_policy_looks_into_pushes() {
 #[tokio::test]
 async fn who_may_not_learns_nothing() {
     let upstream = Upstream::of(&[("refs/heads/l", &hex('b'))]);
-    upstream.hopeless.store(true, std::sync::atomic::Ordering::Relaxed);
+    upstream.hopeless.store(true, Ordering::Relaxed);
     for (what, body) in [
         ("PUT refs/heads/l", hex('a')),
         ("DELETE refs/heads/l", String::new()),
         ("DELETE refs/heads/n", String::new()),
         ("LOCK refs/heads/l", String::new()),
+        ("UNLOCK refs/heads/l", String::new()),
     ] {
         let asked = asked(&upstream, what, body).await.unwrap();
         assert!(asked.last().unwrap().starts_with("push refs/heads/"), "{asked:?}");
     }
-    asked(&upstream, "PUT info/refs", "").await.unwrap();
+    asked(&upstream, "PUT info/refs", "what is not read").await.unwrap();
+    asked(&upstream, "MKCOL refs/heads/n/", "").await.unwrap();
+    asked(&upstream, &format!("PUT objects/00/{}", &hex('0')[2..]), "what is not read").await.unwrap();
     assert_eq!(upstream.asked(), 0);
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lockgate_testkit::{DavServer, Git, Lockgate, Repo, wait};
+use lockgate_testkit::{DavServer, Git, Lockgate, Repo, wait, with_user};
 
 use crate::bad_input::ReadLossy as _;
 
@@ -157,6 +157,35 @@ fn git_pushes_by_webdav_what_the_policy_allows() -> Result<()> {
     ensure!(ended.status.success(), "{}", ended.stderr);
     let verified = world.gate.run_configured(&["verify"])?;
     ensure!(verified.status.success(), "{}", verified.stderr);
+    Ok(())
+}
+
+/// git http-push writes the URL as it is into what it sends, password and all.
+#[test]
+fn a_password_in_the_url_is_not_recorded() -> Result<()> {
+    let world = World::start(POLICY)?;
+    let tip = world.commit("a")?;
+    let url = with_user(&format!("{}/git/forge/team/app.git", world.gate.url()), "ada", "hunter2");
+    world.git.ok(&world.work, &["push", &url, "HEAD:refs/heads/x"])?;
+    assert_eq!(world.repo.rev("x")?, Some(tip));
+    let exchanges = |action: &str| {
+        let search = ["sessions", "search", "--action", action];
+        Some(world.gate.json(&search).ok()?.as_array()?.clone())
+    };
+    wait::until("the push in the index", || exchanges("push").filter(|found| !found.is_empty()))?;
+    let (listed, written) = (exchanges("read-file"), exchanges("write-object"));
+    let (mut replayed, mut count) = (String::new(), 0);
+    for exchange in listed.into_iter().chain(written).flatten() {
+        let id = exchange["exchange"].as_str().context("an exchange")?;
+        let told = world.gate.run_configured(&["sessions", "replay", id])?;
+        ensure!(told.status.success(), "{}", told.stderr);
+        replayed.push_str(&told.stdout);
+        count += 1;
+    }
+    for method in ["PROPFIND", "LOCK", "MOVE", "UNLOCK"] {
+        ensure!(replayed.contains(method), "{method} in {count} exchanges: {replayed}");
+    }
+    ensure!(!replayed.contains("hunter2"), "{replayed}");
     Ok(())
 }
 

@@ -10,8 +10,8 @@ const HURRIED_LEVEL: i32 = -5;
 const SAMPLE_ABOVE: usize = 64 << 10;
 /// How many bytes a sample takes in each of four places.
 const SAMPLE_LEN: usize = 4 << 10;
-/// What of a sample has to be saved at least: a fifth. Text saves more, base64 a quarter; packs of small objects save a
-/// tenth or two, for as much time as their digests take.
+/// What of a sample has to be saved at least: a fifth. Text saves more, base64 a quarter; packs of small objects save an
+/// eighth, for as much time as their digests take.
 const LEAST_OF_SAMPLE: usize = 5;
 
 /// Compresses payloads. Holds the working memory of zstd.
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn what_is_long_and_saves_little_is_left_as_it_is() {
         let mut packer = Packer::default();
-        let sevenths = |length| noise(length).into_iter().map(|byte| byte >> 1).collect::<Vec<_>>();
-        assert!(packer.pack(&sevenths(SAMPLE_ABOVE), false).is_some());
-        assert_eq!(packer.pack(&sevenths(1 << 20), false), None);
+        let of_seven_bits = |length| noise(length).into_iter().map(|byte| byte >> 1).collect::<Vec<_>>();
+        assert!(packer.pack(&of_seven_bits(SAMPLE_ABOVE), false).is_some());
+        assert_eq!(packer.pack(&of_seven_bits(1 << 20), false), None);
     }
 
     #[test]

@@ -141,7 +141,16 @@ async fn what_changed_meanwhile_is_judged_anew() {
     assert!(create.dialect.stands(&upstream).await.is_err());
     assert!(delete.dialect.stands(&upstream).await.is_err());
     update.dialect.stands(&upstream).await.unwrap();
+    list.dialect.stands(&upstream).await.unwrap();
+    upstream.set("info/refs", Ok(&format!("{}\trefs/heads/m\n", hex('c'))));
+    assert!(list.dialect.stands(&upstream).await.is_err());
+    upstream.set("info/refs", Ok(""));
+    list.dialect.stands(&upstream).await.unwrap();
     upstream.set("refs/heads/l", Ok(&hex('e')));
     assert!(update.dialect.stands(&upstream).await.is_err());
     assert!(list.dialect.stands(&upstream).await.is_err());
+    // Packed meanwhile, it names what it named.
+    upstream.set("packed-refs", Ok(&format!("{} refs/heads/l\n", hex('b'))));
+    upstream.set("refs/heads/l", Err(StatusCode::NOT_FOUND));
+    update.dialect.stands(&upstream).await.unwrap();
 }
