@@ -13,13 +13,15 @@ use tokio::time::{Instant, Sleep};
 
 use super::{Body, BodyError};
 
+/// A body of which so much went on is one for which it pays.
+const LONG: usize = 128 << 10;
 /// Nobody waits for more where there are so many bytes.
 const ENOUGH: usize = 32 << 10;
 /// How soon after a piece the next is not worth a way of its own.
 const SOON: Duration = Duration::from_millis(1);
 
-/// The same body in larger pieces: one goes on at once, and what comes within a millisecond of it goes on at the end of
-/// that, or when it is enough, or when the body ends.
+/// The same body in larger pieces, once it is a long one: a piece goes on at once, and what comes within a millisecond
+/// of it goes on at the end of that, or when it is enough, or when the body ends.
 ///
 /// Servers like git's send bodies of many megabytes in chunks of four kilobytes. Each of those would be recorded, sent,
 /// and wake the client by itself.
@@ -27,11 +29,14 @@ pub(crate) fn together(body: Body) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    Together { body, first: Bytes::new(), more: BytesMut::new(), last: None, soon: None }.boxed_unsync()
+    Together { body, passed: 0, first: Bytes::new(), more: BytesMut::new(), last: None, soon: None }
+        .boxed_unsync()
 }
 
 struct Together {
     body: Body,
+    /// How much went on, up to [`LONG`].
+    passed: usize,
     /// What waits, while it is one piece.
     first: Bytes,
     /// All that waits, where it is more.
@@ -94,6 +99,10 @@ impl HttpBody for Together {
         loop {
             let last = match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if self.passed < LONG => {
+                        self.passed += data.len();
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
                     Ok(data) => {
                         // Empty ones could come without an end.
                         let goes_on = data.is_empty();
@@ -143,6 +152,11 @@ mod tests {
     use super::*;
     use crate::body::{carried, from_stream};
 
+    /// As after its beginning.
+    fn long(body: Body) -> Together {
+        Together { body, passed: LONG, first: Bytes::new(), more: BytesMut::new(), last: None, soon: None }
+    }
+
     fn data(frame: Option<Result<Frame<Bytes>, BodyError>>) -> Bytes {
         frame.unwrap().unwrap().into_data().unwrap()
     }
@@ -154,7 +168,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_piece_waits_only_behind_one_that_went_on_just_now() {
         let (carrier, body) = carried(SizeHint::default());
-        let mut body = together(body);
+        let mut body = long(body);
         for round in 0..2 {
             carrier.send(piece("at once")).await.unwrap();
             assert_eq!(data(body.frame().now_or_never().expect("it went on")), "at once", "round {round}");
@@ -173,7 +187,7 @@ mod tests {
     async fn what_is_enough_and_what_is_the_end_does_not_wait() {
         for ends in [true, false] {
             let (carrier, body) = carried(SizeHint::default());
-            let mut body = together(body);
+            let mut body = long(body);
             carrier.send(piece("at once")).await.unwrap();
             data(body.frame().await);
             let mut next = Box::pin(body.frame());
@@ -197,26 +211,30 @@ mod tests {
         let trailers = || Ok(Frame::trailers(HeaderMap::new()));
         let error = || Err(BodyError::Ours("it broke off".into()));
         let mut body =
-            together(from_stream(stream::iter([piece("a"), piece("b"), trailers()]), SizeHint::default()));
+            long(from_stream(stream::iter([piece("a"), piece("b"), trailers()]), SizeHint::default()));
         assert_eq!(data(body.frame().await), "ab");
         assert!(!body.is_end_stream());
         assert!(body.frame().await.unwrap().unwrap().is_trailers());
         assert!(body.frame().await.is_none());
         let mut body =
-            together(from_stream(stream::iter([piece("a"), piece("b"), error()]), SizeHint::default()));
+            long(from_stream(stream::iter([piece("a"), piece("b"), error()]), SizeHint::default()));
         assert_eq!(data(body.frame().await), "ab");
         assert!(body.frame().await.unwrap().is_err());
     }
 
+    #[tokio::test]
+    async fn what_is_short_goes_on_as_it_comes() {
+        let pieces =
+            [piece("a"), piece("b"), Ok(Frame::data(Bytes::from(vec![7; LONG]))), piece("c"), piece("d")];
+        let body = together(from_stream(stream::iter(pieces), SizeHint::default()));
+        let frames: Vec<_> = StreamExt::collect(BodyStream::new(body)).await;
+        let lengths: Vec<_> = frames.into_iter().map(|frame| data(Some(frame)).len()).collect();
+        assert_eq!(lengths, [1, 1, LONG, 2]);
+    }
+
     #[test]
     fn its_length_stays_what_it_is() {
-        let mut waiting = Together {
-            body: from_stream(stream::pending(), SizeHint::with_exact(5)),
-            first: Bytes::new(),
-            more: BytesMut::new(),
-            last: None,
-            soon: None,
-        };
+        let mut waiting = long(from_stream(stream::pending(), SizeHint::with_exact(5)));
         waiting.push(Bytes::from("one"));
         assert_eq!(waiting.size_hint().exact(), Some(8));
         waiting.push(Bytes::from("two"));
@@ -225,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_the_same_body(pieces in vec((0..2 * ENOUGH, any::<bool>()), 0..12)) {
+        fn it_is_the_same_body(is_long: bool, pieces in vec((0..2 * ENOUGH, any::<bool>()), 0..12)) {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
             let whole = runtime.block_on(async {
@@ -235,7 +253,8 @@ mod tests {
                     }
                     Ok(Frame::data(Bytes::from(vec![length as u8; length])))
                 });
-                let body = BodyStream::new(together(from_stream(frames, SizeHint::default())));
+                let body = from_stream(frames, SizeHint::default());
+                let body = BodyStream::new(if is_long { long(body).boxed_unsync() } else { together(body) });
                 let frames: Vec<_> = StreamExt::collect(body).await;
                 frames.into_iter().flat_map(|frame| frame.unwrap().into_data().unwrap()).collect::<Vec<_>>()
             });
