@@ -156,6 +156,14 @@ impl Drain {
     }
 }
 
+/// Nothing in the place of a body. It is read to its end where it is of a usual length; else its connection breaks off
+/// after the answer.
+pub(crate) async fn dropped(mut body: Body) -> Body {
+    let bounds = Drain { bytes: 64 << 10, ..Drain::default() };
+    bounds.drain(&mut body).await;
+    empty()
+}
+
 /// Frames on their way to a body made by [`produced`].
 pub(crate) type FrameSender = mpsc::Sender<Result<Frame<Bytes>, BodyError>>;
 

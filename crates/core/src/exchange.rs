@@ -15,7 +15,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, header, request};
+use http::{HeaderName, Uri, header, request};
 use lockgate_recording::{
     Event, ExchangeOpened, ExchangeRecorder, Outcome, Principal as RecordedPrincipal, RecordError, Recorder,
     Redactor, RequestHead,
@@ -168,11 +168,16 @@ impl Exchange {
         head: &request::Parts,
         protocol: &[HeaderName],
     ) -> Result<(), Unrecorded> {
-        let known = |name: &&HeaderName| protocol.contains(name) || FRAMING.contains(name);
+        // A password may stand before the host.
+        let hosts = head.headers.get_all(header::HOST);
+        let has_user = hosts.iter().any(|host| host.as_bytes().contains(&b'@'));
+        let known = |name: &&HeaderName| {
+            (protocol.contains(name) || FRAMING.contains(name)) && !(has_user && *name == header::HOST)
+        };
         let unknown: Vec<_> = head.headers.keys().filter(|name| !known(name)).cloned().collect();
         let event = RequestHead {
             method: head.method.to_string(),
-            target: head.uri.to_string(),
+            target: without_user(&head.uri),
             version: format!("{:?}", head.version),
             fields: self.redactor().fields(&head.headers, &unknown),
         };
@@ -370,6 +375,13 @@ struct Said<'a> {
     verdict: &'a str,
     grounds: &'a Grounds,
     obligations: Option<&'a Obligations>,
+}
+
+/// A request's target, without what stands before the host in it.
+fn without_user(target: &Uri) -> String {
+    let user = target.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+    let text = target.to_string();
+    user.map_or(text.clone(), |(user, _)| text.replacen(&format!("{user}@"), "", 1))
 }
 
 /// What is recorded as JSON.

@@ -51,7 +51,7 @@ pub struct DavConfig {
     pub lookups: usize,
     /// How long it may take to answer. Default: 30 seconds.
     pub time: Duration,
-    /// How long a lock may be asked for at a time. Default: 10 minutes, for which git asks.
+    /// For how long a lock is asked for at most, and then again. Default: 10 minutes, as git does.
     pub lock: Duration,
 }
 

@@ -8,6 +8,7 @@
 //!
 //! The upstream itself compares nothing with what was judged. So what a ref named is asked before the verdict and once
 //! more after it; who pushes otherwise within that moment is not noticed, but for the lock that git http-push holds.
+//! Who may store at all can also make folders where refs could be, and lock a ref whose change needs an approval.
 //! Nor is it asked whether an object has all that it names, as `receive-pack` would. The server's file system has to tell
 //! the cases of letters apart.
 //! Only for callers with a credential of their own, as all of dumb HTTP. Sources: RFC 4918; git's http-push.c.
@@ -72,9 +73,9 @@ pub(crate) fn repository(method: &Method, uri: &Uri) -> Option<String> {
     DavRoute::parse(method, uri).ok().map(|route| route.repository)
 }
 
-/// What git http-push asks of the files in a folder, and of a repository; and the lock that it asks for.
-const ALL: &str =
-    r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>"#;
+/// What git http-push has to know of the files in a folder, and of a repository; and the lock that it asks for. It asks for
+/// everything that is known of files, which are other callers' locks, too.
+const KINDS: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/></D:prop></D:propfind>"#;
 const LOCKS: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:supportedlock/></D:prop></D:propfind>"#;
 const LOCK: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>"#;
 
@@ -169,7 +170,7 @@ impl Dav {
             Endpoint::List => {
                 let accesses = classify::file(&route.repository, &route.file);
                 let is_of_folder = headers.get(DEPTH).is_some_and(|depth| depth == "1");
-                Ok(Asked::of(accesses, body::full(if is_of_folder { ALL } else { LOCKS })))
+                Ok(Asked::of(accesses, body::full(if is_of_folder { KINDS } else { LOCKS })))
             }
             Endpoint::Folder(name) => {
                 let accesses = write("create");

@@ -61,8 +61,9 @@ impl Step<Authenticated> for Record {
         } else {
             (None, head, body)
         };
-        let body = if target.protocol.drops_body(&head) { dropped(body).await } else { body };
-        let exchange = match self.open(&target, &caller, &head).await {
+        let is_dropped = target.protocol.drops_body(&head) && !body.is_end_stream();
+        let body = if is_dropped { body::dropped(body).await } else { body };
+        let exchange = match self.open(&target, &caller, &head, is_dropped).await {
             Ok(exchange) => exchange,
             Err(refusal) => {
                 tracing::error!(reason = refusal.reason, detail = refusal.detail, "not recorded, refused");
@@ -112,12 +113,16 @@ impl Record {
         target: &Target,
         caller: &Caller,
         head: &request::Parts,
+        is_dropped: bool,
     ) -> Result<Exchange, Refusal> {
         let policy = self.policy.current();
         let terms = policy.map_or_else(RecordTerms::default, |policy| policy.record_terms_before_verdict());
         let peer = head.extensions.get::<Peer>().copied();
         let exchange = Exchange::begin(&self.evidence, terms, caller, &target.upstream, peer).await?;
         exchange.request_head(head, target.protocol.request_headers()).await?;
+        if is_dropped {
+            exchange.note("body-dropped", "the request's body was not looked at, and is not here").await?;
+        }
         Ok(exchange)
     }
 
@@ -176,13 +181,6 @@ impl Drop for Attended {
             self.work.abort();
         }
     }
-}
-
-/// Nothing in the place of a body, which is read to its end as far as it is of a usual length.
-async fn dropped(mut body: Body) -> Body {
-    let bounds = Drain { bytes: AT_ONCE as u64, ..Drain::default() };
-    bounds.drain(&mut body).await;
-    body::empty()
 }
 
 /// Tees what the client sends. Trailers end here: nobody asked for them, and they could hold anything.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::BytesMut;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
     body::{self, Body},
@@ -23,6 +23,9 @@ const PACKED: &str = "packed-refs";
 
 /// Bytes of a line of `packed-refs`.
 const LINE: usize = 64 * 1024;
+
+/// What is said of a folder (RFC 4918, section 15.9).
+const COLLECTION: &[u8] = b"collection";
 
 /// A repository's files.
 #[derive(Clone, Copy)]
@@ -147,6 +150,26 @@ impl Files<'_> {
         Ok(has_room)
     }
 
+    /// Whether there is a folder of that name, which to `GET` is nothing for some servers.
+    pub(super) async fn is_folder(&self, name: &str) -> Result<bool, Refusal> {
+        let mut request = self.request(name)?;
+        *request.method_mut() = Method::from_bytes(b"PROPFIND").expect("a method is a token");
+        *request.body_mut() = body::full(super::KINDS);
+        request.headers_mut().insert(super::head::DEPTH, HeaderValue::from_static("0"));
+        self.in_time(async {
+            let mut response = self.probe.send(request).await?;
+            match response.status() {
+                StatusCode::NOT_FOUND => Ok(false),
+                StatusCode::MULTI_STATUS => {
+                    let said = whole(response.body_mut(), LINE).await?.ok_or_else(|| strange(name))?;
+                    Ok(said.windows(COLLECTION.len()).any(|word| word == COLLECTION))
+                }
+                _ => Err(strange(name)),
+            }
+        })
+        .await
+    }
+
     /// Shows each ref of `packed-refs`.
     async fn see_packed(
         &self,
@@ -172,8 +195,7 @@ impl Files<'_> {
         if rest.is_empty() { Ok(()) } else { Err(strange(PACKED)) }
     }
 
-    /// A file as it is now; `None` where there is none.
-    async fn get(&self, file: &str) -> Result<Option<Body>, Refusal> {
+    fn request(&self, file: &str) -> Result<Request<Body>, Refusal> {
         let parts: Vec<&str> = file.split('/').collect();
         let mut request = Request::new(body::empty());
         let uri = format!("{}{}", self.path, crate::route::encode(&parts)).parse();
@@ -181,7 +203,12 @@ impl Files<'_> {
         for (name, value) in [(header::ACCEPT_ENCODING, "identity"), (header::CACHE_CONTROL, "no-cache")] {
             request.headers_mut().insert(name, HeaderValue::from_static(value));
         }
-        let response = self.probe.send(request).await?;
+        Ok(request)
+    }
+
+    /// A file as it is now; `None` where there is none.
+    async fn get(&self, file: &str) -> Result<Option<Body>, Refusal> {
+        let response = self.probe.send(self.request(file)?).await?;
         let encoding = response.headers().get(header::CONTENT_ENCODING);
         match response.status() {
             StatusCode::OK if encoding.is_some_and(|encoding| encoding != "identity") => Err(strange(file)),

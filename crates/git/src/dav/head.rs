@@ -29,7 +29,7 @@ const PLAIN: [HeaderName; 5] =
 /// Characters of a lock's name.
 const TOKEN: usize = 256;
 
-/// The headers that go upstream. A lock may be wanted for so long.
+/// The headers that go upstream. A lock is asked for for so long at most.
 ///
 /// # Errors
 /// [`RefusalKind::Invalid`] for what is missing, there twice, or not as git http-push writes it.
@@ -69,12 +69,9 @@ pub(super) fn upstream(
             set(header::CONTENT_TYPE, XML)?;
         }
         Endpoint::Lock(_) => {
-            let seconds = one(client, &TIMEOUT)?.and_then(|timeout| seconds(timeout, lock));
-            let no_time = || {
-                let most = lock.as_secs();
-                invalid(&format!("the header Timeout is not Second-N, with an N of {most} at most"))
-            };
-            set(TIMEOUT, &format!("Second-{}", seconds.ok_or_else(no_time)?))?;
+            let seconds = one(client, &TIMEOUT)?.and_then(seconds);
+            let seconds = seconds.ok_or_else(|| invalid("the header Timeout is not Second-N"))?;
+            set(TIMEOUT, &format!("Second-{}", seconds.min(lock.as_secs())))?;
             // Not all that is in a folder, if it is one.
             set(DEPTH, "0")?;
             set(header::CONTENT_TYPE, XML)?;
@@ -132,10 +129,10 @@ fn token(value: &str) -> Option<&str> {
 }
 
 /// The seconds of `Second-N`.
-fn seconds(timeout: &str, most: Duration) -> Option<u64> {
+fn seconds(timeout: &str) -> Option<u64> {
     let digits =
         timeout.strip_prefix("Second-").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
-    digits.parse().ok().filter(|seconds| *seconds <= most.as_secs())
+    digits.parse().ok()
 }
 
 fn invalid(reason: &str) -> Refusal {
@@ -233,7 +230,8 @@ mod tests {
             made,
             ["timeout: Second-600".to_owned(), "depth: 0".into(), format!("content-type: {XML}")]
         );
-        for timeout in ["Second-601", "Infinite", "Second-", "Second-+1", "Infinite, Second-1", ""] {
+        assert_eq!(check(lock, &[("timeout", "Second-1200")]).unwrap()[0], "timeout: Second-600");
+        for timeout in ["Infinite", "Second-", "Second-+1", "Infinite, Second-1", ""] {
             assert!(check(lock, &[("timeout", timeout)]).is_err(), "{timeout}");
         }
         assert!(check(lock, &[]).is_err());

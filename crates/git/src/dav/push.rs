@@ -24,8 +24,9 @@ use crate::{
 };
 
 impl Dav {
-    /// Who can't push a ref can't keep others from it either: some servers make an empty file of one that is locked and
-    /// has none, which git takes for a broken ref. `accesses` are those of locking anything.
+    /// Who may not push a ref may not lock it either: some servers make an empty file of one that is locked and has none,
+    /// which git takes for a broken ref. Nor is a folder locked, in which nobody could create anything then. `accesses`
+    /// are those of locking anything.
     pub(super) async fn lock(
         &self,
         context: Context<'_>,
@@ -39,8 +40,12 @@ impl Dav {
             return Ok(unknown);
         }
         let seen = self.files(context, route).look(&[name], Packed::WithoutFile).await?;
-        let known =
-            self.pushing(context, route, name, seen.iter().find_map(Seen::names), accesses.clone())?;
+        let old = seen.iter().find_map(Seen::names);
+        if old.is_none() {
+            let files = self.files(context, route);
+            check_room(files.has_room(name, false).await? && !files.is_folder(name).await?, name)?;
+        }
+        let known = self.pushing(context, route, name, old, accesses.clone())?;
         Ok(if may_pass(context, &known, &[]) { accesses } else { known })
     }
 

@@ -65,13 +65,20 @@ impl Probe for Upstream {
     }
 
     fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, Refusal>> {
-        assert_eq!(request.method(), Method::GET);
+        let is_list = request.method().as_str() == "PROPFIND";
+        assert!(is_list || request.method() == Method::GET);
         self.asked.lock().unwrap().push(request.uri().to_string());
         let file = self.files.lock().unwrap().get(request.uri().path()).cloned();
         let (status, content) = match file {
             Some(Ok(content)) => (StatusCode::OK, content),
             Some(Err(status)) => (status, String::new()),
             None => (StatusCode::NOT_FOUND, String::new()),
+        };
+        let folder = format!("{}/", request.uri().path());
+        let is_folder = self.files.lock().unwrap().keys().any(|file| file.starts_with(&folder));
+        let (status, content) = match is_list && is_folder {
+            true => (StatusCode::MULTI_STATUS, "<a:collection/>".to_owned()),
+            false => (status, content),
         };
         let response = Response::builder().status(status).body(body::full(content)).unwrap();
         Box::pin(async { Ok(response) })
@@ -172,7 +179,7 @@ async fn what_is_asked_in_xml_is_written_anew() {
         let passing = classify(&Rig::with(Auth::Passthrough), &nothing, request).await.unwrap();
         String::from_utf8(read(passing.request.into_body()).await.to_vec()).unwrap()
     };
-    assert_eq!(sent("PROPFIND refs/", &[]).await, ALL);
+    assert_eq!(sent("PROPFIND refs/", &[]).await, KINDS);
     assert_eq!(sent("PROPFIND ", &[("depth", "0")]).await, LOCKS);
     assert_eq!(sent("LOCK info/refs", &[]).await, LOCK);
     assert_eq!(sent("LOCK info/refs", &[("if", "(<a:b>)")]).await, "");
@@ -192,6 +199,12 @@ async fn who_can_not_push_a_ref_can_not_keep_others_from_it() {
     assert_eq!(lock("n").await.len(), 2);
     assert_eq!(lock("l").await[2], "push refs/heads/l bb..ff (force)");
     assert_eq!(lock("p/q").await[2], "push refs/heads/p/q cc..ff (force)");
+    // A folder in which others create refs; what is in another.
+    upstream.set("refs/heads/f/g", Ok(&hex('b')));
+    for name in ["heads", "heads/f", "heads/p", "heads/p/q/r"] {
+        let refused = asked(&upstream, &format!("LOCK refs/{name}"), "").await.unwrap_err();
+        assert!(refused.ends_with("can't be beside each other"), "{name}: {refused}");
+    }
     // It may have been created under the lock.
     assert_eq!(asked(&upstream, "UNLOCK refs/heads/l", "").await.unwrap().len(), 2);
     // No ref is in another.
