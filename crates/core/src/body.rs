@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, stream};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, Full, Limited, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
 
 pub(crate) use self::together::together;
@@ -118,6 +118,26 @@ pub(crate) fn within(
         Ok(frame.transpose()?.map(|frame| (frame, body)))
     });
     from_stream(frames, hint)
+}
+
+/// Reads a body of at most so many bytes to its end; `None` where it is larger.
+///
+/// # Errors
+/// [`BodyError`] where it breaks off.
+pub async fn read<B>(body: B, max: usize) -> Result<Option<Bytes>, BodyError>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError>,
+{
+    #[expect(clippy::disallowed_methods, reason = "limited")]
+    let read = Limited::new(body, max).collect().await;
+    match read {
+        Ok(whole) => Ok(Some(whole.to_bytes())),
+        Err(error) => match error.downcast::<BodyError>() {
+            Ok(broken) => Err(*broken),
+            // The limit is the only other error there is.
+            Err(_) => Ok(None),
+        },
+    }
 }
 
 /// How much is read and dropped of a request that is refused before its end: clients like git do not listen while
@@ -265,6 +285,18 @@ mod tests {
         };
         tokio::join!(slow, read);
         assert!(matches!(body.frame().await, Some(Err(BodyError::Client(_)))));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_within_its_limit() {
+        let pieces = || from_stream(stream::iter([piece("12"), piece("345")]), SizeHint::default());
+        assert_eq!(read(pieces(), 5).await.unwrap().unwrap(), "12345");
+        assert_eq!(read(&mut pieces(), 4).await.unwrap(), None);
+        let broken = from_stream(
+            stream::iter([piece("12"), Err(BodyError::Client("gone".into()))]),
+            SizeHint::default(),
+        );
+        assert!(matches!(read(broken, 5).await, Err(BodyError::Client(_))));
     }
 
     #[tokio::test]

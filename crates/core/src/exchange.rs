@@ -379,9 +379,11 @@ struct Said<'a> {
 
 /// A request's target, without what stands before the host in it.
 fn without_user(target: &Uri) -> String {
-    let user = target.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
     let text = target.to_string();
-    user.map_or(text.clone(), |(user, _)| text.replacen(&format!("{user}@"), "", 1))
+    match target.authority().and_then(|authority| authority.as_str().rsplit_once('@')) {
+        Some((user, _)) => text.replacen(&format!("{user}@"), "", 1),
+        None => text,
+    }
 }
 
 /// What is recorded as JSON.

@@ -26,9 +26,8 @@ mod tests;
 use std::{sync::Arc, time::Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri, request};
-use http_body_util::BodyExt as _;
 use lockgate_core::{
     access::Access,
     body::{self, Body},
@@ -39,6 +38,7 @@ use lockgate_core::{
 
 #[doc(hidden)]
 pub use self::refs::fuzz_dav_refs;
+pub(crate) use self::route::is_dav;
 use self::{
     files::{Files, Packed, Seen},
     head::{DEPTH, IF},
@@ -56,11 +56,6 @@ use crate::{
     service::{broken, unspooled},
     work::Workshop,
 };
-
-/// Whether a method is one of WebDAV.
-pub(crate) fn is_dav(method: &Method) -> bool {
-    DavRoute::is_dav(method)
-}
 
 /// Whether the body of a request is not looked at. What there is of it is XML that is written anew here; in it git
 /// http-push says the repository's URL as it was given, be there a password in it.
@@ -241,19 +236,7 @@ fn names(context: Context<'_>, route: &DavRoute, called: Option<&Called>) -> Nam
 /// The whole of what a client sends.
 async fn sent(body: &mut Body, max: usize) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::new(RefusalKind::TooLarge, format!("this is larger than {max} bytes"));
-    whole(body, max).await?.ok_or_else(too_large)
-}
-
-/// The whole of a body; `None` where that is larger.
-async fn whole(body: &mut Body, max: usize) -> Result<Option<Bytes>, Refusal> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        whole.extend_from_slice(&frame.map_err(broken)?.into_data().unwrap_or_default());
-        if whole.len() > max {
-            return Ok(None);
-        }
-    }
-    Ok(Some(whole.freeze()))
+    body::read(body, max).await.map_err(broken)?.ok_or_else(too_large)
 }
 
 fn unverified(error: LooseError) -> Refusal {
@@ -263,8 +246,4 @@ fn unverified(error: LooseError) -> Refusal {
         LooseError::Unread(error) => return InspectError::from(error).into(),
     };
     Refusal::new(kind, error.to_string()).because(&error)
-}
-
-fn invalid(reason: &str) -> Refusal {
-    Refusal::new(RefusalKind::Invalid, reason)
 }

@@ -188,7 +188,7 @@ fn service(query: &str) -> Result<Service, Refusal> {
     Service::from_name(name).ok_or_else(unknown)
 }
 
-fn invalid(reason: &str) -> Refusal {
+pub(crate) fn invalid(reason: &str) -> Refusal {
     Refusal::new(RefusalKind::Invalid, reason)
 }
 

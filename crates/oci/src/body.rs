@@ -9,7 +9,8 @@ use std::{
 use bytes::Bytes;
 use futures::stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
+pub(crate) use lockgate_core::body::read;
 use lockgate_core::body::{self, Body, BodyError, Drain, WrongDigest};
 
 use crate::parse::name::{Digest, Hasher};
@@ -22,23 +23,6 @@ const LINGER: Drain = Drain { bytes: 8 << 20, time: Duration::from_secs(5) };
 pub(crate) enum Sender {
     Client,
     Upstream,
-}
-
-/// Reads a body of at most so many bytes; `None` where it is larger.
-///
-/// # Errors
-/// [`BodyError`] where it breaks off.
-pub(crate) async fn read(body: Body, max: usize) -> Result<Option<Bytes>, BodyError> {
-    #[expect(clippy::disallowed_methods, reason = "limited")]
-    let read = Limited::new(body, max).collect().await;
-    match read {
-        Ok(whole) => Ok(Some(whole.to_bytes())),
-        Err(error) => match error.downcast::<BodyError>() {
-            Ok(broken) => Err(*broken),
-            // The limit is the only other error there is.
-            Err(_) => Ok(None),
-        },
-    }
 }
 
 /// Reads and drops what is left of a refused request.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockgate_core::{
@@ -12,10 +12,7 @@ use lockgate_core::{
     refusal::{Refusal, RefusalKind},
 };
 
-use super::{
-    refs::{self, InfoRefs, NoRef},
-    whole,
-};
+use super::refs::{self, InfoRefs, NoRef};
 use crate::{config::DavConfig, oid::Oid, service::broken};
 
 const LIST: &str = "info/refs";
@@ -103,8 +100,8 @@ impl Files<'_> {
     /// A refusal where it can't be had or understood.
     pub(super) async fn info_refs(&self) -> Result<InfoRefs, Refusal> {
         let reading = async {
-            let Some(mut body) = self.get(LIST).await? else { return Ok(InfoRefs::default()) };
-            let list = whole(&mut body, self.limits.refs).await?.ok_or_else(|| strange(LIST))?;
+            let Some(body) = self.get(LIST).await? else { return Ok(InfoRefs::default()) };
+            let list = read(body, self.limits.refs, LIST).await?;
             InfoRefs::parse(&list).map_err(|error| strange(LIST).because(&error))
         };
         self.in_time(reading).await
@@ -117,9 +114,8 @@ impl Files<'_> {
     }
 
     async fn loose(&self, name: &str) -> Result<Option<Oid>, Refusal> {
-        let Some(mut body) = self.get(name).await? else { return Ok(None) };
-        let file = whole(&mut body, refs::FILE).await?.ok_or_else(|| strange(name))?;
-        refs::loose(&file).map_err(|NoRef| strange(name))
+        let Some(body) = self.get(name).await? else { return Ok(None) };
+        refs::loose(&read(body, refs::FILE, name).await?).map_err(|NoRef| strange(name))
     }
 
     async fn packed<'n>(&self, names: &[&'n str]) -> Result<HashMap<&'n str, Oid>, Refusal> {
@@ -157,11 +153,11 @@ impl Files<'_> {
         *request.body_mut() = body::full(super::KINDS);
         request.headers_mut().insert(super::head::DEPTH, HeaderValue::from_static("0"));
         self.in_time(async {
-            let mut response = self.probe.send(request).await?;
+            let response = self.probe.send(request).await?;
             match response.status() {
                 StatusCode::NOT_FOUND => Ok(false),
                 StatusCode::MULTI_STATUS => {
-                    let said = whole(response.body_mut(), LINE).await?.ok_or_else(|| strange(name))?;
+                    let said = read(response.into_body(), LINE, name).await?;
                     Ok(said.windows(COLLECTION.len()).any(|word| word == COLLECTION))
                 }
                 _ => Err(strange(name)),
@@ -223,6 +219,11 @@ impl Files<'_> {
             }
         }
     }
+}
+
+/// The whole of a file of the upstream's.
+async fn read(body: Body, max: usize, file: &str) -> Result<Bytes, Refusal> {
+    body::read(body, max).await.map_err(broken)?.ok_or_else(|| strange(file))
 }
 
 fn strange(file: &str) -> Refusal {

@@ -6,21 +6,20 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
-use lockgate_core::{
-    client::join,
-    protocol::Context,
-    refusal::{Refusal, RefusalKind},
-};
+use lockgate_core::{client::join, protocol::Context, refusal::Refusal};
 
 use super::route::{DavRoute, Endpoint, too_long};
-use crate::{oid::Oid, route};
+use crate::{
+    oid::Oid,
+    route::{self, invalid},
+};
 
 pub(super) const DEPTH: HeaderName = HeaderName::from_static("depth");
 pub(super) const DESTINATION: HeaderName = HeaderName::from_static("destination");
 pub(super) const IF: HeaderName = HeaderName::from_static("if");
-pub(super) const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
-pub(super) const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
-pub(super) const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
+const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
+const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
+const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
 
 /// What changes nothing of a request. Cookies do: who is known by them alone would be asked for refs as somebody else.
 const PLAIN: [HeaderName; 5] =
@@ -32,7 +31,7 @@ const TOKEN: usize = 256;
 /// The headers that go upstream. A lock is asked for for so long at most.
 ///
 /// # Errors
-/// [`RefusalKind::Invalid`] for what is missing, there twice, or not as git http-push writes it.
+/// An [`invalid`] refusal of what is missing, there twice, or not as git http-push writes it.
 pub(super) fn upstream(
     context: Context<'_>,
     route: &DavRoute,
@@ -133,10 +132,6 @@ fn seconds(timeout: &str) -> Option<u64> {
     let digits =
         timeout.strip_prefix("Second-").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok()
-}
-
-fn invalid(reason: &str) -> Refusal {
-    Refusal::new(RefusalKind::Invalid, reason)
 }
 
 #[cfg(test)]

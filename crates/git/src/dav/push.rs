@@ -11,7 +11,6 @@ use lockgate_core::{
 use super::{
     Asked, Dav,
     files::{Packed, Seen},
-    invalid,
     refs::{self, InfoRefs},
     route::DavRoute,
     sent,
@@ -21,6 +20,7 @@ use crate::{
     facts::{Facts, Wanted},
     oid::{ObjectFormat, Oid},
     parse::{Capabilities, Command, PushRequest},
+    route::invalid,
 };
 
 impl Dav {
@@ -35,18 +35,17 @@ impl Dav {
         accesses: Vec<Access>,
     ) -> Result<Vec<Access>, Refusal> {
         let Some(name) = name else { return Ok(accesses) };
-        let unknown = self.pushing(context, route, name, None, accesses.clone())?;
-        if !may_pass(context, &unknown, &OPEN) {
-            return Ok(unknown);
+        if let Some(refused) = self.unpushable(context, route, name, None, &OPEN, &accesses)? {
+            return Ok(refused);
         }
-        let seen = self.files(context, route).look(&[name], Packed::WithoutFile).await?;
+        let files = self.files(context, route);
+        let seen = files.look(&[name], Packed::WithoutFile).await?;
         let old = seen.iter().find_map(Seen::names);
         if old.is_none() {
-            let files = self.files(context, route);
             check_room(files.has_room(name, false).await? && !files.is_folder(name).await?, name)?;
         }
-        let known = self.pushing(context, route, name, old, accesses.clone())?;
-        Ok(if may_pass(context, &known, &[]) { accesses } else { known })
+        let refused = self.unpushable(context, route, name, old, &[], &accesses)?;
+        Ok(refused.unwrap_or(accesses))
     }
 
     /// Who could have locked a ref, whatever it named then, can unlock it.
@@ -58,23 +57,24 @@ impl Dav {
         accesses: Vec<Access>,
     ) -> Result<Vec<Access>, Refusal> {
         let Some(name) = name else { return Ok(accesses) };
-        let unknown = self.pushing(context, route, name, None, accesses.clone())?;
-        Ok(if may_pass(context, &unknown, &OPEN) { accesses } else { unknown })
+        let refused = self.unpushable(context, route, name, None, &OPEN, &accesses)?;
+        Ok(refused.unwrap_or(accesses))
     }
 
-    /// The accesses of pushing something to a ref, beside others.
-    fn pushing(
+    /// What is refused where nothing may be pushed to a ref besides: these accesses, and such a push.
+    fn unpushable(
         &self,
         context: Context<'_>,
         route: &DavRoute,
         name: &str,
         old: Option<Oid>,
-        mut accesses: Vec<Access>,
-    ) -> Result<Vec<Access>, Refusal> {
+        open: &[&'static str],
+        accesses: &[Access],
+    ) -> Result<Option<Vec<Access>>, Refusal> {
         let old = old.unwrap_or(Oid::null(ObjectFormat::Sha1));
         let command = Command { old, new: some(), name: name.to_owned() };
-        accesses.extend(self.pushes(context, route, vec![command])?);
-        Ok(accesses)
+        let both = [accesses, &self.pushes(context, route, vec![command])?].concat();
+        Ok((!may_pass(context, &both, open)).then_some(both))
     }
 
     /// A folder for refs stands where no ref is.

@@ -15,9 +15,8 @@ use super::{
     files::{Files, Packed, Seen},
     href::Names,
     refs::InfoRefs,
-    whole,
 };
-use crate::{config::DavConfig, respond::plain};
+use crate::{config::DavConfig, respond::plain, service::broken};
 
 pub(super) struct DavDialect {
     pub(super) names: Names,
@@ -72,7 +71,7 @@ impl Dialect for DavDialect {
 impl DavDialect {
     /// The answer, with no address of the upstream's: those in XML become the client's own.
     async fn answered(&self, response: Response<Body>) -> Result<Response<Body>, Refusal> {
-        let (mut head, mut body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             head.headers.remove(name);
         }
@@ -82,7 +81,7 @@ impl DavDialect {
             return Ok(Response::from_parts(head, body));
         }
         let invalid = |reason| Refusal::new(RefusalKind::UpstreamInvalid, reason);
-        let xml = whole(&mut body, self.limits.answer).await?;
+        let xml = body::read(body, self.limits.answer).await.map_err(broken)?;
         let xml = xml.ok_or_else(|| invalid("the upstream's answer is too long"))?;
         let xml = std::str::from_utf8(&xml).map_err(|_| invalid("the upstream's answer is not UTF-8"))?;
         head.headers.remove(header::CONTENT_LENGTH);

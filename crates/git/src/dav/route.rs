@@ -10,7 +10,7 @@ use lockgate_core::refusal::{Refusal, RefusalKind};
 use crate::{
     oid::Oid,
     refname,
-    route::{self, unknown},
+    route::{self, invalid, unknown},
 };
 
 /// The methods that are understood, or at least refused with their reason (RFC 4918).
@@ -57,12 +57,12 @@ pub(crate) struct DavRoute {
     pub(crate) file: String,
 }
 
-impl DavRoute {
-    /// Whether a method is one of WebDAV, understood or not.
-    pub(crate) fn is_dav(method: &Method) -> bool {
-        METHODS.contains(&method.as_str())
-    }
+/// Whether a method is one of WebDAV, understood or not.
+pub(crate) fn is_dav(method: &Method) -> bool {
+    METHODS.contains(&method.as_str())
+}
 
+impl DavRoute {
     /// Reads the method and path of a request; the path is relative to the upstream.
     ///
     /// # Errors
@@ -178,10 +178,6 @@ fn outside() -> Refusal {
 
 pub(super) fn too_long() -> Refusal {
     invalid("the path is too long")
-}
-
-fn invalid(reason: &str) -> Refusal {
-    Refusal::new(RefusalKind::Invalid, reason)
 }
 
 #[cfg(test)]

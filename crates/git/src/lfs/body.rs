@@ -4,9 +4,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures::stream;
 use http_body::Frame;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use lockgate_core::{
-    body::{Body, BodyError},
+    body::{self, Body, BodyError},
     refusal::{Refusal, RefusalKind},
 };
 
@@ -17,18 +17,9 @@ use super::{oid::LfsOid, parse::Object};
 /// # Errors
 /// [`RefusalKind::TooLarge`] for more than `max` bytes; otherwise by who broke off.
 pub(super) async fn whole(body: Body, max: usize) -> Result<Bytes, Refusal> {
-    #[expect(clippy::disallowed_methods, reason = "limited")]
-    let read = Limited::new(body, max).collect().await;
-    match read {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Refusal::new(RefusalKind::TooLarge, format!("the LFS JSON is larger than {max} bytes")))
-        }
-        Err(error) => Err(match error.downcast::<BodyError>() {
-            Ok(error) => broken(&error),
-            Err(error) => Refusal::new(RefusalKind::Invalid, "the body broke off").because(&*error),
-        }),
-    }
+    let too_large =
+        || Refusal::new(RefusalKind::TooLarge, format!("the LFS JSON is larger than {max} bytes"));
+    body::read(body, max).await.map_err(|error| broken(&error))?.ok_or_else(too_large)
 }
 
 /// A body that broke off.

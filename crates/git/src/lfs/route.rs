@@ -7,7 +7,7 @@ use http::{Method, Uri};
 use lockgate_core::refusal::{Refusal, RefusalKind};
 
 use super::oid::LfsOid;
-use crate::route;
+use crate::route::{self, invalid};
 
 /// One kind of request about one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,10 +157,6 @@ fn locks_query(query: &str) -> Result<String, Refusal> {
 
 fn wrong_method(methods: &str) -> Refusal {
     invalid(&format!("this address takes {methods} only"))
-}
-
-fn invalid(reason: &str) -> Refusal {
-    Refusal::new(RefusalKind::Invalid, reason)
 }
 
 #[cfg(test)]

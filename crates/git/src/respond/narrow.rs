@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use futures::stream;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, response};
 use http_body::Frame;
@@ -169,16 +169,8 @@ enum ListError {
     Encoded,
 }
 
-async fn whole(mut body: Body, max: usize) -> Result<BytesMut, ListError> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let data = frame?.into_data().unwrap_or_default();
-        if whole.len() + data.len() > max {
-            return Err(ListError::TooLarge(max));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole)
+async fn whole(body: Body, max: usize) -> Result<Bytes, ListError> {
+    body::read(body, max).await?.ok_or(ListError::TooLarge(max))
 }
 
 /// An answer that is read whole, and of which only what `keep` makes of it is shown.

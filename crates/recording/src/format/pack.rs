@@ -10,6 +10,8 @@ const HURRIED_LEVEL: i32 = -5;
 const SAMPLE_ABOVE: usize = 64 << 10;
 /// How many bytes a sample takes in each of four places.
 const SAMPLE_LEN: usize = 4 << 10;
+/// Saving less than a sixteenth is not worth the time of the one who reads.
+const LEAST: usize = 16;
 /// What of a sample has to be saved at least: a fifth. Text saves more, base64 a quarter; packs of small objects save an
 /// eighth, for as much time as their digests take.
 const LEAST_OF_SAMPLE: usize = 5;
@@ -33,12 +35,12 @@ impl Packer {
         if raw.len() > SAMPLE_ABOVE {
             let sample = sample(raw);
             let packed = self.zstd.as_mut()?.compress(&sample).ok()?;
-            if packed.len() > sample.len() - sample.len() / LEAST_OF_SAMPLE {
+            if !saves(LEAST_OF_SAMPLE, sample.len(), packed.len()) {
                 return None;
             }
         }
         let packed = self.zstd.as_mut()?.compress(raw).ok()?;
-        pays(raw.len(), packed.len()).then_some(packed)
+        saves(LEAST, raw.len(), packed.len()).then_some(packed)
     }
 
     fn set_level(&mut self, level: i32) {
@@ -60,9 +62,9 @@ pub(crate) fn unpack(stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
     (raw.len() == raw_len).then_some(raw)
 }
 
-/// Saving less than a sixteenth is not worth the time of the one who reads.
-fn pays(before: usize, after: usize) -> bool {
-    after < before - before / 16
+/// Whether more than this part is saved, as the divisor of the whole.
+fn saves(part: usize, before: usize, after: usize) -> bool {
+    after < before - before / part
 }
 
 fn sample(raw: &[u8]) -> Vec<u8> {

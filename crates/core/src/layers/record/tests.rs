@@ -62,6 +62,28 @@ async fn records_both_directions_whole() {
 }
 
 #[tokio::test]
+async fn a_password_before_the_host_is_not_recorded() {
+    for (target, host, recorded, has_host) in [
+        ("http://ada:hunter2@gate/x?y", "ada:hunter2@gate", "http://gate/x?y", false),
+        ("http://gate/x@y", "gate", "http://gate/x@y", true),
+    ] {
+        let rig = Rig::new().await;
+        let mut request = testing::post("/x", "");
+        *request.uri_mut() = target.parse().unwrap();
+        request.headers_mut().insert(header::HOST, host.parse().unwrap());
+        call(&rig, request, echo).await;
+        let (events, _) = rig.finish().await;
+        let head = events.iter().find_map(|event| {
+            if let What::Event(Event::RequestHead(head)) = &event.what { Some(head) } else { None }
+        });
+        let head = head.unwrap();
+        assert_eq!(head.target, recorded);
+        let told = format!("{:?}", head.fields);
+        assert!(!told.contains("hunter2") && told.contains("\"gate\"") == has_host, "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_response_that_is_not_read_to_its_end_is_not_complete() {
     let rig = Rig::new().await;
     drop(call(&rig, testing::get("/x"), echo).await);
