@@ -10,12 +10,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{Stream, TryStreamExt as _, stream};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, Limited, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
@@ -79,12 +79,33 @@ pub fn from_stream(
     frames: impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send + 'static,
     hint: SizeHint,
 ) -> Body {
-    Hinted { frames: Box::pin(frames), hint }.boxed_unsync()
+    ending(frames.map_ok(|frame| (frame, Place::Within)), hint)
+}
+
+/// As [`from_stream`], of frames of which it is known whether they are the last. The end of such a body goes on with its
+/// last frame, and not behind it: in HTTP/2 that is one frame and one write less, and nothing for which the reader is
+/// woken once more.
+pub(crate) fn ending(frames: impl Stream<Item = Placed> + Send + 'static, hint: SizeHint) -> Body {
+    Hinted { frames: Box::pin(frames), hint, has_ended: false }.boxed_unsync()
+}
+
+/// A frame and its place, or why there is none.
+type Placed = Result<(Frame<Bytes>, Place), BodyError>;
+
+/// Where a frame stands in its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// More may come.
+    Within,
+    /// Nothing comes after it.
+    Last,
 }
 
 struct Hinted {
-    frames: Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BodyError>> + Send>>,
+    frames: Pin<Box<dyn Stream<Item = Placed> + Send>>,
     hint: SizeHint,
+    /// The last frame is out.
+    has_ended: bool,
 }
 
 impl HttpBody for Hinted {
@@ -95,7 +116,18 @@ impl HttpBody for Hinted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.frames.as_mut().poll_next(context)
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.frames.as_mut().poll_next(context)).transpose()?;
+        Poll::Ready(next.map(|(frame, place)| {
+            self.has_ended = place == Place::Last;
+            Ok(frame)
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.has_ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -115,9 +147,10 @@ pub(crate) fn within(
     let hint = body.size_hint();
     let frames = stream::try_unfold(body, move |mut body| async move {
         let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|late| fault(late.into()))?;
-        Ok(frame.transpose()?.map(|frame| (frame, body)))
+        let place = if body.is_end_stream() { Place::Last } else { Place::Within };
+        Ok(frame.transpose()?.map(|frame| ((frame, place), body)))
     });
-    from_stream(frames, hint)
+    ending(frames, hint)
 }
 
 /// Reads a body of at most so many bytes to its end; `None` where it is larger.
@@ -189,7 +222,7 @@ pub(crate) type FrameSender = mpsc::Sender<Result<Frame<Bytes>, BodyError>>;
 
 /// Carries the frames of one body to another, whose reader may be gone: see [`carried`].
 pub(crate) struct Carrier {
-    frames: FrameSender,
+    frames: mpsc::Sender<Placed>,
     ended: Arc<AtomicBool>,
 }
 
@@ -203,8 +236,12 @@ impl Carrier {
     ///
     /// # Errors
     /// When nobody reads any more.
-    pub(crate) async fn send(&self, frame: Result<Frame<Bytes>, BodyError>) -> Result<(), Gone> {
-        self.frames.send(frame).await.map_err(|_| Gone)
+    pub(crate) async fn send(
+        &self,
+        place: Place,
+        frame: Result<Frame<Bytes>, BodyError>,
+    ) -> Result<(), Gone> {
+        self.frames.send(frame.map(|frame| (frame, place))).await.map_err(|_| Gone)
     }
 
     /// Says that this was the whole body.
@@ -225,7 +262,7 @@ pub(crate) fn carried(hint: SizeHint) -> (Carrier, Body) {
     let carrier = Carrier { frames: sender, ended: Arc::clone(&ended) };
     let mut is_over = false;
     let frames = stream::poll_fn(move |context| {
-        let frame = std::task::ready!(frames.poll_recv(context));
+        let frame = ready!(frames.poll_recv(context));
         let has_more = matches!(frame, Some(Ok(_)));
         let was_over = std::mem::replace(&mut is_over, !has_more);
         if frame.is_none() && !was_over && !ended.load(Ordering::Acquire) {
@@ -233,7 +270,7 @@ pub(crate) fn carried(hint: SizeHint) -> (Carrier, Body) {
         }
         Poll::Ready(frame)
     });
-    (carrier, from_stream(frames, hint))
+    (carrier, ending(frames, hint))
 }
 
 /// A body fed by a future that runs while the body is read, and is dropped with it.
@@ -275,7 +312,7 @@ mod tests {
         let slow = async {
             for text in ["one", "two"] {
                 tokio::time::advance(LIMIT / 2).await;
-                carrier.send(piece(text)).await.unwrap();
+                carrier.send(Place::Within, piece(text)).await.unwrap();
             }
         };
         let read = async {
@@ -303,7 +340,7 @@ mod tests {
     async fn a_carried_body_is_whole_only_where_its_carrier_says_so() {
         for ends in [true, false] {
             let (carrier, body) = carried(SizeHint::default());
-            carrier.send(piece("one")).await.unwrap();
+            carrier.send(Place::Within, piece("one")).await.unwrap();
             if ends {
                 carrier.end();
             } else {
@@ -316,10 +353,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_body_ends_with_the_frame_that_is_its_last() {
+        let (carrier, mut body) = carried(SizeHint::default());
+        carrier.send(Place::Within, piece("one")).await.unwrap();
+        assert!(body.frame().await.unwrap().is_ok() && !body.is_end_stream());
+        carrier.send(Place::Last, piece("two")).await.unwrap();
+        assert!(body.frame().await.unwrap().is_ok() && body.is_end_stream());
+        // Whoever asks all the same is told so, and not that the carrier has gone.
+        drop(carrier);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
     async fn a_carrier_notices_that_nobody_reads() {
         let (carrier, body) = carried(SizeHint::default());
         drop(body);
         carrier.closed().await;
-        carrier.send(piece("one")).await.unwrap_err();
+        carrier.send(Place::Within, piece("one")).await.unwrap_err();
     }
 }

@@ -74,8 +74,8 @@ struct Inner {
     /// It went upstream, and nobody has waited yet until that is durable.
     unproven: AtomicBool,
     state: Mutex<State>,
-    /// Dropped after the last word was spawned, which is followed by itself.
-    _under_way: TaskTrackerToken,
+    /// Dropped when the index has its entry.
+    under_way: Option<TaskTrackerToken>,
 }
 
 struct State {
@@ -142,7 +142,7 @@ impl Exchange {
             bundles: Vec::new(),
         };
         let state = Mutex::new(State { entry, outcome: None, terms, gap: recorder.is_none() });
-        let _under_way = evidence.closing.exchange();
+        let under_way = Some(evidence.closing.exchange());
         Ok(Self(Arc::new(Inner {
             id,
             evidence: evidence.clone(),
@@ -152,7 +152,7 @@ impl Exchange {
             on_its_way: CancellationToken::new(),
             unproven: AtomicBool::new(false),
             state,
-            _under_way,
+            under_way,
         })))
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// The most memory that a process ever had resident, in bytes.
 ///
@@ -48,6 +50,25 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
 /// The kernel's unit of time in /proc, the same on every architecture that Linux still builds for.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// Keeps a process, its children, and what they start from now on, on these processors.
+///
+/// # Errors
+/// When there is no such process, or no such processor.
+pub fn keep_on(pid: u32, processors: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for &processor in processors {
+        ensure!(processor < CpuSet::MAX_CPU, "no processor has the number {processor}");
+        set.set(processor);
+    }
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.file_name().to_str().and_then(|task| Pid::from_raw(task.parse().ok()?));
+        // One that has ended meanwhile needs no place.
+        let kept = sched_setaffinity(Some(task.context("a thread's id")?), &set);
+        kept.or_else(|error| if error == rustix::io::Errno::SRCH { Ok(()) } else { Err(error) })?;
+    }
+    children(pid)?.into_iter().try_for_each(|child| keep_on(child, processors))
+}
+
 fn children(pid: u32) -> Result<Vec<u32>> {
     let mut children = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -62,7 +83,7 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    use super::{peak_memory, processor_time, resident_memory};
+    use super::{keep_on, peak_memory, processor_time, resident_memory};
     use crate::{Running, wait};
 
     #[test]
@@ -87,5 +108,18 @@ mod tests {
             processor_time(busy.pid()).ok().filter(|time| *time > Duration::from_millis(20))
         })
         .unwrap();
+    }
+
+    #[test]
+    fn a_process_and_its_children_are_kept_where_they_are_told() {
+        let sleeping = Running::start(Command::new("sh").args(["-c", "sleep 1000 & echo $!; wait"])).unwrap();
+        let child = sleeping.wait_for_stdout("").unwrap();
+        keep_on(sleeping.pid(), &[0]).unwrap();
+        for pid in [sleeping.pid().to_string(), child] {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+        }
+        assert!(keep_on(sleeping.pid(), &[1 << 20]).is_err());
+        assert!(keep_on(u32::MAX, &[0]).is_err());
     }
 }

@@ -150,7 +150,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::body::{carried, from_stream};
+    use crate::body::{Place, carried, from_stream};
 
     /// As after its beginning.
     fn long(body: Body) -> Together {
@@ -170,11 +170,11 @@ mod tests {
         let (carrier, body) = carried(SizeHint::default());
         let mut body = long(body);
         for round in 0..2 {
-            carrier.send(piece("at once")).await.unwrap();
+            carrier.send(Place::Within, piece("at once")).await.unwrap();
             assert_eq!(data(body.frame().now_or_never().expect("it went on")), "at once", "round {round}");
             let mut next = Box::pin(body.frame());
             for text in ["what ", "comes ", "soon"] {
-                carrier.send(piece(text)).await.unwrap();
+                carrier.send(Place::Within, piece(text)).await.unwrap();
                 assert!(poll!(&mut next).is_pending());
             }
             assert_eq!(data(next.await), "what comes soon");
@@ -188,10 +188,10 @@ mod tests {
         for ends in [true, false] {
             let (carrier, body) = carried(SizeHint::default());
             let mut body = long(body);
-            carrier.send(piece("at once")).await.unwrap();
+            carrier.send(Place::Within, piece("at once")).await.unwrap();
             data(body.frame().await);
             let mut next = Box::pin(body.frame());
-            carrier.send(piece("a little")).await.unwrap();
+            carrier.send(Place::Within, piece("a little")).await.unwrap();
             assert!(poll!(&mut next).is_pending());
             if ends {
                 carrier.end();
@@ -199,7 +199,7 @@ mod tests {
                 assert!(body.is_end_stream());
                 assert!(body.frame().await.is_none());
             } else {
-                carrier.send(Ok(Frame::data(Bytes::from(vec![7; ENOUGH])))).await.unwrap();
+                carrier.send(Place::Within, Ok(Frame::data(Bytes::from(vec![7; ENOUGH])))).await.unwrap();
                 assert_eq!(data(next.now_or_never().expect("it is enough")).len(), "a little".len() + ENOUGH);
                 assert!(!body.is_end_stream());
             }

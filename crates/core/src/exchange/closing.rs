@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    task::{AbortHandle, JoinHandle},
-};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -52,11 +49,6 @@ impl Closing {
         task
     }
 
-    /// Spawns what an exchange does at its end, which is not cut off.
-    pub(crate) fn spawn_last(&self, last: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
-        self.exchanges.spawn_on(last, runtime);
-    }
-
     /// Waits so long until every exchange has ended and is in the index. Says whether they have.
     pub async fn wait(&self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.ended()).await.is_ok()
@@ -87,23 +79,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_end_is_cut_off_and_has_its_last_word() {
+    async fn what_does_not_end_is_cut_off_and_followed_to_its_end() {
         let closing = Closing::new();
-        let (said, heard) = tokio::sync::oneshot::channel();
         let exchange = closing.exchange();
-        let last = closing.clone();
+        let (last, mut lasts) = tokio::sync::oneshot::channel();
         let stuck = closing.spawn(async move {
-            let _last = scopeguard(move || {
-                last.spawn_last(async move { said.send(()).unwrap_or_default() }, &Handle::current());
-                drop(exchange);
-            });
+            let _held = scopeguard(move || last.send(exchange).expect("it is heard"));
             std::future::pending::<()>().await;
         });
         assert!(!closing.wait(Duration::from_secs(1)).await);
         closing.cut_off();
-        assert!(closing.wait(Duration::from_secs(1)).await);
         assert!(stuck.await.is_err_and(|error| error.is_cancelled()));
-        heard.await.expect("its last word");
+        // The index does not have it yet.
+        assert!(!closing.wait(Duration::from_secs(1)).await);
+        drop(lasts.try_recv().expect("its work has ended"));
+        assert!(closing.wait(Duration::from_secs(1)).await);
     }
 
     #[tokio::test]

@@ -29,19 +29,22 @@ impl Drop for Inner {
         entry.ended = now();
         entry.outcome = if gap { format!("{outcome}, not recorded whole") } else { outcome.to_string() };
         log(&entry);
-        let (recorder, index) = (self.recorder.take(), Arc::clone(&self.evidence.index));
-        let close = async move {
-            if let Some(recorder) = recorder {
-                match recorder.close_with_others(outcome).await {
-                    Ok(location) => entry.bundles = location.bundles.iter().map(Uuid::to_string).collect(),
-                    Err(error) => tracing::error!(exchange = entry.exchange, %error, "not closed"),
-                }
-            }
+        let under_way = self.under_way.take();
+        let (id, index) = (self.id, Arc::clone(&self.evidence.index));
+        let index = move |bundles: &[Uuid]| {
+            entry.bundles = bundles.iter().map(Uuid::to_string).collect();
             index.put(entry);
+            drop(under_way);
         };
-        // Without a runtime the process is ending: recovery will find the exchange without its end.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.evidence.closing.spawn_last(close, &runtime);
+        match self.recorder.take() {
+            Some(recorder) => recorder.close_with_others(outcome, move |closed| match closed {
+                Ok(location) => index(&location.bundles),
+                Err(error) => {
+                    tracing::error!(exchange = %id, %error, "not closed");
+                    index(&[]);
+                }
+            }),
+            None => index(&[]),
         }
     }
 }

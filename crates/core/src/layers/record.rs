@@ -19,7 +19,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{Authenticated, Recorded, Target};
 use crate::{
-    body::{self, Body, BodyError, Carrier, Drain, WrongDigest},
+    body::{self, Body, BodyError, Carrier, Drain, Place, WrongDigest},
     exchange::{Evidence, Exchange, Unrecorded},
     policy::PolicyHandle,
     principal::{Caller, Peer},
@@ -241,9 +241,12 @@ impl Tee {
 
     fn into_body(self) -> Body {
         let hint = self.hint;
-        let frames =
-            stream::try_unfold(self, async |mut tee| Ok(tee.next().await?.map(|frame| (frame, tee))));
-        body::from_stream(frames, hint)
+        let frames = stream::try_unfold(self, async |mut tee| {
+            let next = tee.next().await?;
+            let place = if tee.is_over() { Place::Last } else { Place::Within };
+            Ok(next.map(|frame| ((frame, place), tee)))
+        });
+        body::ending(frames, hint)
     }
 
     /// Waits for the first piece, and takes what more is there at once, so that a short answer goes to its client as a
@@ -278,6 +281,11 @@ impl Tee {
         }
     }
 
+    /// Whether everything is out.
+    fn is_over(&self) -> bool {
+        self.ended && self.gathered.is_empty()
+    }
+
     async fn next(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
         let next = match self.gathered.pop_front() {
             Some(gathered) => Some(gathered),
@@ -288,7 +296,7 @@ impl Tee {
                 None => self.end().await?.map(Err),
             },
         };
-        if self.ended && self.gathered.is_empty() {
+        if self.is_over() {
             self.exchange.conclude(Outcome::Complete);
         }
         next.transpose().map(|data| data.map(Frame::data)).inspect_err(|error| {
@@ -311,7 +319,8 @@ impl Tee {
         self.exchange.response_data(data.clone()).await?;
         // The client of a body of known length does not wait for its end: its last byte is withheld.
         self.left = self.left.map(|left| left.saturating_sub(length));
-        let wrong = if self.left == Some(0) { self.end().await? } else { None };
+        let is_last = self.left == Some(0) || self.body.is_end_stream();
+        let wrong = if is_last { self.end().await? } else { None };
         Ok(wrong.map_or(Ok(data), Err))
     }
 
@@ -351,12 +360,16 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
         };
         let Some(frame) = frame else { return client.end() };
         let failed = frame.is_err();
-        if client.send(frame).await.is_err() {
+        let place = if body.is_end_stream() { Place::Last } else { Place::Within };
+        if client.send(place, frame).await.is_err() {
             undelivered(&exchange).await;
             break;
         }
         if failed {
             return;
+        }
+        if place == Place::Last {
+            return client.end();
         }
     }
     if !exchange.is_detached() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use lockgate_core::body::{Body, BodyError};
+use lockgate_core::body::{self, Body, BodyError};
 use tokio::time::Sleep;
 
 use super::{GATHERED, MaskError, Masking};
@@ -53,6 +53,9 @@ pub async fn masked(mut body: Body, mut masking: Masking) -> Result<Masked, Body
         masking.finish(&mut ready).map_err(fault)?;
         count = Some(masking.count());
     }
+    if is_over && trailers.is_none() {
+        return Ok(Masked { body: body::full(whole(ready)), count });
+    }
     let first = stream::iter(ready.into_iter().map(Frame::data).chain(trailers).map(Ok));
     let body = if is_over {
         StreamBody::new(first).boxed_unsync()
@@ -60,6 +63,14 @@ pub async fn masked(mut body: Body, mut masking: Masking) -> Result<Masked, Body
         StreamBody::new(first.chain(Rest::new(body, masking))).boxed_unsync()
     };
     Ok(Masked { body, count })
+}
+
+/// The pieces as one, which goes to the client with its end.
+fn whole(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.as_mut_slice() {
+        [one] => std::mem::take(one),
+        pieces => pieces.concat().into(),
+    }
 }
 
 fn fault(error: MaskError) -> BodyError {

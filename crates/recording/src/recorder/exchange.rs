@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
-    command::{Command, Entry, Haste, Work},
+    command::{Closing, Command, Entry, Told, Work},
     queue::Sender,
     scribe::End,
 };
@@ -134,37 +134,35 @@ impl ExchangeRecorder {
     /// When it was closed before; when nothing can be recorded. In the latter case the end is written when that
     /// has passed.
     pub async fn close(&self, outcome: Outcome) -> Result<Location, RecordError> {
-        self.end(outcome, Haste::Now).await
-    }
-
-    /// As [`close`](Self::close), and hurries nobody: resolves with the first commit that others ask for, or that
-    /// comes by itself after 200 ms.
-    ///
-    /// # Errors
-    /// As [`close`](Self::close).
-    pub async fn close_with_others(&self, outcome: Outcome) -> Result<Location, RecordError> {
-        self.end(outcome, Haste::Later).await
-    }
-
-    async fn end(&self, outcome: Outcome, haste: Haste) -> Result<Location, RecordError> {
-        let answer = {
-            let mut state = self.lock();
-            if state.closed {
-                return Err(RecordError::ExchangeClosed);
-            }
-            state.closed = true;
-            let (reply, answer) = oneshot::channel();
-            let end = End { outcome: bounded(outcome), interrupted: state.interrupted };
-            let at_micros = self.at_micros();
-            let reply = Some((reply, haste));
-            let entry = Entry::Close { exchange: self.id(), at_micros, end, reply };
-            match haste {
-                Haste::Now => self.inner.send(Work::Record(entry))?,
-                Haste::Later => self.inner.note(entry, CLOSE_COST)?,
-            }
-            answer
-        };
+        let (reply, answer) = oneshot::channel();
+        self.end(outcome, Closing::Now(reply));
         answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+
+    /// As [`close`](Self::close), and hurries nobody: `told` hears of it with the first commit that others ask for, or
+    /// that comes by itself after 200 ms. It runs on the thread that writes, which it must not keep, or at once where
+    /// nothing can be recorded.
+    pub fn close_with_others(
+        &self,
+        outcome: Outcome,
+        told: impl FnOnce(Result<Location, RecordError>) + Send + 'static,
+    ) {
+        self.end(outcome, Closing::Later(Told::new(told)));
+    }
+
+    fn end(&self, outcome: Outcome, closing: Closing) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return closing.fail(RecordError::ExchangeClosed);
+        }
+        state.closed = true;
+        let end = End { outcome: bounded(outcome), interrupted: state.interrupted };
+        let at_micros = self.at_micros();
+        let waits = matches!(closing, Closing::Now(_));
+        let entry = Entry::Close { exchange: self.id(), at_micros, end, closing };
+        // What is not taken is told so when it is dropped.
+        let _ = if waits { self.inner.send(Work::Record(entry)) } else { self.inner.note(entry, CLOSE_COST) };
     }
 
     fn at_micros(&self) -> u64 {
@@ -215,7 +213,7 @@ impl Drop for Inner {
         if !state.closed {
             let end = End { outcome: Outcome::Abandoned, interrupted: state.interrupted };
             // A recorder that is closed has ended all exchanges itself.
-            let entry = Entry::Close { exchange: self.exchange, at_micros, end, reply: None };
+            let entry = Entry::Close { exchange: self.exchange, at_micros, end, closing: Closing::Unheard };
             let _ = self.note(entry, CLOSE_COST);
         }
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
-    command::{Command, Entry, Haste, Reply, Work},
+    command::{Closing, Command, Entry, Reply, Told, Work},
     exchange::Location,
     journal::{Journal, Trouble},
     queue::{Nothing, Receiver},
@@ -35,6 +35,7 @@ const BATCH: usize = 4096;
 enum Waiter {
     Sync(Reply<()>),
     Close(Reply<Location>, Location),
+    Told(Told, Location),
 }
 
 #[derive(Clone)]
@@ -243,14 +244,15 @@ impl Writer {
                 }
                 self.board.release(cost);
             }
-            Entry::Close { exchange, at_micros, end, reply } => {
-                let location = self.scribe.close(bundle, exchange, at_micros, end);
-                if let Some(((reply, haste), location)) = reply.zip(location) {
-                    let waiters = match haste {
-                        Haste::Now => &mut self.waiters,
-                        Haste::Later => &mut self.patient,
-                    };
-                    waiters.push(Waiter::Close(reply, location));
+            Entry::Close { exchange, at_micros, end, closing } => {
+                match (closing, self.scribe.close(bundle, exchange, at_micros, end)) {
+                    (Closing::Now(reply), Some(location)) => {
+                        self.waiters.push(Waiter::Close(reply, location));
+                    }
+                    (Closing::Later(told), Some(location)) => {
+                        self.patient.push(Waiter::Told(told, location));
+                    }
+                    (Closing::Unheard, _) | (Closing::Now(_) | Closing::Later(_), None) => {}
                 }
             }
         }
@@ -333,7 +335,8 @@ impl Writer {
         }
         for (exchange, at_micros) in self.scribe.unfinished() {
             let end = End { outcome: Outcome::Abandoned, interrupted: false };
-            self.accept(Work::Record(Entry::Close { exchange, at_micros, end, reply: None }));
+            let closing = Closing::Unheard;
+            self.accept(Work::Record(Entry::Close { exchange, at_micros, end, closing }));
         }
         if matches!(self.mode, Mode::Running) {
             self.commit();
@@ -363,11 +366,9 @@ fn refuse(work: Work, reason: &Arc<str>) -> Option<Work> {
             let _ = reply.send(Err(failing()));
             None
         }
-        Work::Record(Entry::Close { exchange, at_micros, end, reply }) => {
-            if let Some((reply, _)) = reply {
-                let _ = reply.send(Err(failing()));
-            }
-            Some(Work::Record(Entry::Close { exchange, at_micros, end, reply: None }))
+        Work::Record(Entry::Close { exchange, at_micros, end, closing }) => {
+            closing.fail(failing());
+            Some(Work::Record(Entry::Close { exchange, at_micros, end, closing: Closing::Unheard }))
         }
         Work::Record(entry @ (Entry::Open { .. } | Entry::Event { .. })) => Some(Work::Record(entry)),
     }
@@ -381,6 +382,7 @@ impl Waiter {
         match self {
             Self::Sync(reply) => drop(reply.send(Ok(()))),
             Self::Close(reply, location) => drop(reply.send(Ok(location))),
+            Self::Told(told, location) => told.tell(Ok(location)),
         }
     }
 
@@ -388,6 +390,7 @@ impl Waiter {
         match self {
             Self::Sync(reply) => drop(reply.send(Err(error))),
             Self::Close(reply, _) => drop(reply.send(Err(error))),
+            Self::Told(told, _) => told.tell(Err(error)),
         }
     }
 }

@@ -164,9 +164,9 @@ fn change() -> (Change, impl Fn(Recorded) -> futures::future::BoxFuture<'static,
 async fn a_change_under_way_goes_on_without_its_client() {
     let (rig, (change, below)) = (Rig::new().await, change());
     change.head.send(()).unwrap();
-    change.body.send(piece("one")).await.expect("still read");
+    change.body.send(Place::Within, piece("one")).await.expect("still read");
     drop(call(&rig, testing::post("/x", ""), below).await);
-    change.body.send(piece("two")).await.expect("still read");
+    change.body.send(Place::Within, piece("two")).await.expect("still read");
     change.body.end();
     let (events, entry) = rig.finish().await;
     assert_eq!(testing::response_bytes(&events), "onetwo");
@@ -183,7 +183,7 @@ async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_an
     }
     change.head.send(()).unwrap();
     for text in ["one", "two"] {
-        change.body.send(piece(text)).await.expect("still read");
+        change.body.send(Place::Within, piece(text)).await.expect("still read");
     }
     change.body.end();
     let (events, entry) = rig.finish().await;
@@ -195,7 +195,7 @@ async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_an
 async fn an_answer_that_is_cut_off_does_not_seem_whole() {
     let (rig, (change, below)) = (Rig::new().await, change());
     change.head.send(()).unwrap();
-    change.body.send(piece("one")).await.unwrap();
+    change.body.send(Place::Within, piece("one")).await.unwrap();
     let mut response = call(&rig, testing::post("/x", ""), below).await;
     assert!(response.body_mut().frame().await.unwrap().is_ok());
     drop(change.body);
@@ -231,7 +231,7 @@ async fn what_is_there_of_an_answer_goes_with_its_head() {
     let (carrier, body) = begun(&["one", "two"]);
     let (there, body) = with_head(&rig, Response::new(body)).await;
     assert_eq!(there, ["one", "two"]);
-    carrier.send(piece("three")).await.unwrap();
+    carrier.send(Place::Within, piece("three")).await.unwrap();
     carrier.end();
     assert_eq!(testing::read(body).await, "three");
     let (events, entry) = rig.finish().await;
@@ -379,13 +379,13 @@ async fn content_that_is_not_what_its_digest_says_does_not_reach_the_client_whol
             orphan: Duration::from_mins(1),
         };
         let (carrier, body) = body::carried(SizeHint::with_exact(6));
-        carrier.send(piece("one")).await.unwrap();
+        carrier.send(Place::Within, piece("one")).await.unwrap();
         let mut response = Response::new(body);
         response.extensions_mut().insert(Expected(expected));
         let answer = record.tee(response, &exchange).await.unwrap();
         let mut body = answer.into_body();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
-        carrier.send(piece("two")).await.unwrap();
+        carrier.send(Place::Within, piece("two")).await.unwrap();
         carrier.end();
         let last = body.frame().await.unwrap();
         match is_right {

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use measure::Bench;
 use report::Report;
+use subjects::Placement;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -36,7 +37,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut bench = Bench::start(&args.lockgate)?;
-    bench.calls(args.rounds)?;
+    bench.calls(Placement::Apart, args.rounds)?;
+    bench.calls(Placement::Shared, args.rounds)?;
     bench.watches(args.watches)?;
     bench.exec(args.output, args.exec_rounds)?;
     let report = Report::new(&bench, args)?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use lockgate_testkit::{Transport, wait};
 
 use super::load::Load;
-use super::subjects::{IDLE, MANY, MASKED, ONE, PLAIN, SUBJECTS, Subject, Subjects};
+use super::subjects::{IDLE, MANY, MASKED, ONE, PLAIN, Placement, SUBJECTS, Subject, Subjects};
 use crate::figures::in_turn;
 
 /// What is asked for.
@@ -26,6 +26,7 @@ pub(crate) const WORKS: [Work; 4] = [Work::Get, Work::List, Work::GetSecret, Wor
 /// One round of one work through one subject.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
+    pub(crate) placement: Placement,
     pub(crate) work: Work,
     pub(crate) subject: Subject,
     /// Milliseconds, of one request after the other on one connection.
@@ -103,7 +104,8 @@ impl Bench {
     }
 
     /// Calls so many times through each, beginning with another one each time.
-    pub(crate) fn calls(&mut self, rounds: usize) -> Result<()> {
+    pub(crate) fn calls(&mut self, placement: Placement, rounds: usize) -> Result<()> {
+        self.subjects.place(placement)?;
         // What is made at a first request is no part of any.
         for subject in SUBJECTS {
             for work in WORKS {
@@ -112,10 +114,10 @@ impl Bench {
             }
         }
         for round in 0..rounds {
-            println!("calls, round {} of {rounds}", round + 1);
+            println!("calls, {placement:?}, round {} of {rounds}", round + 1);
             for work in WORKS {
                 for subject in in_turn(&SUBJECTS, round) {
-                    let sample = self.sample(work, subject)?;
+                    let sample = self.sample(placement, work, subject)?;
                     self.samples.push(sample);
                 }
             }
@@ -123,7 +125,7 @@ impl Bench {
         Ok(())
     }
 
-    fn sample(&self, work: Work, subject: Subject) -> Result<Sample> {
+    fn sample(&self, placement: Placement, work: Work, subject: Subject) -> Result<Sample> {
         let call = self.subjects.call(subject, &work.path())?;
         let (alone, at_once) = work.requests();
         let answers = Load { connections: 1, streams: 1, requests: alone }.send(&call)?;
@@ -135,7 +137,7 @@ impl Bench {
         let processor = processor.as_secs_f64() * 1000.0 / f64::from(at_once);
         let per_second = answers.per_second;
         println!("{work:?}, {subject:?}: p50 {p50:.2} ms, p99 {p99:.2} ms, {per_second:.0} a second");
-        Ok(Sample { work, subject, p50, p99, per_second, processor, size })
+        Ok(Sample { placement, work, subject, p50, p99, per_second, processor, size })
     }
 
     /// Opens watches on which nothing happens: some on each connection, and then one.

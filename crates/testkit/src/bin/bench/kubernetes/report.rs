@@ -7,7 +7,7 @@ use lockgate_testkit::Transport;
 
 use super::Args;
 use super::measure::{Bench, EXECS, Exec, SHARED, Sample, WORKS, Work};
-use super::subjects::{SUBJECTS, Subject, sync_time};
+use super::subjects::{Placement, SUBJECTS, Subject, sync_time};
 use crate::figures::{Goal, Goals, Wanted, cell, machine, middle, missed, sorted};
 
 /// What lockgate adds to a call at most, in milliseconds.
@@ -29,11 +29,18 @@ const EXEC_GOAL: f64 = 0.5;
 pub(crate) struct Report {
     machine: String,
     command: String,
-    latency: Vec<String>,
-    throughput: Vec<String>,
+    calls: Vec<(Placement, Calls)>,
+    least: Vec<String>,
     watches: Vec<String>,
     exec: Vec<String>,
     goals: Vec<Goal>,
+}
+
+/// Rows on the calls of a placement.
+#[derive(Default)]
+struct Calls {
+    latency: Vec<String>,
+    throughput: Vec<String>,
 }
 
 impl Report {
@@ -41,24 +48,32 @@ impl Report {
         let version = bench.subjects.cluster.kubectl("default")?.get_json(&["version", "-o", "json"])?;
         let version = version["serverVersion"]["gitVersion"].as_str().unwrap_or("unknown").to_owned();
         let Args { rounds, exec_rounds, watches, output, .. } = args;
-        let samples = Samples(&bench.samples);
+        let sync = sync_time(bench.subjects.gate.folder())?;
         let mut report = Self {
             machine: format!(
-                "{}, kube-apiserver {version}; the disk takes {:.2} ms for an `fdatasync`",
+                "{}, kube-apiserver {version}; the disk takes {sync:.2} ms for an `fdatasync`",
                 machine()?,
-                sync_time(bench.subjects.gate.folder())?
             ),
             command: format!(
                 "cargo xtask bench k8s --rounds {rounds} --exec-rounds {exec_rounds} --watches {watches} --output {output}"
             ),
-            latency: Vec::new(),
-            throughput: Vec::new(),
+            calls: Vec::new(),
+            least: Vec::new(),
             watches: Vec::new(),
             exec: Vec::new(),
             goals: Vec::new(),
         };
+        for placement in [Placement::Apart, Placement::Shared] {
+            let samples = Samples { all: &bench.samples, placement };
+            let mut calls = Calls::default();
+            for work in WORKS {
+                report.calls(work, &samples, &mut calls);
+            }
+            report.calls.push((placement, calls));
+        }
         for work in WORKS {
-            report.calls(work, &samples);
+            let samples = Samples { all: &bench.samples, placement: Placement::Apart };
+            report.least(work, &samples, sync);
         }
         for (streams, limit, what) in [
             (SHARED, SHARED_GOAL, format!("{SHARED} on each connection")),
@@ -76,8 +91,23 @@ impl Report {
         Ok(report)
     }
 
-    fn calls(&mut self, work: Work, samples: &Samples<'_>) {
-        let name = name(work, samples.0);
+    /// What would be added by a proxy that takes no more time than nginx, asks for another, and waits for the disk.
+    fn least(&mut self, work: Work, samples: &Samples<'_>, sync: f64) {
+        let p50 = |subject| middle(&samples.of(work, subject, |sample| sample.p50));
+        let direct = p50(Subject::Direct);
+        let (proxy, other) = (p50(Subject::Nginx) - direct, p50(Subject::Impersonating) - direct);
+        let row = [(Subject::Lockgate, 2.0), (Subject::Overlapped, 1.0), (Subject::Diskless, 0.0)]
+            .map(|(gateway, waits)| (proxy + other + waits * sync, p50(gateway) - direct))
+            .map(|(least, found)| format!("{least:.2} | {found:.2}"));
+        self.least.push(format!("| {} | {} |", name(work, samples.all), row.join(" | ")));
+    }
+
+    fn calls(&mut self, work: Work, samples: &Samples<'_>, calls: &mut Calls) {
+        let name = name(work, samples.all);
+        let how = match samples.placement {
+            Placement::Apart => "",
+            Placement::Shared => ", all on all processors",
+        };
         let values = |subject, value: fn(&Sample) -> f64| samples.of(work, subject, value);
         let middle = |subject, value| middle(&values(subject, value));
         let row = |what: &str, value: fn(&Sample) -> f64| {
@@ -88,22 +118,23 @@ impl Report {
         let p99: fn(&Sample) -> f64 = |sample| sample.p99;
         let per_second: fn(&Sample) -> f64 = |sample| sample.per_second;
         let processor: fn(&Sample) -> f64 = |sample| sample.processor;
-        self.latency
+        calls
+            .latency
             .extend([("p50", p50), ("p99", p99)].map(|(what, value)| row(&format!("{name}, {what}"), value)));
-        self.throughput.push(row(&name, per_second));
-        self.throughput.push(row("— processor time of the proxy for each, in ms", processor));
+        calls.throughput.push(row(&name, per_second));
+        calls.throughput.push(row("— processor time of the proxy for each, in ms", processor));
         for (gateway, what) in [
             (Subject::Lockgate, ""),
             (Subject::Overlapped, ", overlapped"),
             (Subject::Diskless, ", diskless"),
         ] {
             self.goals.push(Goal {
-                what: format!("{name}{what}: added p50, in ms"),
+                what: format!("{name}{what}{how}: added p50, in ms"),
                 found: middle(gateway, p50) - middle(Subject::Direct, p50),
                 wanted: Wanted::AtMost(ADDED_GOAL),
             });
             self.goals.push(Goal {
-                what: format!("{name}{what}: calls a second, lockgate / nginx"),
+                what: format!("{name}{what}{how}: calls a second, lockgate / nginx"),
                 found: middle(gateway, per_second) / middle(Subject::Nginx, per_second),
                 wanted: Wanted::AtLeast(CALLS_GOAL),
             });
@@ -140,12 +171,16 @@ impl Report {
     }
 }
 
-/// All samples.
-struct Samples<'a>(&'a [Sample]);
+/// All samples, of which those of a placement are looked at.
+struct Samples<'a> {
+    all: &'a [Sample],
+    placement: Placement,
+}
 
 impl Samples<'_> {
     fn of(&self, work: Work, subject: Subject, value: fn(&Sample) -> f64) -> Vec<f64> {
-        let fitting = self.0.iter().filter(|sample| sample.work == work && sample.subject == subject);
+        let asked = (self.placement, work, subject);
+        let fitting = self.all.iter().filter(|it| (it.placement, it.work, it.subject) == asked);
         sorted(fitting.map(value))
     }
 }
@@ -164,7 +199,7 @@ fn name(work: Work, samples: &[Sample]) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, command, latency, throughput, watches, exec, goals } = self;
+        let Self { machine, command, calls, least, watches, exec, goals } = self;
         writeln!(f, "# Kubernetes, side by side\n\nWritten by `{command}`.\n\n{METHOD}\n\n{machine}.\n")?;
         let mut table = |head: &str, columns: usize, rows: &[String]| {
             writeln!(f, "| {head} |\n|{}", "---|".repeat(columns))?;
@@ -173,8 +208,16 @@ impl fmt::Display for Report {
         };
         let ways =
             "direct | direct, for another | nginx | lockgate | lockgate, overlapped | lockgate, diskless";
-        table(&format!("ms, one after the other | {ways}"), 7, latency)?;
-        table(&format!("calls a second, 4 connections of 10 | {ways}"), 7, throughput)?;
+        for (placement, Calls { latency, throughput }) in calls {
+            let how = match placement {
+                Placement::Apart => "",
+                Placement::Shared => ", all on all processors",
+            };
+            table(&format!("ms, one after the other{how} | {ways}"), 7, latency)?;
+            table(&format!("calls a second, 4 connections of 10{how} | {ways}"), 7, throughput)?;
+        }
+        let ways = "the least | lockgate | the least | overlapped | the least | diskless";
+        table(&format!("ms that are added to one after the other | {ways}"), 7, least)?;
         table("idle watches | KiB each", 2, watches)?;
         let ways = "direct | lockgate | lockgate, masked | lockgate / direct | masked / direct";
         table(&format!("exec, MB/s | {ways}"), 6, exec)?;
@@ -184,11 +227,14 @@ impl fmt::Display for Report {
 
 const METHOD: &str = "\
 Medians of interleaved rounds in one run, the least and the greatest in brackets. The API server is a real one,
-the same for all, and takes most of the time of a call; calls are sent by h2load over TLS. *Direct* and *nginx* ask by
+the same for all, and takes most of the time of a call; calls are sent by h2load over TLS. The proxies have the last
+processor for themselves, as on a machine of their own, and everything else has the others; where *all on all processors* is said,
+nobody has any for itself, and what a proxy takes is taken from the API server. *Direct* and *nginx* ask by
 the caller's own token. *lockgate* authenticates the caller, decides, records everything, and asks as the API
 server's own impersonation has it, which costs the API server more: *direct, for another* is that request without
 lockgate. Before a request is sent on, and before an answer ends, all of it is on the disk. *overlapped* (`reads:
 overlapped`) asks the API server before the request is durable, and *diskless* is lockgate with its
-recordings in memory instead. *nginx* is a plain TLS reverse proxy that keeps its connections to the API server. Masking
+recordings in memory instead. *The least* is what nginx adds, what asking for another adds, and what the disk takes: two
+waits for it where the request is durable before it is sent on, one where only the answer waits, none without a disk. *nginx* is a plain TLS reverse proxy that keeps its connections to the API server. Masking
 looks for known values and for all patterns of secrets. Memory is what lockgate has resident, less what it had before the
 watches. Exec is `kubectl exec` of `cat` on a file of lines as of a log.";

@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate, Nginx, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,6 +28,15 @@ pub(crate) enum Subject {
     Overlapped,
     /// Its recordings go to memory first: what lockgate takes where the disk takes no time.
     Diskless,
+}
+
+/// Who runs on which processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Everything on all.
+    Shared,
+    /// The proxies on one, which nothing else is on: as on a machine of its own.
+    Apart,
 }
 
 pub(crate) const SUBJECTS: [Subject; 6] = [
@@ -59,6 +69,8 @@ pub(crate) struct Subjects {
     memory: TempDir,
     idp: Idp,
     pub(crate) cluster: Cluster,
+    /// How many there are.
+    processors: usize,
 }
 
 impl Subjects {
@@ -73,7 +85,8 @@ impl Subjects {
         let prepare = || Lockgate::prepare(&program);
         let (gate, overlapped, diskless) = (prepare()?, prepare()?, prepare()?);
         let memory = tempfile::tempdir_in("/dev/shm")?;
-        let mut subjects = Self { nginx, gate, overlapped, diskless, memory, idp, cluster };
+        let processors = available_parallelism()?.get();
+        let mut subjects = Self { nginx, gate, overlapped, diskless, memory, idp, cluster, processors };
         subjects.configure(&subjects.gate, Path::new("data"), "when_durable")?;
         subjects.configure(&subjects.overlapped, Path::new("data"), "overlapped")?;
         subjects.configure(&subjects.diskless, subjects.memory.path(), "when_durable")?;
@@ -120,6 +133,30 @@ impl Subjects {
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.gate.stop()?;
         self.gate.start()
+    }
+
+    /// Starts the gateways afresh, and gives these and nginx the last processor for themselves, and everything else the
+    /// others; or all of them to all.
+    pub(crate) fn place(&mut self, placement: Placement) -> Result<()> {
+        let all: Vec<_> = (0..self.processors).collect();
+        let (last, others) = all.split_last().context("a processor")?;
+        let (proxies, others) = match placement {
+            Placement::Shared => (all.as_slice(), all.as_slice()),
+            Placement::Apart => (std::slice::from_ref(last), others),
+        };
+        ensure!(!others.is_empty(), "one processor can't be divided");
+        // How many threads a gateway starts depends on where it may run.
+        process::keep_on(std::process::id(), proxies)?;
+        for gate in [&mut self.gate, &mut self.overlapped, &mut self.diskless] {
+            gate.stop()?;
+            gate.start()?;
+        }
+        process::keep_on(std::process::id(), others)?;
+        process::keep_on(self.nginx.pid(), proxies)?;
+        for gate in [&self.gate, &self.overlapped, &self.diskless] {
+            process::keep_on(gate.running()?.pid(), proxies)?;
+        }
+        Ok(())
     }
 
     /// A call of the API.
