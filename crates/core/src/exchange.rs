@@ -70,6 +70,7 @@ struct Inner {
     recorder: Option<ExchangeRecorder>,
     mutates: AtomicBool,
     detached: AtomicBool,
+    left: AtomicBool,
     on_its_way: CancellationToken,
     /// It went upstream, and nobody has waited yet until that is durable.
     unproven: AtomicBool,
@@ -149,6 +150,7 @@ impl Exchange {
             recorder,
             mutates: AtomicBool::new(false),
             detached: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             on_its_way: CancellationToken::new(),
             unproven: AtomicBool::new(false),
             state,
@@ -330,6 +332,16 @@ impl Exchange {
     /// Whether [`Exchange::detach`] was called.
     pub fn is_detached(&self) -> bool {
         self.0.detached.load(Ordering::Acquire)
+    }
+
+    /// Says that the client has gone: what comes of the answer from here on is not delivered.
+    pub(crate) fn leave(&self) {
+        self.0.left.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Exchange::leave`] was called.
+    pub(crate) fn is_left(&self) -> bool {
+        self.0.left.load(Ordering::Acquire)
     }
 
     /// Whether any of the accesses may change the upstream.

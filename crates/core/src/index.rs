@@ -79,7 +79,7 @@ impl From<&Access> for EntryAccess {
 /// Takes entries.
 pub trait Index: Send + Sync {
     /// Hands an entry over; a later entry of the same exchange replaces the earlier. It is called on the thread that
-    /// writes recordings, which it must not keep.
+    /// writes recordings, mostly, which it must not keep.
     fn put(&self, entry: Entry);
 }
 

@@ -62,11 +62,17 @@ pub fn keep_on(pid: u32, processors: &[usize]) -> Result<()> {
     }
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.file_name().to_str().and_then(|task| Pid::from_raw(task.parse().ok()?));
-        // One that has ended meanwhile needs no place.
+        // What has ended meanwhile needs no place.
         let kept = sched_setaffinity(Some(task.context("a thread's id")?), &set);
         kept.or_else(|error| if error == rustix::io::Errno::SRCH { Ok(()) } else { Err(error) })?;
     }
-    children(pid)?.into_iter().try_for_each(|child| keep_on(child, processors))
+    for child in children(pid)? {
+        let kept = keep_on(child, processors);
+        if std::fs::exists(format!("/proc/{child}"))? {
+            kept?;
+        }
+    }
+    Ok(())
 }
 
 fn children(pid: u32) -> Result<Vec<u32>> {

@@ -56,16 +56,25 @@ struct Shared {
     writing: tokio::sync::Mutex<()>,
 }
 
+/// Whoever hands an entry over must not wait long: nothing that grows with what an entry holds is done while this is
+/// locked.
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: VecDeque<v1::Entry>,
+    entries: VecDeque<Measured>,
     bytes: usize,
     /// The batch that is on its way.
-    sending: Arc<Vec<v1::Entry>>,
+    sending: Arc<Vec<Arc<v1::Entry>>>,
     /// Dropped since the last that was sent.
     dropped: u64,
     /// Whether the file holds all that is waiting or on its way; `None` while there is no file.
     kept: Option<bool>,
+}
+
+/// An entry, and how long it is when it is sent.
+#[derive(Debug)]
+struct Measured {
+    entry: Arc<v1::Entry>,
+    bytes: usize,
 }
 
 impl Queue {
@@ -139,9 +148,10 @@ impl Shared {
             if waiting.kept.replace(true) == Some(true) {
                 return;
             }
-            waiting.sending.iter().chain(&waiting.entries).cloned().collect()
+            let waits = waiting.entries.iter().map(|measured| &measured.entry);
+            waiting.sending.iter().chain(waits).cloned().collect()
         };
-        let saved = tokio::task::spawn_blocking(move || backlog.save(entries)).await;
+        let saved = tokio::task::spawn_blocking(move || backlog.save(owned(&entries))).await;
         if let Err(error) = saved.map_err(io::Error::other).flatten() {
             self.waiting().kept = Some(false);
             tracing::error!(%error, "index entries can't be kept for the next start");
@@ -170,14 +180,15 @@ impl Shared {
     }
 
     fn put(&self, entry: v1::Entry, max_entries: usize, max_bytes: usize) {
+        let measured = Measured { bytes: entry.encoded_len(), entry: Arc::new(entry) };
         let mut waiting = self.waiting();
-        waiting.bytes += entry.encoded_len();
-        waiting.entries.push_back(entry);
+        waiting.bytes += measured.bytes;
+        waiting.entries.push_back(measured);
         waiting.kept = waiting.kept.map(|_| false);
         let mut dropped = 0;
         while waiting.entries.len() > max_entries || waiting.bytes > max_bytes {
             let Some(oldest) = waiting.entries.pop_front() else { break };
-            waiting.bytes -= oldest.encoded_len();
+            waiting.bytes -= oldest.bytes;
             dropped += 1;
         }
         if dropped > 0 && waiting.dropped == 0 {
@@ -206,16 +217,17 @@ impl Shared {
     }
 
     /// The oldest entries, as many as go at once.
-    fn batch(&self) -> Arc<Vec<v1::Entry>> {
+    fn batch(&self) -> Arc<Vec<Arc<v1::Entry>>> {
         let mut waiting = self.waiting();
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(entry) = waiting.entries.front() {
-            bytes += entry.encoded_len();
+        while let Some(next) = waiting.entries.front() {
+            bytes += next.bytes;
             if batch.len() == BATCH_ENTRIES || (bytes > BATCH_BYTES && !batch.is_empty()) {
                 break;
             }
-            waiting.bytes -= entry.encoded_len();
-            batch.extend(waiting.entries.pop_front());
+            let Some(Measured { entry, bytes }) = waiting.entries.pop_front() else { break };
+            waiting.bytes -= bytes;
+            batch.push(entry);
         }
         waiting.sending = Arc::new(batch);
         waiting.sending.clone()
@@ -245,10 +257,11 @@ async fn send_all(shared: Arc<Shared>, mut client: SessionServiceClient<Channel>
 }
 
 /// Sends a batch, however long it takes. What can't be stored, ever, is given up.
-async fn send(shared: &Shared, client: &mut SessionServiceClient<Channel>, entries: &[v1::Entry]) {
+async fn send(shared: &Shared, client: &mut SessionServiceClient<Channel>, entries: &[Arc<v1::Entry>]) {
     let mut backoff = Backoff::new();
     loop {
-        let mut request = tonic::Request::new(v1::PutEntriesRequest { entries: entries.to_vec() });
+        let message = v1::PutEntriesRequest { entries: owned(entries) };
+        let mut request = tonic::Request::new(message);
         request.set_timeout(SENT_WITHIN);
         match client.put_entries(request).await.map_err(CallError::from) {
             Ok(response) => return log_rejected(&response.into_inner().rejected),
@@ -262,6 +275,10 @@ async fn send(shared: &Shared, client: &mut SessionServiceClient<Channel>, entri
         }
         backoff.wait().await;
     }
+}
+
+fn owned(entries: &[Arc<v1::Entry>]) -> Vec<v1::Entry> {
+    entries.iter().map(|entry| (**entry).clone()).collect()
 }
 
 fn log_rejected(rejected: &[v1::RejectedEntry]) {
@@ -294,7 +311,7 @@ mod tests {
         entry(resource, "refs/heads/main", 0).into_proto()
     }
 
-    fn names(batch: &[v1::Entry]) -> Vec<&str> {
+    fn names(batch: &[Arc<v1::Entry>]) -> Vec<&str> {
         batch.iter().map(|entry| &*entry.accesses[0].resource).collect()
     }
 

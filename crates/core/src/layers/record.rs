@@ -258,8 +258,12 @@ impl Tee {
             match next {
                 Some(Ok(frame)) => {
                     let data = self.data(frame).await?;
+                    let is_wrong = data.is_err();
                     bytes += data.as_ref().map_or(0, Bytes::len);
                     self.gathered.push_back(data);
+                    if is_wrong {
+                        return Ok(());
+                    }
                 }
                 Some(Err(error)) => {
                     self.gathered.push_back(Err(error));
@@ -296,7 +300,8 @@ impl Tee {
                 None => self.end().await?.map(Err),
             },
         };
-        if self.is_over() {
+        if self.is_over() && !self.exchange.mutates() {
+            // Of a change it is known whether the client takes it: `pump` says how that ends.
             self.exchange.conclude(Outcome::Complete);
         }
         next.transpose().map(|data| data.map(Frame::data)).inspect_err(|error| {
@@ -313,11 +318,15 @@ impl Tee {
         // Trailers end here, as those of requests.
         let data = frame.into_data().unwrap_or_default();
         let length = data.len() as u64;
+        if length > 0 && self.exchange.is_left() {
+            undelivered(&self.exchange).await;
+        }
         if let Some(digest) = &mut self.digest {
             digest.update(&data);
         }
         self.exchange.response_data(data.clone()).await?;
-        // The client of a body of known length does not wait for its end: its last byte is withheld.
+        // The client of a body of known length does not wait for its end: its last byte is withheld. And where the end is
+        // known to come with this piece, it goes on with it.
         self.left = self.left.map(|left| left.saturating_sub(length));
         let is_last = self.left == Some(0) || self.body.is_end_stream();
         let wrong = if is_last { self.end().await? } else { None };
@@ -358,7 +367,10 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
             frame = body.frame() => frame,
             () = client.closed() => break,
         };
-        let Some(frame) = frame else { return client.end() };
+        let Some(frame) = frame else {
+            exchange.conclude(Outcome::Complete);
+            return client.end();
+        };
         let failed = frame.is_err();
         let place = if body.is_end_stream() { Place::Last } else { Place::Within };
         if client.send(place, frame).await.is_err() {
@@ -369,17 +381,26 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
             return;
         }
         if place == Place::Last {
+            exchange.conclude(Outcome::Complete);
             return client.end();
         }
     }
     if !exchange.is_detached() {
         return exchange.conclude(Outcome::ClientGone);
     }
+    exchange.leave();
     // The frames are in the recording by the tee that yields them. A client may leave when it has all that it
     // wants, and not wait for the end.
     let rest = async {
-        while let Some(Ok(_)) = body.frame().await {
-            undelivered(&exchange).await;
+        let is_whole = loop {
+            match body.frame().await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => break false,
+                None => break true,
+            }
+        };
+        if is_whole {
+            exchange.conclude(Outcome::Complete);
         }
     };
     // People may take longer than an upstream may.

@@ -1,5 +1,7 @@
 //! What comes through the queue to the writer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -29,51 +31,54 @@ pub(crate) enum Work {
 pub(crate) enum Entry {
     Open { exchange: Uuid, opened: Box<v1::Opened>, cost: u32 },
     Event { exchange: Uuid, at_micros: u64, payload: Payload, cost: u32 },
-    Close { exchange: Uuid, at_micros: u64, end: End, closing: Closing },
+    Close { exchange: Uuid, at_micros: u64, end: End, hears: Hears },
 }
 
-/// Who wants to know that all of an exchange is on the disk, and how soon.
-pub(crate) enum Closing {
-    /// Nobody.
-    Unheard,
+/// Who hears when all of an exchange is on the disk, and how soon.
+pub(crate) enum Hears {
+    Nobody,
     /// One who waits for it.
-    Now(Reply<Location>),
+    Waiter(Reply<Location>),
     /// One who is told by a commit that others ask for, or that is due.
     Later(Told),
 }
 
-impl Closing {
+impl Hears {
     pub(crate) fn fail(self, error: RecordError) {
         match self {
-            Self::Unheard => {}
-            Self::Now(reply) => drop(reply.send(Err(error))),
+            Self::Nobody => {}
+            Self::Waiter(reply) => drop(reply.send(Err(error))),
             Self::Later(told) => told.tell(Err(error)),
         }
     }
 }
 
-/// What becomes known of an exchange that is closed.
-type Outcome = Result<Location, RecordError>;
+/// What is to be done when it is known where an exchange lies, or why it does not. It is done once, also where the
+/// recorder has ended before.
+pub(crate) struct Told(Option<Box<Telling>>);
 
-/// What is to be done when that is known, once, whatever it is: also where the recorder has ended before.
-pub(crate) struct Told(Option<Box<dyn FnOnce(Outcome) + Send>>);
+type Telling = dyn FnOnce(Result<Location, RecordError>) + Send;
 
 impl Told {
-    pub(crate) fn new(told: impl FnOnce(Outcome) + Send + 'static) -> Self {
+    pub(crate) fn new(told: impl FnOnce(Result<Location, RecordError>) + Send + 'static) -> Self {
         Self(Some(Box::new(told)))
     }
 
-    pub(crate) fn tell(mut self, outcome: Outcome) {
-        if let Some(told) = self.0.take() {
-            told(outcome);
+    pub(crate) fn tell(mut self, closed: Result<Location, RecordError>) {
+        self.tell_once(closed);
+    }
+
+    fn tell_once(&mut self, closed: Result<Location, RecordError>) {
+        let Some(told) = self.0.take() else { return };
+        // All recording would end with this thread.
+        if catch_unwind(AssertUnwindSafe(|| told(closed))).is_err() {
+            tracing::error!("what was to be done at the end of an exchange has failed");
         }
     }
 }
 
 impl Drop for Told {
     fn drop(&mut self) {
-        if let Some(told) = self.0.take() {
-            told(Err(RecordError::Closed));
-        }
+        self.tell_once(Err(RecordError::Closed));
     }
 }

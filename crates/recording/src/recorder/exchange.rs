@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
-    command::{Closing, Command, Entry, Told, Work},
+    command::{Command, Entry, Hears, Told, Work},
     queue::Sender,
     scribe::End,
 };
@@ -135,34 +135,37 @@ impl ExchangeRecorder {
     /// has passed.
     pub async fn close(&self, outcome: Outcome) -> Result<Location, RecordError> {
         let (reply, answer) = oneshot::channel();
-        self.end(outcome, Closing::Now(reply));
+        self.end(outcome, Hears::Waiter(reply));
         answer.await.unwrap_or(Err(RecordError::Closed))
     }
 
     /// As [`close`](Self::close), and hurries nobody: `told` hears of it with the first commit that others ask for, or
-    /// that comes by itself after 200 ms. It runs on the thread that writes, which it must not keep, or at once where
-    /// nothing can be recorded.
+    /// that comes by itself after 200 ms. It runs on the thread that writes, which it must not keep; where the exchange
+    /// or the recorder is closed, at once.
     pub fn close_with_others(
         &self,
         outcome: Outcome,
         told: impl FnOnce(Result<Location, RecordError>) + Send + 'static,
     ) {
-        self.end(outcome, Closing::Later(Told::new(told)));
+        self.end(outcome, Hears::Later(Told::new(told)));
     }
 
-    fn end(&self, outcome: Outcome, closing: Closing) {
+    fn end(&self, outcome: Outcome, hears: Hears) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            return closing.fail(RecordError::ExchangeClosed);
+            return hears.fail(RecordError::ExchangeClosed);
         }
         state.closed = true;
         let end = End { outcome: bounded(outcome), interrupted: state.interrupted };
         let at_micros = self.at_micros();
-        let waits = matches!(closing, Closing::Now(_));
-        let entry = Entry::Close { exchange: self.id(), at_micros, end, closing };
-        // What is not taken is told so when it is dropped.
-        let _ = if waits { self.inner.send(Work::Record(entry)) } else { self.inner.note(entry, CLOSE_COST) };
+        let waits = matches!(hears, Hears::Waiter(_));
+        let entry = Entry::Close { exchange: self.id(), at_micros, end, hears };
+        let (queue, command) = (&self.inner.queue, Command::Work(Work::Record(entry)));
+        let sent = if waits { queue.send(command) } else { queue.send_lazily(command, CLOSE_COST as usize) };
+        // Who hears of what was not taken hears it now, and may ask this recorder for more.
+        drop(state);
+        drop(sent);
     }
 
     fn at_micros(&self) -> u64 {
@@ -213,7 +216,7 @@ impl Drop for Inner {
         if !state.closed {
             let end = End { outcome: Outcome::Abandoned, interrupted: state.interrupted };
             // A recorder that is closed has ended all exchanges itself.
-            let entry = Entry::Close { exchange: self.exchange, at_micros, end, closing: Closing::Unheard };
+            let entry = Entry::Close { exchange: self.exchange, at_micros, end, hears: Hears::Nobody };
             let _ = self.note(entry, CLOSE_COST);
         }
     }

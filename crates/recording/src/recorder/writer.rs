@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     board::Board,
-    command::{Closing, Command, Entry, Reply, Told, Work},
+    command::{Command, Entry, Hears, Reply, Told, Work},
     exchange::Location,
     journal::{Journal, Trouble},
     queue::{Nothing, Receiver},
@@ -244,15 +244,15 @@ impl Writer {
                 }
                 self.board.release(cost);
             }
-            Entry::Close { exchange, at_micros, end, closing } => {
-                match (closing, self.scribe.close(bundle, exchange, at_micros, end)) {
-                    (Closing::Now(reply), Some(location)) => {
+            Entry::Close { exchange, at_micros, end, hears } => {
+                match (hears, self.scribe.close(bundle, exchange, at_micros, end)) {
+                    (Hears::Waiter(reply), Some(location)) => {
                         self.waiters.push(Waiter::Close(reply, location));
                     }
-                    (Closing::Later(told), Some(location)) => {
+                    (Hears::Later(told), Some(location)) => {
                         self.patient.push(Waiter::Told(told, location));
                     }
-                    (Closing::Unheard, _) | (Closing::Now(_) | Closing::Later(_), None) => {}
+                    (Hears::Nobody, _) | (Hears::Waiter(_) | Hears::Later(_), None) => {}
                 }
             }
         }
@@ -335,8 +335,8 @@ impl Writer {
         }
         for (exchange, at_micros) in self.scribe.unfinished() {
             let end = End { outcome: Outcome::Abandoned, interrupted: false };
-            let closing = Closing::Unheard;
-            self.accept(Work::Record(Entry::Close { exchange, at_micros, end, closing }));
+            let hears = Hears::Nobody;
+            self.accept(Work::Record(Entry::Close { exchange, at_micros, end, hears }));
         }
         if matches!(self.mode, Mode::Running) {
             self.commit();
@@ -366,9 +366,9 @@ fn refuse(work: Work, reason: &Arc<str>) -> Option<Work> {
             let _ = reply.send(Err(failing()));
             None
         }
-        Work::Record(Entry::Close { exchange, at_micros, end, closing }) => {
-            closing.fail(failing());
-            Some(Work::Record(Entry::Close { exchange, at_micros, end, closing: Closing::Unheard }))
+        Work::Record(Entry::Close { exchange, at_micros, end, hears }) => {
+            hears.fail(failing());
+            Some(Work::Record(Entry::Close { exchange, at_micros, end, hears: Hears::Nobody }))
         }
         Work::Record(entry @ (Entry::Open { .. } | Entry::Event { .. })) => Some(Work::Record(entry)),
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lockgate_recording::{
-    Direction, Event, ExchangeOpened, Outcome, ReadError, RecordError, Recorder, RequestHead, ResponseHead,
-    Scope, Status, TimeRange, What, bundle_path,
+    Direction, Event, ExchangeOpened, ExchangeRecorder, Outcome, ReadError, RecordError, Recorder,
+    RequestHead, ResponseHead, Scope, Status, TimeRange, What, bundle_path,
 };
 use object_store::ObjectStoreExt;
 use uuid::Uuid;
@@ -89,6 +89,43 @@ async fn what_is_recorded_is_read_back() {
     assert!(matches!(archive.exchange(Uuid::now_v7(), None).await, Err(ReadError::NotFound(_))));
     let report = verify(&archive).await;
     assert!(report.is_intact() && report.complete == 1, "{report}");
+}
+
+#[tokio::test]
+async fn who_closes_with_others_is_told_once_whatever_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (recorder, _) = Recorder::open(config.clone()).await.unwrap();
+    let (told, mut tellings) = tokio::sync::mpsc::unbounded_channel();
+    let close = |exchange: &ExchangeRecorder| {
+        let (told, same) = (told.clone(), exchange.clone());
+        exchange.close_with_others(Outcome::Complete, move |closed| {
+            // Whoever is told may ask the same recorder.
+            same.close_with_others(Outcome::Refused, |again| {
+                assert!(matches!(again, Err(RecordError::ExchangeClosed)));
+            });
+            told.send(closed).unwrap();
+        });
+    };
+    let one = recorder.begin(opened()).await.unwrap();
+    one.append(Event::RequestEnd).await.unwrap();
+    close(&one);
+    assert_eq!(tellings.recv().await.unwrap().unwrap().bundles.len(), 1);
+    close(&one);
+    assert!(matches!(tellings.recv().await.unwrap(), Err(RecordError::ExchangeClosed)));
+
+    // One that panics is its own trouble: recording goes on.
+    let panics = recorder.begin(opened()).await.unwrap();
+    panics.close_with_others(Outcome::Complete, |_| panic!("on purpose"));
+    let [late, other] = [recorder.begin(opened()).await.unwrap(), recorder.begin(opened()).await.unwrap()];
+    other.close(Outcome::Complete).await.unwrap();
+
+    recorder.close().await.unwrap();
+    close(&late);
+    assert!(matches!(tellings.recv().await.unwrap(), Err(RecordError::Closed)));
+    assert!(tellings.try_recv().is_err());
+    let report = verify(&archive(&config)).await;
+    assert!(report.is_intact() && report.complete == 4, "{report}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt as _};
 use http::StatusCode;
 use lockgate_recording::{Event, Recorded as RecordedEvent, What};
 use tower::{Layer as _, ServiceExt as _};
@@ -162,15 +162,40 @@ fn change() -> (Change, impl Fn(Recorded) -> futures::future::BoxFuture<'static,
 
 #[tokio::test]
 async fn a_change_under_way_goes_on_without_its_client() {
-    let (rig, (change, below)) = (Rig::new().await, change());
-    change.head.send(()).unwrap();
-    change.body.send(Place::Within, piece("one")).await.expect("still read");
-    drop(call(&rig, testing::post("/x", ""), below).await);
-    change.body.send(Place::Within, piece("two")).await.expect("still read");
-    change.body.end();
-    let (events, entry) = rig.finish().await;
-    assert_eq!(testing::response_bytes(&events), "onetwo");
-    assert_eq!(entry.outcome, "client gone");
+    for place in [Place::Within, Place::Last] {
+        let (rig, (change, below)) = (Rig::new().await, change());
+        change.head.send(()).unwrap();
+        change.body.send(Place::Within, piece("one")).await.expect("still read");
+        drop(call(&rig, testing::post("/x", ""), below).await);
+        change.body.send(place, piece("two")).await.expect("still read");
+        change.body.end();
+        let (events, entry) = rig.finish().await;
+        assert_eq!(testing::response_bytes(&events), "onetwo");
+        assert_eq!(entry.outcome, "client gone", "{place:?}");
+        let noted = |event: &RecordedEvent| matches!(&event.what, What::Event(Event::Note { kind, .. }) if kind == "client-gone");
+        assert_eq!(events.iter().filter(|event| noted(event)).count(), 1, "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_client_takes_the_last_of_its_answer_is_complete() {
+    for place in [Place::Within, Place::Last] {
+        let (rig, (change, below)) = (Rig::new().await, change());
+        change.head.send(()).unwrap();
+        change.body.send(Place::Within, piece("one")).await.unwrap();
+        let mut body = call(&rig, testing::post("/x", ""), below).await.into_body();
+        assert!(body.frame().await.unwrap().is_ok() && !body.is_end_stream());
+        change.body.send(place, piece("two")).await.unwrap();
+        change.body.end();
+        assert!(body.frame().await.unwrap().is_ok());
+        if place == Place::Last {
+            assert!(body.is_end_stream());
+        } else {
+            assert!(body.frame().await.is_none());
+        }
+        drop(body);
+        assert_eq!(rig.finish().await.1.outcome, "complete", "{place:?}");
+    }
 }
 
 #[tokio::test]
@@ -211,6 +236,46 @@ fn begun(pieces: &[&'static str]) -> (Carrier, Body) {
     let pieces: Vec<_> = pieces.iter().map(|text| piece(text)).collect();
     let frames = stream::iter(pieces).chain(http_body_util::BodyStream::new(rest));
     (carrier, body::from_stream(frames, http_body::SizeHint::default()))
+}
+
+/// A body of which all is there.
+fn there(text: &'static str, place: Place) -> Body {
+    let frames = stream::iter([piece(text)]).map_ok(move |frame| (frame, place));
+    body::ending(frames, SizeHint::default())
+}
+
+#[tokio::test]
+async fn an_answer_that_is_wrong_is_not_called_whole_however_it_ends() {
+    let nothing = Sha256::default().finish();
+    for (payload, place) in [
+        (Payload::Full, Place::Within),
+        (Payload::Full, Place::Last),
+        (Payload::Digest, Place::Within),
+        (Payload::Digest, Place::Last),
+    ] {
+        let rig = Rig::new().await;
+        let exchange = rig.exchange_on(RecordTerms { payload, ..RecordTerms::default() }).await;
+        let record = Record {
+            evidence: rig.evidence.clone(),
+            policy: PolicyHandle::default(),
+            orphan: Duration::from_mins(1),
+        };
+        let mut response = Response::new(there("one", place));
+        response.extensions_mut().insert(Expected(nothing));
+        let mut body = record.tee(response, &exchange).await.unwrap().into_body();
+        let error = loop {
+            match body.frame().await.expect("it breaks off") {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, BodyError::Upstream(_)), "{payload:?} {place:?}: {error}");
+        drop((body, exchange));
+        let (events, entry) = rig.finish().await;
+        assert_eq!(entry.outcome, "upstream failed", "{payload:?} {place:?}");
+        let ended = |event: &RecordedEvent| matches!(event.what, What::Event(Event::ResponseEnd { .. }));
+        assert!(!events.iter().any(ended), "{payload:?} {place:?}");
+    }
 }
 
 /// What of an answer's body is there with its head.
