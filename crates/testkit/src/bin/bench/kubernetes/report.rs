@@ -95,7 +95,9 @@ impl Report {
     fn least(&mut self, work: Work, samples: &Samples<'_>, sync: f64) {
         let p50 = |subject| middle(&samples.of(work, subject, |sample| sample.p50));
         let direct = p50(Subject::Direct);
-        let (proxy, other) = (p50(Subject::Nginx) - direct, p50(Subject::Impersonating) - direct);
+        // Of two medians that hardly differ either may be the greater.
+        let [proxy, other] =
+            [Subject::Nginx, Subject::Impersonating].map(|subject| (p50(subject) - direct).max(0.0));
         let row = [(Subject::Lockgate, 2.0), (Subject::Overlapped, 1.0), (Subject::Diskless, 0.0)]
             .map(|(gateway, waits)| (proxy + other + waits * sync, p50(gateway) - direct))
             .map(|(least, found)| format!("{least:.2} | {found:.2}"));
