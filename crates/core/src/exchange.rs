@@ -5,6 +5,7 @@
 //! so an outcome is recorded however it comes about.
 
 mod answer;
+mod barrier;
 mod closing;
 mod end;
 mod unrecorded;
@@ -33,7 +34,7 @@ use crate::{
     principal::{Caller, Peer},
     refusal::{Refusal, RefusalKind},
     upstream::Upstream,
-    verdict::{Grounds, Obligations, OnFailure, Provisional, RecordTerms, Verdict},
+    verdict::{Grounds, Obligations, OnFailure, RecordTerms, Verdict},
 };
 
 /// Headers of any request that say how it travels, and no more.
@@ -45,9 +46,6 @@ const FRAMING: [HeaderName; 6] = [
     header::TE,
     header::TRANSFER_ENCODING,
 ];
-
-/// The kind of the recorded note that says that a request was begun upstream before its verdict.
-const EARLY: &str = "early";
 
 /// Where exchanges are recorded and indexed.
 #[derive(Clone)]
@@ -236,54 +234,9 @@ impl Exchange {
         self.append(Event::Approval(json!({ "id": id, "state": state, "by": by }).to_string())).await
     }
 
-    /// Records that the beginning of the request goes upstream before its verdict, and why it may, and waits until
-    /// that is durable. What never goes any further has no other mark of having been forwarded.
-    pub async fn begun(&self, provisional: &Provisional) -> Result<(), Unrecorded> {
-        self.note(EARLY, json!(provisional).to_string()).await?;
-        self.durable().await
-    }
-
-    /// Records that the request goes upstream now, and waits until that is durable.
-    pub async fn forwarded(&self) -> Result<(), Unrecorded> {
-        self.append(Event::Forwarded).await?;
-        self.durable().await?;
-        self.0.on_its_way.cancel();
-        Ok(())
-    }
-
-    /// Records that the request, which only reads, goes upstream now. Whoever shows anything of its answer waits for
-    /// [`Exchange::proven`] before.
-    pub async fn forwarding(&self) -> Result<(), Unrecorded> {
-        self.append(Event::Forwarded).await?;
-        self.0.unproven.store(true, Ordering::Release);
-        self.0.on_its_way.cancel();
-        Ok(())
-    }
-
-    /// Waits until a request that went upstream before it was durable is so.
-    pub async fn proven(&self) -> Result<(), Unrecorded> {
-        if self.0.unproven.load(Ordering::Acquire) {
-            self.durable().await?;
-            self.0.unproven.store(false, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// Resolves once the request goes upstream.
-    pub async fn on_its_way(&self) {
-        self.0.on_its_way.cancelled().await;
-    }
-
     /// Records a remark.
     pub async fn note(&self, kind: &str, text: impl Into<String>) -> Result<(), Unrecorded> {
         self.append(Event::Note { kind: kind.into(), text: text.into() }).await
-    }
-
-    /// Waits until everything recorded so far would survive a crash.
-    pub async fn durable(&self) -> Result<(), Unrecorded> {
-        let Some(recorder) = self.recorder() else { return Ok(()) };
-        let done = recorder.durable().await;
-        done.or_else(|error| self.tolerate(error))
     }
 
     /// Says how the exchange ends. The first to know is right.

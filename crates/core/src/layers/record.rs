@@ -4,30 +4,31 @@
 //! The end of a response is withheld until the whole of it is durable. A request that was understood as a
 //! change goes on to its end once it is on its way, also when the client is gone; any other ends with it.
 
+mod tee;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures::{FutureExt as _, stream};
+use futures::stream;
 use http::{Request, Response, header, request};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use lockgate_recording::{Direction, Outcome, Sha256};
+use lockgate_recording::Outcome;
 use tokio::{sync::oneshot, task::AbortHandle};
 
+use self::tee::Tee;
 use super::{Authenticated, Recorded, Target};
 use crate::{
-    body::{self, Body, BodyError, Carrier, Drain, Place, WrongDigest},
+    body::{self, Body, Carrier, Drain, Place},
     exchange::{Evidence, Exchange, Unrecorded},
     policy::PolicyHandle,
     principal::{Caller, Peer},
-    protocol::{Expected, LongRunning},
+    protocol::LongRunning,
     refusal::{Refusal, RefusalKind},
     step::{Next, Rendered, Step},
     upgrade::{self, ClientEnd},
-    verdict::{Payload, RecordTerms},
+    verdict::RecordTerms,
 };
 
 /// The layer.
@@ -39,9 +40,6 @@ pub struct Record {
     /// How long an upstream may still answer a change after its client has gone.
     pub orphan: Duration,
 }
-
-/// How much of an answer is gathered, at most, before its head is sent.
-const AT_ONCE: usize = 64 << 10;
 
 /// What the client is sent; a refusal where that cannot be recorded.
 type Answer = Result<Response<Body>, Refusal>;
@@ -212,154 +210,6 @@ fn tee_request(body: Body, exchange: Exchange) -> Body {
     body::from_stream(frames, hint)
 }
 
-/// A response's body on its way through the recording.
-struct Tee {
-    body: Body,
-    exchange: Exchange,
-    /// How long the whole is, which the body says no more once it is gathered.
-    hint: SizeHint,
-    /// Bytes until the client has the whole, where the length is known.
-    left: Option<u64>,
-    /// What the whole must be.
-    expected: Option<Expected>,
-    /// Where the recording does not make it: only it is recorded, or it must be right also where nothing is.
-    digest: Option<Sha256>,
-    /// Pieces that are recorded, and were not asked for yet.
-    gathered: VecDeque<Result<Bytes, BodyError>>,
-    /// Everything was recorded, and is durable.
-    ended: bool,
-}
-
-impl Tee {
-    fn new(body: Body, left: Option<u64>, expected: Option<Expected>, exchange: Exchange) -> Self {
-        let is_made = exchange.payload() == Payload::Digest
-            || expected.is_some() && !exchange.records_all(Direction::Response);
-        let digest = is_made.then(Sha256::default);
-        let hint = body.size_hint();
-        Self { body, exchange, hint, left, expected, digest, gathered: VecDeque::new(), ended: false }
-    }
-
-    fn into_body(self) -> Body {
-        let hint = self.hint;
-        let frames = stream::try_unfold(self, async |mut tee| {
-            let next = tee.next().await?;
-            let place = if tee.is_over() { Place::Last } else { Place::Within };
-            Ok(next.map(|frame| ((frame, place), tee)))
-        });
-        body::ending(frames, hint)
-    }
-
-    /// Waits for the first piece, and takes what more is there at once, so that a short answer goes to its client as a
-    /// whole. Its end waits for the disk anyway: a client that is woken for the head alone would be woken twice.
-    async fn gather(&mut self) -> Result<(), Unrecorded> {
-        let mut next = self.body.frame().await;
-        let mut bytes = 0;
-        loop {
-            match next {
-                Some(Ok(frame)) => {
-                    let data = self.data(frame).await?;
-                    let is_wrong = data.is_err();
-                    bytes += data.as_ref().map_or(0, Bytes::len);
-                    self.gathered.push_back(data);
-                    if is_wrong {
-                        return Ok(());
-                    }
-                }
-                Some(Err(error)) => {
-                    self.gathered.push_back(Err(error));
-                    return Ok(());
-                }
-                None => {
-                    let wrong = self.end().await?.map(Err);
-                    self.gathered.extend(wrong);
-                    return Ok(());
-                }
-            }
-            if self.ended || bytes >= AT_ONCE {
-                return Ok(());
-            }
-            match self.body.frame().now_or_never() {
-                Some(there) => next = there,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    /// Whether everything is out.
-    fn is_over(&self) -> bool {
-        self.ended && self.gathered.is_empty()
-    }
-
-    async fn next(&mut self) -> Result<Option<Frame<Bytes>>, BodyError> {
-        let next = match self.gathered.pop_front() {
-            Some(gathered) => Some(gathered),
-            None if self.ended => None,
-            None => match self.body.frame().await {
-                Some(Ok(frame)) => Some(self.data(frame).await?),
-                Some(Err(error)) => Some(Err(error)),
-                None => self.end().await?.map(Err),
-            },
-        };
-        if self.is_over() && !self.exchange.mutates() {
-            // Of a change it is known whether the client takes it: `pump` says how that ends.
-            self.exchange.conclude(Outcome::Complete);
-        }
-        next.transpose().map(|data| data.map(Frame::data)).inspect_err(|error| {
-            self.exchange.conclude(match error {
-                BodyError::Client(_) => Outcome::ClientGone,
-                BodyError::Upstream(_) => Outcome::UpstreamFailed,
-                BodyError::Ours(_) => Outcome::Failed("body".into()),
-            });
-        })
-    }
-
-    /// Records the next piece; an error in the place of the last one, where the whole is not what it must be.
-    async fn data(&mut self, frame: Frame<Bytes>) -> Result<Result<Bytes, BodyError>, Unrecorded> {
-        // Trailers end here, as those of requests.
-        let data = frame.into_data().unwrap_or_default();
-        let length = data.len() as u64;
-        if length > 0 && self.exchange.is_left() {
-            undelivered(&self.exchange).await;
-        }
-        if let Some(digest) = &mut self.digest {
-            digest.update(&data);
-        }
-        self.exchange.response_data(data.clone()).await?;
-        // The client of a body of known length does not wait for its end: its last byte is withheld. And where the end is
-        // known to come with this piece, it goes on with it.
-        self.left = self.left.map(|left| left.saturating_sub(length));
-        let is_last = self.left == Some(0) || self.body.is_end_stream();
-        let wrong = if is_last { self.end().await? } else { None };
-        Ok(wrong.map_or(Ok(data), Err))
-    }
-
-    /// Everything was recorded: makes it durable, once. Gives an error where the whole is not what it must be.
-    async fn end(&mut self) -> Result<Option<BodyError>, Unrecorded> {
-        if self.ended {
-            return Ok(None);
-        }
-        let digest = self.digest.take().map(|digest| digest.finish());
-        if let Some(Expected(expected)) = self.expected {
-            let found = match digest {
-                Some(digest) => digest,
-                None => self.exchange.digest(Direction::Response).await?.finish(),
-            };
-            let (found, expected) = (sha256(found), sha256(expected));
-            if found != expected {
-                return Ok(Some(BodyError::Upstream(Box::new(WrongDigest { found, expected }))));
-            }
-        }
-        self.ended = true;
-        let noted = digest.filter(|_| self.exchange.payload() == Payload::Digest);
-        self.exchange.response_end(noted.map(sha256)).await?;
-        Ok(None)
-    }
-}
-
-fn sha256(digest: [u8; 32]) -> String {
-    format!("sha256:{}", hex::encode(digest))
-}
-
 /// Carries the response to a change to its client, and to the recording alone when the client has gone.
 async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Duration) {
     loop {
@@ -394,7 +244,8 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
     let rest = async {
         let is_whole = loop {
             match body.frame().await {
-                Some(Ok(_)) => {}
+                // It may have been on its way when they left.
+                Some(Ok(_)) => undelivered(&exchange).await,
                 Some(Err(_)) => break false,
                 None => break true,
             }
