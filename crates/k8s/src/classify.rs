@@ -30,8 +30,22 @@ const WRITES: &[&str] = &[WRITE, RESTORE];
 /// The mask that leaves Secrets of Helm's releases as they are, for Helm reads them.
 pub const ALL_BUT_HELM: &str = "all-but-helm";
 
-const VERBS: &[&str] =
-    &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy", RESTORE];
+/// Of resources; and of what is none, the methods that HTTP has for them.
+const VERBS: &[&str] = &[
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "proxy",
+    RESTORE,
+    "head",
+    "post",
+    "put",
+];
 
 /// What policies may say of the Kubernetes API.
 pub static SCHEMA: Schema = Schema {
@@ -48,7 +62,8 @@ pub static SCHEMA: Schema = Schema {
             "verb",
             "verbs",
             Matcher::Choice(VERBS),
-            "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's",
+            "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's; of what \
+             is no resource the method",
         ),
         Attribute::glob("group", "groups", "the API group; empty for the core"),
         Attribute::glob("version", "versions", "the API version: `v1`"),
@@ -251,7 +266,7 @@ fn action(resource: &Resource) -> &'static str {
 
 /// By the verb of what is no resource: its method in small letters.
 fn is_safe(verb: &str) -> bool {
-    matches!(verb, "get" | "head" | "options")
+    matches!(verb, "get" | "head")
 }
 
 fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {

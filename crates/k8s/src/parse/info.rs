@@ -47,7 +47,7 @@ pub enum InfoError {
     #[error("the path has an encoded slash, an empty part, `.` or `..`, or is none")]
     Ambiguous,
     /// `CONNECT` and others that the API server does not know.
-    #[error("the method is none that resources have")]
+    #[error("the method is none that the API has")]
     Method,
     /// Not UTF-8, or with control characters.
     #[error("the path is not text")]
@@ -259,6 +259,9 @@ fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Inf
     let names: Vec<&str> = parts.names.iter().map(String::as_str).collect();
     let other = || {
         let path = percent_decode_str(raw).decode_utf8().map_err(|_| InfoError::NotText)?;
+        if verb_of(method).is_empty() {
+            return Err(InfoError::Method);
+        }
         let verb = method.as_str().to_ascii_lowercase();
         Ok((Info::Other { path: path.into_owned(), verb }, parts.names.len()))
     };

@@ -96,6 +96,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
     assert_eq!(line("GET /api/v1/se%00crets"), InfoError::NotText.to_string());
     assert_eq!(line("GET /api/v1/se%ffcrets"), InfoError::NotText.to_string());
     assert_eq!(line("OPTIONS /api/v1/pods"), InfoError::Method.to_string());
+    assert_eq!(line("OPTIONS /version"), InfoError::Method.to_string());
     assert_eq!(line("GET /api/v1/watch"), InfoError::NoResource.to_string());
     let deep = format!("GET /api/v1{}", "/a".repeat(20));
     assert_eq!(line(&deep), InfoError::TooDeep.to_string());
