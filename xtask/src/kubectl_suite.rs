@@ -25,11 +25,7 @@ const PARTS: [&str; 5] =
     ["hack", "test/cmd", "test/fixtures", "test/e2e/testing-manifests", "third_party/forked/shell2junit"];
 
 /// What passes directly alone, and why that is right.
-const DIRECTLY_ALONE: [(&str, &str); 3] = [
-    (
-        "kubectl_create_error",
-        "of a body that is no JSON, lockgate says so in words of its own; a 400 it is all the same",
-    ),
+const DIRECTLY_ALONE: [(&str, &str); 2] = [
     ("exec_credentials", "callers show tokens to lockgate, never certificates"),
     ("impersonation", "lockgate alone says who calls"),
 ];

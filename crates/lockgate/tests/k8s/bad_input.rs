@@ -110,3 +110,28 @@ fn what_can_be_read_in_two_ways_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_is_no_object_is_refused_by_the_kind_that_it_was_to_be() -> Result<()> {
+    let world = World::start()?;
+    let text = "kind: Pod";
+    for (place, kind) in [
+        ("api/v1/namespaces", "Namespace"),
+        ("api/v1/namespaces/NS/configmaps", "ConfigMap"),
+        ("apis/networking.k8s.io/v1/namespaces/NS/networkpolicies", "NetworkPolicy"),
+    ] {
+        let raw = format!("--raw=/{}", place.replace("NS", &world.namespace));
+        let wanted = format!("the object provided is unrecognized (must be of type {kind}): ");
+        for kubectl in [world.admin()?, world.kubectl("ada")?] {
+            let output = kubectl.run_with(&["create", &raw, "--filename=-"], text)?;
+            assert!(!output.status.success());
+            assert!(output.stderr.contains(&wanted), "{place}: {}", output.stderr);
+        }
+    }
+    // Of what the API server does not have, it says no kind.
+    let path = format!("/api/v1/namespaces/{}/things", world.namespace);
+    let head =
+        world.curl_with("POST", &path, &["content-type: application/json", "--data-binary", "kind"])?;
+    assert!(head.starts_with("HTTP/2 400"), "{head}");
+    Ok(())
+}
