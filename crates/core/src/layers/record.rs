@@ -244,8 +244,11 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
     let rest = async {
         let is_whole = loop {
             match body.frame().await {
-                // It may have been on its way when they left.
-                Some(Ok(_)) => undelivered(&exchange).await,
+                // It may have been on its way when they left. An end is no piece.
+                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| !data.is_empty()) => {
+                    undelivered(&exchange).await;
+                }
+                Some(Ok(_)) => {}
                 Some(Err(_)) => break false,
                 None => break true,
             }

@@ -108,7 +108,7 @@ impl Tee {
             },
         };
         if self.is_over() && !self.exchange.mutates() {
-            // Of a change it is known whether the client takes it: `pump` says how that ends.
+            // How far a change's client is there to take its answer, `pump` knows.
             self.exchange.conclude(Outcome::Complete);
         }
         next.transpose().map(|data| data.map(Frame::data)).inspect_err(|error| {

@@ -69,6 +69,24 @@ async fn a_change_whose_client_takes_the_last_of_its_answer_is_complete() {
     }
 }
 
+/// Many servers end what they stream by a frame that holds nothing.
+#[tokio::test]
+async fn a_change_whose_client_has_all_is_complete_though_its_end_came_later() {
+    for place in [Place::Within, Place::Last] {
+        let (rig, (change, below)) = (Rig::new().await, change());
+        change.head.send(()).unwrap();
+        change.body.send(Place::Within, piece("all")).await.unwrap();
+        let mut body = call(&rig, testing::post("/x", ""), below).await.into_body();
+        assert!(body.frame().await.unwrap().is_ok());
+        drop(body);
+        change.body.send(place, piece("")).await.expect("still read");
+        change.body.end();
+        let (events, entry) = rig.finish().await;
+        assert_eq!(testing::response_bytes(&events), "all");
+        assert_eq!(entry.outcome, "complete", "{place:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_answer() {
     let (rig, (change, below)) = (Rig::new().await, change());
