@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// Reads: `get`, `list`, `watch`, and what is no resource.
+/// Reads: `get`, `list` and `watch`, and a `get` of what is no resource.
 pub const READ: &str = "read";
-/// Changes: `create`, `update`, `patch`, `delete`, `deletecollection`.
+/// Changes: `create`, `update`, `patch`, `delete`, `deletecollection`, also of what is no resource.
 pub const WRITE: &str = "write";
 /// What leads into a pod, a service or a node: `exec`, `attach`, `portforward`, `proxy`.
 pub const CONNECT: &str = "connect";
@@ -30,22 +30,8 @@ const WRITES: &[&str] = &[WRITE, RESTORE];
 /// The mask that leaves Secrets of Helm's releases as they are, for Helm reads them.
 pub const ALL_BUT_HELM: &str = "all-but-helm";
 
-/// Of resources; and of what is none, the methods that HTTP has for them.
-const VERBS: &[&str] = &[
-    "get",
-    "list",
-    "watch",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "deletecollection",
-    "proxy",
-    RESTORE,
-    "head",
-    "post",
-    "put",
-];
+const VERBS: &[&str] =
+    &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy", RESTORE];
 
 /// What policies may say of the Kubernetes API.
 pub static SCHEMA: Schema = Schema {
@@ -63,7 +49,7 @@ pub static SCHEMA: Schema = Schema {
             "verbs",
             Matcher::Choice(VERBS),
             "the verb as RBAC names it; exec, attach and port-forward are `create`; `restore` is the action's; of what \
-             is no resource the method",
+             is no resource a HEAD is `get`, a POST `create`, a PUT `update`",
         ),
         Attribute::glob("group", "groups", "the API group; empty for the core"),
         Attribute::glob("version", "versions", "the API version: `v1`"),
@@ -208,7 +194,7 @@ fn restoring(mut access: Access) -> Access {
 fn access(info: &Info, query: &Query, head: Asked<'_>) -> Access {
     let (action, resource) = match info {
         Info::Resource(resource) => (action(resource), resource.shown()),
-        Info::Other { path, verb } => (if is_safe(verb) { READ } else { WRITE }, path.clone()),
+        Info::Other { path, verb } => (if *verb == "get" { READ } else { WRITE }, path.clone()),
     };
     Access {
         protocol: SCHEMA.protocol,
@@ -265,10 +251,6 @@ fn action(resource: &Resource) -> &'static str {
 }
 
 /// By the verb of what is no resource: its method in small letters.
-fn is_safe(verb: &str) -> bool {
-    matches!(verb, "get" | "head")
-}
-
 fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {
     let mut attributes = Attributes::new();
     match info {
@@ -294,7 +276,7 @@ fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {
             }
         }
         Info::Other { path, verb } => {
-            attributes = attributes.with("path", path.clone()).with("verb", verb.clone());
+            attributes = attributes.with("path", path.clone()).with("verb", (*verb).to_owned());
         }
     }
     attributes = attributes.with("dry_run", head.is_dry_run);

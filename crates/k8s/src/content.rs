@@ -16,6 +16,7 @@ use crate::{
     mask::Masking,
     parse::{
         info::{Address, Resource},
+        kinds,
         object::{self, Encoding, Extent, ObjectError},
         patch::{OpKind, Patch, PatchKind},
     },
@@ -36,9 +37,6 @@ pub(crate) const FACTS: [&str; 12] = [
     "label",
     "finding",
 ];
-
-/// Names of kinds are those of DNS labels, in capitals.
-const MAX_KIND: usize = 63;
 
 /// What is known of what is written.
 #[derive(Default)]
@@ -132,7 +130,7 @@ impl Writing<'_> {
         let encoding = Encoding::of(self.content_type).ok_or_else(unknown)?;
         let object = match object::object(self.body, encoding) {
             Ok(object) => object,
-            Err(error) => return Err(self.unrecognized(&error).await.into()),
+            Err(error) => return Err(unrecognized(&error, self.resource).into()),
         };
         let is_update = self.resource.verb == "update" && object.extent == Extent::Whole;
         let restored = self.without_placeholders(Some(&object.value), is_update).await?;
@@ -186,37 +184,6 @@ impl Writing<'_> {
     }
 
     /// The object that is to be written; null where there is none yet.
-    /// A refusal of what is no object: in the words of the API server, by which clients may know it, where that says
-    /// which kind it was to be.
-    async fn unrecognized(self, error: &ObjectError) -> Refusal {
-        let mut refusal = invalid(error);
-        if let Some(kind) = self.kind().await {
-            refusal.reason =
-                format!("the object provided is unrecognized (must be of type {kind}): {}", refusal.reason);
-        }
-        refusal
-    }
-
-    /// The kind of what is written to the address, by the API server's own list.
-    async fn kind(self) -> Option<String> {
-        let Resource { group, version, resource, subresource, .. } = self.resource;
-        let is_plain =
-            |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-        let path = match group.is_empty() {
-            true => format!("/api/{version}"),
-            false => format!("/apis/{group}/{version}"),
-        };
-        let name =
-            if subresource.is_empty() { resource.clone() } else { format!("{resource}/{subresource}") };
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = path.parse().ok().filter(|_| is_plain(group) && is_plain(version))?;
-        let (StatusCode::OK, list) = ask(self.context.probe, request, self.identity).await.ok()? else {
-            return None;
-        };
-        let listed = list["resources"].as_array()?.iter().find(|listed| listed["name"] == *name)?;
-        listed["kind"].as_str().filter(|kind| kind.len() <= MAX_KIND && is_plain(kind)).map(str::to_owned)
-    }
-
     async fn present(self) -> Result<Value, Refusal> {
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = self.address.uri(&http::Uri::default()).ok_or_else(unseen)?;
@@ -266,6 +233,17 @@ fn invalid(error: &(dyn std::error::Error + 'static)) -> Refusal {
         reason = format!("{reason}: {cause}");
     }
     Refusal::new(RefusalKind::Invalid, reason)
+}
+
+/// A refusal of what is no object: in the words of the API server, by which clients may know it, of what is its own.
+fn unrecognized(error: &ObjectError, resource: &Resource) -> Refusal {
+    let mut refusal = invalid(error);
+    let brings = matches!(resource.verb, "create" | "update");
+    if let Some(kind) = kinds::of(resource).filter(|_| brings) {
+        let why = refusal.reason;
+        refusal.reason = format!("the object provided is unrecognized (must be of type {kind}): {why}");
+    }
+    refusal
 }
 
 /// The attributes of one object.

@@ -3,6 +3,7 @@
 pub mod accept;
 pub(crate) mod document;
 pub mod info;
+pub(crate) mod kinds;
 pub mod object;
 pub mod patch;
 mod protobuf;

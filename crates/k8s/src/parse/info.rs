@@ -46,7 +46,7 @@ pub enum InfoError {
     /// A slash, or another byte, is written so that some split the path there and some do not.
     #[error("the path has an encoded slash, an empty part, `.` or `..`, or is none")]
     Ambiguous,
-    /// `CONNECT` and others that the API server does not know.
+    /// `CONNECT`, `OPTIONS` and others by which nothing is read or written.
     #[error("the method is none that the API has")]
     Method,
     /// Not UTF-8, or with control characters.
@@ -68,12 +68,12 @@ pub enum InfoError {
 pub enum Info {
     /// An object, or a collection of them.
     Resource(Resource),
-    /// Anything else: discovery, health, version. The path, decoded; the verb is the method in small letters.
+    /// Anything else: discovery, health, version.
     Other {
         /// The path, decoded.
         path: String,
-        /// The verb.
-        verb: String,
+        /// The verb, as of a resource: `get`, `create`, `update`, `patch` or `delete`.
+        verb: &'static str,
     },
 }
 
@@ -259,10 +259,10 @@ fn info(method: &Method, parts: &Parts, query: &Query, raw: &str) -> Result<(Inf
     let names: Vec<&str> = parts.names.iter().map(String::as_str).collect();
     let other = || {
         let path = percent_decode_str(raw).decode_utf8().map_err(|_| InfoError::NotText)?;
-        if verb_of(method).is_empty() {
+        let verb = verb_of(method);
+        if verb.is_empty() {
             return Err(InfoError::Method);
         }
-        let verb = method.as_str().to_ascii_lowercase();
         Ok((Info::Other { path: path.into_owned(), verb }, parts.names.len()))
     };
     let (group, version, rest) = match &*names {

@@ -88,6 +88,13 @@ fn theirs(event: &Value) -> Vec<String> {
     let reference = &event["objectRef"];
     if reference.is_null() {
         let uri = text(&event["requestURI"]);
+        // What is no resource has the verbs of resources here.
+        let verb = match &*verb {
+            "head" => "get".into(),
+            "post" => "create".into(),
+            "put" => "update".into(),
+            _ => verb,
+        };
         return vec![verb, uri.split('?').next().unwrap_or_default().to_owned()];
     }
     let parts = ["apiGroup", "resource", "subresource", "namespace", "name"];

@@ -34,6 +34,8 @@ fn requests_are_understood_as_the_api_server_does() {
     let requests = [
         "GET /",
         "GET /version",
+        "HEAD /version",
+        "POST /version",
         "GET /api",
         "GET /api/",
         "GET /api/v1",
