@@ -4,6 +4,7 @@ mod attributes;
 mod bad_input;
 mod calls;
 mod clients;
+mod commands;
 mod evidence;
 mod hold;
 mod identity;

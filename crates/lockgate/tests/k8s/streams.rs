@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Result;
-use lockgate_testkit::{Port, Transport, wait};
+use lockgate_testkit::{Chaos, KubeUser, Kubectl, Port, Transport, wait};
+use serde_json::json;
 
 use crate::world::{World, pod};
 
@@ -108,6 +109,41 @@ fn a_stream_ends_with_its_client_and_says_so() -> Result<()> {
         let pid = std::fs::read_to_string(folder.join("pid"))?;
         let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
         wait::until("the command to end", || (!process.exists()).then_some(()))?;
+    }
+    Ok(())
+}
+
+/// The connections to the API server are cut while a command runs: its client ends as it would directly (by SPDY, kubectl
+/// takes that for success), and the recording says who has gone.
+#[test]
+fn a_stream_ends_with_its_upstream_and_says_so() -> Result<()> {
+    let chaos = Chaos::start(lockgate_testkit::Cluster::shared()?.address())?;
+    let credential = json!({ "bearer": { "token_file": "token" } });
+    let world = World::start_with(&json!({
+        "url": format!("https://{}", chaos.addr()),
+        "credential": credential,
+        "impersonate": { "prefix": "agent:" },
+    }))?;
+    pod(&world.admin()?, "box", "sleep 1000")?;
+    for transport in Transport::ALL {
+        let token = world.cluster.jwt("admin", &[lockgate_testkit::Cluster::ADMINS])?;
+        let (ca, user) = (world.cluster.ca().pem(), KubeUser::Bearer(&token));
+        let directly = Kubectl::new(&format!("https://{}", chaos.addr()), &ca, user, &world.namespace)?;
+        let through = world.kubectl(&format!("{transport:?}"))?;
+        let cut = |kubectl: Kubectl| -> Result<bool> {
+            let kubectl = kubectl.transport(transport);
+            let exec = kubectl.spawn(&["exec", "box", "--", "sh", "-c", "echo begun; exec sleep 1000"])?;
+            exec.wait_for_stdout("begun")?;
+            chaos.cut_all();
+            Ok(exec.finish(LIMIT)?.status.success())
+        };
+        assert_eq!(cut(through)?, cut(directly)?, "{transport:?}");
+        let who = format!("idp:{transport:?}");
+        let found = wait::until("the end of the exchange", || {
+            let found = world.gate.json(&["sessions", "search", "--principal", &who, "--action", "connect"]);
+            found.ok()?.as_array()?.first().cloned()
+        })?;
+        assert_eq!(found["outcome"], "upstream failed", "{transport:?}: {found}");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A cluster: etcd, the real API server, and a node on which pods are local processes.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -100,6 +101,12 @@ impl Cluster {
             .trim()
             .into();
         Ok(cluster)
+    }
+
+    /// The API server's address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.port.addr()
     }
 
     /// The API server, `https://127.0.0.1:<port>`.
