@@ -10,6 +10,7 @@ mod tests;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::stream;
 use http::{Request, Response, header, request};
 use http_body::{Body as _, Frame};
@@ -221,10 +222,12 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
             exchange.conclude(Outcome::Complete);
             return client.end();
         };
-        let failed = frame.is_err();
+        let (failed, is_piece) = (frame.is_err(), frame.as_ref().is_ok_and(is_piece));
         let place = if body.is_end_stream() { Place::Last } else { Place::Within };
         if client.send(place, frame).await.is_err() {
-            undelivered(&exchange).await;
+            if is_piece {
+                undelivered(&exchange).await;
+            }
             break;
         }
         if failed {
@@ -244,10 +247,8 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
     let rest = async {
         let is_whole = loop {
             match body.frame().await {
-                // It may have been on its way when they left. An end is no piece.
-                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| !data.is_empty()) => {
-                    undelivered(&exchange).await;
-                }
+                // It may have been on its way when they left.
+                Some(Ok(frame)) if is_piece(&frame) => undelivered(&exchange).await,
                 Some(Ok(_)) => {}
                 Some(Err(_)) => break false,
                 None => break true,
@@ -269,6 +270,11 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
             tracing::warn!(exchange = %exchange.id(), "the upstream did not end its answer in time");
         }
     }
+}
+
+/// Whether a frame brings something of an answer. Many servers end one by a frame that holds nothing.
+fn is_piece(frame: &Frame<Bytes>) -> bool {
+    frame.data_ref().is_some_and(|data| !data.is_empty())
 }
 
 /// Says, once, that the client has not had all of its answer.

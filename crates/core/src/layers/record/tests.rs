@@ -4,7 +4,6 @@ mod changes;
 
 use std::future::Future;
 
-use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt, TryStreamExt as _};
 use http::StatusCode;
 use http_body::SizeHint;
