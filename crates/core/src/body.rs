@@ -101,6 +101,13 @@ pub(crate) enum Place {
     Last,
 }
 
+impl Place {
+    /// That of a frame after which its body has ended, or has not.
+    pub(crate) fn of(has_ended: bool) -> Self {
+        if has_ended { Self::Last } else { Self::Within }
+    }
+}
+
 struct Hinted {
     frames: Pin<Box<dyn Stream<Item = Placed> + Send>>,
     hint: SizeHint,
@@ -147,7 +154,7 @@ pub(crate) fn within(
     let hint = body.size_hint();
     let frames = stream::try_unfold(body, move |mut body| async move {
         let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|late| fault(late.into()))?;
-        let place = if body.is_end_stream() { Place::Last } else { Place::Within };
+        let place = Place::of(body.is_end_stream());
         Ok(frame.transpose()?.map(|frame| ((frame, place), body)))
     });
     ending(frames, hint)

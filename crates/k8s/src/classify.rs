@@ -250,7 +250,6 @@ fn action(resource: &Resource) -> &'static str {
     }
 }
 
-/// By the verb of what is no resource: its method in small letters.
 fn attributes(info: &Info, query: &Query, head: &Asked<'_>) -> Attributes {
     let mut attributes = Attributes::new();
     match info {

@@ -128,13 +128,11 @@ impl Writing<'_> {
 
     async fn object(self) -> Result<Content, Refused> {
         let encoding = Encoding::of(self.content_type).ok_or_else(unknown)?;
-        let object = match object::object(self.body, encoding) {
-            Ok(object) => object,
-            Err(error) => return Err(unrecognized(&error, self.resource).into()),
-        };
+        let brings = matches!(self.resource.verb, "create" | "update");
+        let object = object::object(self.body, encoding)
+            .map_err(|error| if brings { unrecognized(&error, self.resource) } else { invalid(&error) })?;
         let is_update = self.resource.verb == "update" && object.extent == Extent::Whole;
         let restored = self.without_placeholders(Some(&object.value), is_update).await?;
-        let brings = matches!(self.resource.verb, "create" | "update");
         let metadata = &object.value["metadata"];
         let generated =
             || Some(format!("{}*", metadata["generateName"].as_str().filter(|name| !name.is_empty())?));
@@ -238,8 +236,7 @@ fn invalid(error: &(dyn std::error::Error + 'static)) -> Refusal {
 /// A refusal of what is no object: in the words of the API server, by which clients may know it, of what is its own.
 fn unrecognized(error: &ObjectError, resource: &Resource) -> Refusal {
     let mut refusal = invalid(error);
-    let brings = matches!(resource.verb, "create" | "update");
-    if let Some(kind) = kinds::of(resource).filter(|_| brings) {
+    if let Some(kind) = kinds::of(resource) {
         let why = refusal.reason;
         refusal.reason = format!("the object provided is unrecognized (must be of type {kind}): {why}");
     }

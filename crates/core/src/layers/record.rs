@@ -223,7 +223,7 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
             return client.end();
         };
         let (failed, is_piece) = (frame.is_err(), frame.as_ref().is_ok_and(is_piece));
-        let place = if body.is_end_stream() { Place::Last } else { Place::Within };
+        let place = Place::of(body.is_end_stream());
         if client.send(place, frame).await.is_err() {
             if is_piece {
                 undelivered(&exchange).await;
@@ -245,18 +245,15 @@ async fn pump(mut body: Body, client: Carrier, exchange: Exchange, orphan: Durat
     // The frames are in the recording by the tee that yields them. A client may leave when it has all that it
     // wants, and not wait for the end.
     let rest = async {
-        let is_whole = loop {
-            match body.frame().await {
+        while let Some(frame) = body.frame().await {
+            match frame {
                 // It may have been on its way when they left.
-                Some(Ok(frame)) if is_piece(&frame) => undelivered(&exchange).await,
-                Some(Ok(_)) => {}
-                Some(Err(_)) => break false,
-                None => break true,
+                Ok(frame) if is_piece(&frame) => undelivered(&exchange).await,
+                Ok(_) => {}
+                Err(_) => return,
             }
-        };
-        if is_whole {
-            exchange.conclude(Outcome::Complete);
         }
+        exchange.conclude(Outcome::Complete);
     };
     // People may take longer than an upstream may.
     let late = async {

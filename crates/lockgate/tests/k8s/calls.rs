@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lockgate_testkit::wait;
 use serde_json::json;
 
-use crate::world::{World, pod};
+use crate::world::{World, config_map, pod};
 
 const LIMIT: Duration = Duration::from_secs(90);
-
-fn config_map(name: &str, colour: &str) -> String {
-    let data = json!({ "colour": colour });
-    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data }).to_string()
-}
 
 #[test]
 fn objects_are_made_changed_watched_and_gone() -> Result<()> {
@@ -58,10 +52,7 @@ fn the_api_server_knows_who_calls_and_in_which_session() -> Result<()> {
     })?;
     assert_eq!(event["impersonatedUser"]["username"], "agent:idp:ada", "{event}");
     assert_eq!(event["impersonatedUser"]["groups"][0], "agent:everybody", "{event}");
-    let found = wait::until("the exchange", || {
-        let found = world.gate.json(&["sessions", "search", "whose", "--action", "write"]);
-        found.ok()?.as_array()?.first().cloned()
-    })?;
+    let found = world.found(&["whose", "--action", "write"])?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().replace('-', "");
     assert_eq!(text(&event["auditID"]), text(&found["session"]) + &text(&found["exchange"]));
     Ok(())

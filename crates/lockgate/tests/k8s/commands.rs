@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use lockgate_testkit::{Kubectl, Running, Transport, wait};
-use serde_json::json;
 
-use crate::world::{POLICY, World, pod};
+use crate::world::{POLICY, World, config_map, pod};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -52,11 +51,6 @@ fn world(policy: &str, name: &str) -> Result<World> {
     pod(&world.admin()?, name, "while :; do echo tick; sleep 1; done")?;
     world.admin()?.apply(&config_map(name, "blue"))?;
     Ok(world)
-}
-
-fn config_map(name: &str, colour: &str) -> String {
-    let data = json!({ "colour": colour });
-    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data }).to_string()
 }
 
 /// An agent's kubectl, which finds what it applies and copies.

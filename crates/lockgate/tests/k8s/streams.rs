@@ -5,8 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Result;
-use lockgate_testkit::{Chaos, KubeUser, Kubectl, Port, Transport, wait};
-use serde_json::json;
+use lockgate_testkit::{Chaos, Cluster, KubeUser, Kubectl, Port, Transport, wait};
 
 use crate::world::{World, pod};
 
@@ -100,10 +99,7 @@ fn a_stream_ends_with_its_client_and_says_so() -> Result<()> {
         exec.wait_for_stdout("begun")?;
         exec.kill()?;
         let who = format!("idp:{transport:?}");
-        let found = wait::until("the end of the exchange", || {
-            let found = world.gate.json(&["sessions", "search", "--principal", &who, "--action", "connect"]);
-            found.ok()?.as_array()?.first().cloned()
-        })?;
+        let found = world.found(&["--principal", &who, "--action", "connect"])?;
         assert_eq!(found["outcome"], "client gone", "{transport:?}: {found}");
         let folder = world.cluster.container_folder(&world.namespace, "box", "main");
         let pid = std::fs::read_to_string(folder.join("pid"))?;
@@ -117,18 +113,14 @@ fn a_stream_ends_with_its_client_and_says_so() -> Result<()> {
 /// takes that for success), and the recording says who has gone.
 #[test]
 fn a_stream_ends_with_its_upstream_and_says_so() -> Result<()> {
-    let chaos = Chaos::start(lockgate_testkit::Cluster::shared()?.address())?;
-    let credential = json!({ "bearer": { "token_file": "token" } });
-    let world = World::start_with(&json!({
-        "url": format!("https://{}", chaos.addr()),
-        "credential": credential,
-        "impersonate": { "prefix": "agent:" },
-    }))?;
+    let chaos = Chaos::start(Cluster::shared()?.address())?;
+    let url = format!("https://{}", chaos.addr());
+    let world = World::start_before(&url)?;
     pod(&world.admin()?, "box", "sleep 1000")?;
     for transport in Transport::ALL {
-        let token = world.cluster.jwt("admin", &[lockgate_testkit::Cluster::ADMINS])?;
+        let token = world.cluster.jwt("admin", &[Cluster::ADMINS])?;
         let (ca, user) = (world.cluster.ca().pem(), KubeUser::Bearer(&token));
-        let directly = Kubectl::new(&format!("https://{}", chaos.addr()), &ca, user, &world.namespace)?;
+        let directly = Kubectl::new(&url, &ca, user, &world.namespace)?;
         let through = world.kubectl(&format!("{transport:?}"))?;
         let cut = |kubectl: Kubectl| -> Result<bool> {
             let kubectl = kubectl.transport(transport);
@@ -139,10 +131,7 @@ fn a_stream_ends_with_its_upstream_and_says_so() -> Result<()> {
         };
         assert_eq!(cut(through)?, cut(directly)?, "{transport:?}");
         let who = format!("idp:{transport:?}");
-        let found = wait::until("the end of the exchange", || {
-            let found = world.gate.json(&["sessions", "search", "--principal", &who, "--action", "connect"]);
-            found.ok()?.as_array()?.first().cloned()
-        })?;
+        let found = world.found(&["--principal", &who, "--action", "connect"])?;
         assert_eq!(found["outcome"], "upstream failed", "{transport:?}: {found}");
     }
     Ok(())

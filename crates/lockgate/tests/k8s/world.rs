@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate};
+use lockgate_testkit::{Cluster, Idp, KubeUser, Kubectl, Lockgate, wait};
 use serde_json::{Value, json};
 
 /// What the tests' gateway lets pass: the API server's own rules say the rest.
@@ -48,6 +48,11 @@ fn rights() -> Value {
     })
 }
 
+/// By which of its own credentials the gateway asks the API server, and as whom.
+fn impersonating() -> Value {
+    json!({ "credential": { "bearer": { "token_file": "token" } }, "impersonate": { "prefix": "agent:" } })
+}
+
 /// Whether [`rights`] are given.
 static GIVEN: Mutex<bool> = Mutex::new(false);
 
@@ -67,8 +72,14 @@ impl World {
 
     /// As [`World::start`], with another policy.
     pub(crate) fn start_under(policy: &str) -> Result<Self> {
-        let credential = json!({ "bearer": { "token_file": "token" } });
-        Self::begin(policy, &json!({ "credential": credential, "impersonate": { "prefix": "agent:" } }))
+        Self::begin(policy, &impersonating())
+    }
+
+    /// As [`World::start`], with the API server at this address.
+    pub(crate) fn start_before(url: &str) -> Result<Self> {
+        let mut upstream = impersonating();
+        upstream["url"] = json!(url);
+        Self::begin(POLICY, &upstream)
     }
 
     /// As [`World::start`], with this of the upstream instead of a token and impersonation.
@@ -167,6 +178,14 @@ impl World {
         String::from_utf8(output.stdout).context("a head of text")
     }
 
+    /// The last exchange that a search finds, once there is one.
+    pub(crate) fn found(&self, terms: &[&str]) -> Result<Value> {
+        wait::until("the exchange", || {
+            let found = self.gate.json(&[&["sessions", "search"], terms].concat());
+            found.ok()?.as_array()?.first().cloned()
+        })
+    }
+
     /// The header by which that agent is known.
     pub(crate) fn authorization(&self, subject: &str) -> Result<String> {
         Ok(format!("authorization: Bearer {}", self.token(subject)?))
@@ -177,6 +196,12 @@ impl World {
         let token = self.idp.token(subject).claim("aud", json!("lockgate")).claim("role", json!("agent"));
         token.claim("groups", json!(["everybody"])).sign()
     }
+}
+
+/// A ConfigMap, as it is applied.
+pub(crate) fn config_map(name: &str, colour: &str) -> String {
+    let data = json!({ "colour": colour });
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data }).to_string()
 }
 
 /// A pod with one container, `main`, which runs this with a shell; waits until it runs.

@@ -50,7 +50,7 @@ impl Tee {
         let hint = self.hint;
         let frames = stream::try_unfold(self, async |mut tee| {
             let next = tee.next().await?;
-            let place = if tee.is_over() { Place::Last } else { Place::Within };
+            let place = Place::of(tee.is_over());
             Ok(next.map(|frame| ((frame, place), tee)))
         });
         body::ending(frames, hint)
@@ -65,12 +65,10 @@ impl Tee {
             match next {
                 Some(Ok(frame)) => {
                     let data = self.data(frame).await?;
-                    let is_wrong = data.is_err();
-                    bytes += data.as_ref().map_or(0, Bytes::len);
+                    let length = data.as_ref().map(Bytes::len).ok();
                     self.gathered.push_back(data);
-                    if is_wrong {
-                        return Ok(());
-                    }
+                    let Some(length) = length else { return Ok(()) };
+                    bytes += length;
                 }
                 Some(Err(error)) => {
                     self.gathered.push_back(Err(error));

@@ -25,9 +25,13 @@ fn input(request: Request<Body>) -> Authenticated {
     Authenticated { target, caller: testing::caller(), passthrough: None, request }
 }
 
-fn layer(rig: &Rig) -> StepLayer<Record> {
+fn record(rig: &Rig) -> Record {
     let (policy, orphan) = (PolicyHandle::default(), Duration::from_mins(1));
-    StepLayer::new(Record { evidence: rig.evidence.clone(), policy, orphan })
+    Record { evidence: rig.evidence.clone(), policy, orphan }
+}
+
+fn layer(rig: &Rig) -> StepLayer<Record> {
+    StepLayer::new(record(rig))
 }
 
 /// Sends a request through the layer onto `below`.
@@ -161,14 +165,9 @@ async fn an_answer_that_is_wrong_is_not_called_whole_however_it_ends() {
     ] {
         let rig = Rig::new().await;
         let exchange = rig.exchange_on(RecordTerms { payload, ..RecordTerms::default() }).await;
-        let record = Record {
-            evidence: rig.evidence.clone(),
-            policy: PolicyHandle::default(),
-            orphan: Duration::from_mins(1),
-        };
         let mut response = Response::new(there("one", place));
         response.extensions_mut().insert(Expected(nothing));
-        let mut body = record.tee(response, &exchange).await.unwrap().into_body();
+        let mut body = record(&rig).tee(response, &exchange).await.unwrap().into_body();
         let error = loop {
             match body.frame().await.expect("it breaks off") {
                 Ok(_) => {}
@@ -344,16 +343,11 @@ async fn content_that_is_not_what_its_digest_says_does_not_reach_the_client_whol
     ] {
         let rig = Rig::new().await;
         let exchange = rig.exchange_on(terms).await;
-        let record = Record {
-            evidence: rig.evidence.clone(),
-            policy: PolicyHandle::default(),
-            orphan: Duration::from_mins(1),
-        };
         let (carrier, body) = body::carried(SizeHint::with_exact(6));
         carrier.send(Place::Within, piece("one")).await.unwrap();
         let mut response = Response::new(body);
         response.extensions_mut().insert(Expected(expected));
-        let answer = record.tee(response, &exchange).await.unwrap();
+        let answer = record(&rig).tee(response, &exchange).await.unwrap();
         let mut body = answer.into_body();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
         carrier.send(Place::Within, piece("two")).await.unwrap();

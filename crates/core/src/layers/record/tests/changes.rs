@@ -31,15 +31,22 @@ fn change() -> (Change, impl Fn(Recorded) -> futures::future::BoxFuture<'static,
     (Change { head, body, begun }, below)
 }
 
+/// A change whose answer has begun with this, which its client was given.
+async fn answered(text: &'static str) -> (Rig, Carrier, Body) {
+    let (rig, (change, below)) = (Rig::new().await, change());
+    change.head.send(()).unwrap();
+    change.body.send(Place::Within, piece(text)).await.expect("still read");
+    let body = call(&rig, testing::post("/x", ""), below).await.into_body();
+    (rig, change.body, body)
+}
+
 #[tokio::test]
 async fn a_change_under_way_goes_on_without_its_client() {
     for place in [Place::Within, Place::Last] {
-        let (rig, (change, below)) = (Rig::new().await, change());
-        change.head.send(()).unwrap();
-        change.body.send(Place::Within, piece("one")).await.expect("still read");
-        drop(call(&rig, testing::post("/x", ""), below).await);
-        change.body.send(place, piece("two")).await.expect("still read");
-        change.body.end();
+        let (rig, rest, body) = answered("one").await;
+        drop(body);
+        rest.send(place, piece("two")).await.expect("still read");
+        rest.end();
         let (events, entry) = rig.finish().await;
         assert_eq!(testing::response_bytes(&events), "onetwo");
         assert_eq!(entry.outcome, "client gone", "{place:?}");
@@ -51,13 +58,10 @@ async fn a_change_under_way_goes_on_without_its_client() {
 #[tokio::test]
 async fn a_change_whose_client_takes_the_last_of_its_answer_is_complete() {
     for place in [Place::Within, Place::Last] {
-        let (rig, (change, below)) = (Rig::new().await, change());
-        change.head.send(()).unwrap();
-        change.body.send(Place::Within, piece("one")).await.unwrap();
-        let mut body = call(&rig, testing::post("/x", ""), below).await.into_body();
+        let (rig, rest, mut body) = answered("one").await;
         assert!(body.frame().await.unwrap().is_ok() && !body.is_end_stream());
-        change.body.send(place, piece("two")).await.unwrap();
-        change.body.end();
+        rest.send(place, piece("two")).await.unwrap();
+        rest.end();
         assert!(body.frame().await.unwrap().is_ok());
         if place == Place::Last {
             assert!(body.is_end_stream());
@@ -73,14 +77,11 @@ async fn a_change_whose_client_takes_the_last_of_its_answer_is_complete() {
 #[tokio::test]
 async fn a_change_whose_client_has_all_is_complete_though_its_end_came_later() {
     for place in [Place::Within, Place::Last] {
-        let (rig, (change, below)) = (Rig::new().await, change());
-        change.head.send(()).unwrap();
-        change.body.send(Place::Within, piece("all")).await.unwrap();
-        let mut body = call(&rig, testing::post("/x", ""), below).await.into_body();
+        let (rig, rest, mut body) = answered("all").await;
         assert!(body.frame().await.unwrap().is_ok());
         drop(body);
-        change.body.send(place, piece("")).await.expect("still read");
-        change.body.end();
+        rest.send(place, piece("")).await.expect("still read");
+        rest.end();
         let (events, entry) = rig.finish().await;
         assert_eq!(testing::response_bytes(&events), "all");
         assert_eq!(entry.outcome, "complete", "{place:?}");
@@ -107,14 +108,11 @@ async fn a_change_is_recorded_to_its_end_also_when_its_client_goes_before_the_an
 
 #[tokio::test]
 async fn an_answer_that_is_cut_off_does_not_seem_whole() {
-    let (rig, (change, below)) = (Rig::new().await, change());
-    change.head.send(()).unwrap();
-    change.body.send(Place::Within, piece("one")).await.unwrap();
-    let mut response = call(&rig, testing::post("/x", ""), below).await;
-    assert!(response.body_mut().frame().await.unwrap().is_ok());
-    drop(change.body);
-    assert!(response.body_mut().frame().await.unwrap().is_err());
-    assert!(response.body_mut().frame().await.is_none());
-    drop(response);
+    let (rig, rest, mut body) = answered("one").await;
+    assert!(body.frame().await.unwrap().is_ok());
+    drop(rest);
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(body.frame().await.is_none());
+    drop(body);
     assert_eq!(rig.finish().await.1.outcome, "failed: body");
 }

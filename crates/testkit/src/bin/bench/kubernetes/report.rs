@@ -106,10 +106,7 @@ impl Report {
 
     fn calls(&mut self, work: Work, samples: &Samples<'_>, calls: &mut Calls) {
         let name = name(work, samples.all);
-        let how = match samples.placement {
-            Placement::Apart => "",
-            Placement::Shared => ", all on all processors",
-        };
+        let how = how(samples.placement);
         let values = |subject, value: fn(&Sample) -> f64| samples.of(work, subject, value);
         let middle = |subject, value| middle(&values(subject, value));
         let row = |what: &str, value: fn(&Sample) -> f64| {
@@ -187,6 +184,14 @@ impl Samples<'_> {
     }
 }
 
+/// What is said of a placement.
+fn how(placement: Placement) -> &'static str {
+    match placement {
+        Placement::Apart => "",
+        Placement::Shared => ", all on all processors",
+    }
+}
+
 /// What a work is called, with the size of what is sent directly.
 fn name(work: Work, samples: &[Sample]) -> String {
     let of = |sample: &&Sample| sample.work == work && sample.subject == Subject::Direct;
@@ -211,10 +216,7 @@ impl fmt::Display for Report {
         let ways =
             "direct | direct, for another | nginx | lockgate | lockgate, overlapped | lockgate, diskless";
         for (placement, Calls { latency, throughput }) in calls {
-            let how = match placement {
-                Placement::Apart => "",
-                Placement::Shared => ", all on all processors",
-            };
+            let how = how(*placement);
             table(&format!("ms, one after the other{how} | {ways}"), 7, latency)?;
             table(&format!("calls a second, 4 connections of 10{how} | {ways}"), 7, throughput)?;
         }
